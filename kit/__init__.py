@@ -1,0 +1,1 @@
+"""What every process needs: settings, clock, ids, money, errors, logging, gRPC factories, shared arithmetic."""

@@ -1,0 +1,61 @@
+"""Canonical encodings: the exact bytes that hashes cover, so that any auditor can compute them.
+
+A usage record's leaf is fixed-size binary, big-endian: version (1 byte), request id (16), price
+version (8), twelve quantities (8 each), charge in nano-US-dollars (8, signed). No member or key id,
+so that erasing a person never breaks a proof. A wallet log entry is JSON with sorted keys, no
+spaces, ASCII only, numbers as decimal strings, after a domain label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kit.charge import DIMENSIONS, Quantities
+
+_LEAF = struct.Struct(f">B16sQ{DIMENSIONS}Qq")
+_LEAF_VERSION: Final = 1
+_LOG_LABEL: Final = b"1api.club/wallet_log/v1\n"
+_CONTENT_LABEL: Final = b"1api.club/content/v1\n"
+CHAIN_START: Final = bytes(32)
+
+Canonical = None | bool | int | str | bytes | Sequence["Canonical"] | Mapping[str, "Canonical"]
+
+
+def record_leaf(
+    request_id: bytes, price_version: int, quantities: Quantities, charge_nanos: int
+) -> bytes:
+    """Return the leaf of a usage record in its settlement's `records_root`."""
+    return _LEAF.pack(_LEAF_VERSION, request_id, price_version, *quantities, charge_nanos)
+
+
+def wallet_log_hash(previous: bytes, entry: Mapping[str, Canonical]) -> bytes:
+    """Return the hash of a wallet log entry, chained to the one before (32 zero bytes at first)."""
+    return hashlib.sha256(_LOG_LABEL + previous + encode(entry)).digest()
+
+
+def content_hash(value: Mapping[str, Canonical]) -> bytes:
+    """Return the hash by which a repeated call with the same id is compared with the first."""
+    return hashlib.sha256(_CONTENT_LABEL + encode(value)).digest()
+
+
+def encode(value: Canonical) -> bytes:
+    """Return the canonical JSON of a value: ints become decimal strings, bytes become hex."""
+    plain = _plain(value)
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return text.encode("ascii")
+
+
+def _plain(value: Canonical) -> object:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value]
