@@ -1,0 +1,38 @@
+"""Which path of the demo provider is served by which protocol file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.demo import openai_chat
+from edge.demo.delivery import JSON_HEADERS, Work
+from edge.demo.errors import DemoError
+from edge.demo.knobs import Knobs
+from edge.demo.server import Reply, Request
+
+Endpoint = Callable[[Request, Reply], Work]
+
+_MODEL_PREFIX = "/v1/models/"
+
+
+def healthz(_request: Request, reply: Reply) -> Work:
+    """Serve GET /healthz for the process that supervises this one."""
+    reply.send(200, b'{"status":"ok"}', JSON_HEADERS)
+    return None
+
+
+ROUTES: dict[tuple[str, str], Endpoint] = {
+    ("POST", "/v1/chat/completions"): openai_chat.chat_completions,
+    ("GET", "/v1/models"): openai_chat.models,
+    ("GET", "/healthz"): healthz,
+}
+
+
+def handle(request: Request, reply: Reply) -> Work:
+    """Answer one request by its method and path; any API key is accepted."""
+    endpoint = ROUTES.get((request.method, request.path))
+    if endpoint is not None:
+        return endpoint(request, reply)
+    if request.method == "GET" and request.path.startswith(_MODEL_PREFIX):
+        return openai_chat.model(request.path.removeprefix(_MODEL_PREFIX), reply)
+    return openai_chat.deliver_error(reply, Knobs(), DemoError(404, "unknown_url"))

@@ -1,0 +1,197 @@
+"""OpenAI's chat completions shape of the demo: answers and errors, whole and as events.
+
+After the OpenAI API reference; `reasoning_content` is the field that DeepSeek, xAI and others use
+for reasoning, which OpenAI itself does not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+
+import orjson
+
+from edge.demo.answer import Answer, Choice, answer
+from edge.demo.delivery import JSON_HEADERS, Work, deliver_body, deliver_stream
+from edge.demo.errors import BadRequestError, DemoError, ModelNotFoundError, OrderedError
+from edge.demo.knobs import EXAMPLES, Knobs, UnknownModelError, parse_model
+from edge.demo.openai_chat_request import ChatRequest, parse_body, parse_chat
+from edge.demo.schema import UnsupportedSchemaError
+from edge.demo.server import Header, Reply, Request
+
+CREATED = 1767225600
+"""2026-01-01T00:00:00Z: a fixed time, so that equal requests get equal bytes."""
+
+_NO_KNOBS = Knobs()
+_FINGERPRINT = "fp_demo"
+_DONE = b"data: [DONE]\n\n"
+_MESSAGES = {
+    400: "The request is not valid.",
+    401: "Incorrect API key provided.",
+    403: "This key may not use the model.",
+    404: "The model does not exist or you do not have access to it.",
+    429: "Rate limit reached for requests. Please try again in 1s.",
+    503: "The engine is currently overloaded, please try again later.",
+}
+_RATE_HEADERS: tuple[Header, ...] = ((b"retry-after", b"1"), (b"retry-after-ms", b"1000"))
+
+
+def chat_completions(request: Request, reply: Reply) -> Work:
+    """Serve POST /v1/chat/completions."""
+    knobs = _NO_KNOBS
+    try:
+        body = parse_body(request.body)
+        knobs = _knobs(body["model"])
+        if knobs.error_status is not None:
+            raise OrderedError(knobs.error_status)
+        chat = parse_chat(body)
+        answered = answer(chat.question, knobs)
+    except UnsupportedSchemaError:
+        return deliver_error(reply, knobs, BadRequestError("invalid_json_schema"))
+    except DemoError as error:
+        return deliver_error(reply, knobs, error)
+    if chat.stream:
+        return deliver_stream(reply, knobs, list(events(chat, answered)))
+    return deliver_body(reply, knobs, 200, completion(chat, answered))
+
+
+def models(_request: Request, reply: Reply) -> Work:
+    """Serve GET /v1/models: the plain model and an example of each knob."""
+    listed = [_model_object(name) for name in EXAMPLES]
+    reply.send(200, orjson.dumps({"object": "list", "data": listed}), JSON_HEADERS)
+    return None
+
+
+def model(name: str, reply: Reply) -> Work:
+    """Serve GET /v1/models/{name}."""
+    try:
+        _knobs(name)
+    except DemoError as error:
+        return deliver_error(reply, _NO_KNOBS, error)
+    reply.send(200, orjson.dumps(_model_object(name)), JSON_HEADERS)
+    return None
+
+
+def deliver_error(reply: Reply, knobs: Knobs, error: DemoError) -> Work:
+    """Send an error in OpenAI's envelope; a 429 says when to come back."""
+    status = error.status
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    code = error.code
+    if status == 429:
+        kind, code = "requests", "rate_limit_exceeded"
+    elif status == 401:
+        code = "invalid_api_key"
+    message = _MESSAGES.get(status, _MESSAGES[400] if status < 500 else _MESSAGES[503])
+    envelope = {"message": message, "type": kind, "param": error.param, "code": code}
+    headers = JSON_HEADERS + (_RATE_HEADERS if status == 429 else ())
+    return deliver_body(reply, knobs, status, orjson.dumps({"error": envelope}), headers)
+
+
+def completion(chat: ChatRequest, answered: Answer) -> bytes:
+    """Render the whole answer as a `chat.completion` object."""
+    body = {
+        **_head(chat, "chat.completion"),
+        "choices": [_choice(index, one) for index, one in enumerate(answered.choices)],
+        "usage": usage(answered),
+    }
+    return orjson.dumps(body)
+
+
+def usage(answered: Answer) -> dict[str, Any]:
+    """Render token counts; reasoning is part of the completion, as OpenAI counts it."""
+    return {
+        "prompt_tokens": answered.prompt_tokens,
+        "completion_tokens": answered.completion_tokens,
+        "total_tokens": answered.prompt_tokens + answered.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": answered.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": answered.reasoning_tokens,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def events(chat: ChatRequest, answered: Answer) -> Iterator[bytes]:
+    """Render the answer as SSE events, the choices in turns, `[DONE]` last."""
+    head = orjson.dumps(_head(chat, "chat.completion.chunk"))[:-1]
+    shown = b',"usage":null}\n\n' if chat.include_usage else b"}\n\n"
+    by_choice = [
+        _choice_events(head, index, one, shown) for index, one in enumerate(answered.choices)
+    ]
+    for turn in zip_longest(*by_choice):
+        yield from (event for event in turn if event is not None)
+    if chat.include_usage:
+        last = orjson.dumps({"choices": [], "usage": usage(answered)})
+        yield b"data: " + head + b"," + last[1:] + b"\n\n"
+    yield _DONE
+
+
+def _choice_events(head: bytes, index: int, choice: Choice, tail: bytes) -> Iterator[bytes]:
+    start = b'data: %b,"choices":[{"index":%d,"delta":' % (head, index)
+    running = b',"logprobs":null,"finish_reason":null}]' + tail
+    for delta in _deltas(choice):
+        yield start + delta + running
+    finish = b'{},"logprobs":null,"finish_reason":"%b"}]' % choice.finish.value.encode()
+    yield start + finish + tail
+
+
+def _deltas(choice: Choice) -> Iterator[bytes]:
+    content = b"null" if choice.calls else b'""'
+    yield b'{"role":"assistant","content":%b,"refusal":null}' % content
+    for piece in choice.reasoning:
+        yield b'{"reasoning_content":%b}' % orjson.dumps(piece)
+    for piece in choice.text:
+        yield b'{"content":%b}' % orjson.dumps(piece)
+    for index, call in enumerate(choice.calls):
+        function = {"name": call.name, "arguments": ""}
+        opening = {"index": index, "id": call.id, "type": "function", "function": function}
+        yield orjson.dumps({"tool_calls": [opening]})
+        for piece in call.arguments:
+            yield orjson.dumps({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+
+
+def _choice(index: int, choice: Choice) -> dict[str, Any]:
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if choice.calls else "".join(choice.text),
+        "refusal": None,
+        "annotations": [],
+    }
+    if choice.reasoning:
+        message["reasoning_content"] = "".join(choice.reasoning)
+    if choice.calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": "".join(call.arguments)},
+            }
+            for call in choice.calls
+        ]
+    finish = choice.finish.value
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
+
+
+def _head(chat: ChatRequest, kind: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{chat.question.seed:016x}",
+        "object": kind,
+        "created": CREATED,
+        "model": chat.model,
+        "service_tier": chat.service_tier,
+        "system_fingerprint": _FINGERPRINT,
+    }
+
+
+def _model_object(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "demo"}
+
+
+def _knobs(name: str) -> Knobs:
+    try:
+        return parse_model(name)
+    except UnknownModelError:
+        raise ModelNotFoundError from None
