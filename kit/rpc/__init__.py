@@ -1,0 +1,1 @@
+"""gRPC between our processes: who calls, what may be called, and how errors travel."""
