@@ -1,0 +1,1 @@
+"""Sole owner of the database and of money."""

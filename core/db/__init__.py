@@ -1,0 +1,1 @@
+"""The database: connection, roles, migrations, and our own server on one machine."""
