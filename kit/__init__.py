@@ -1,1 +1,1 @@
-"""What every process needs: settings, clock, ids, money, errors, logging, gRPC factories, shared arithmetic."""
+"""What every process needs: settings, clock, ids, money, errors, logs, gRPC, shared arithmetic."""

@@ -64,7 +64,7 @@ class InvalidQuantityError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PriceTier:
-    """Rates for requests with more than `above_context_tokens` input tokens, in `Dimension` order."""
+    """Rates, in `Dimension` order, of requests with more input tokens than the threshold."""
 
     above_context_tokens: int
     rates: tuple[int, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
@@ -53,10 +54,9 @@ class FileClock:
     def _offset(self) -> int:
         if time.monotonic() - self._read_at > _REREAD_SECONDS:
             self._read_at = time.monotonic()
-            try:
+            # A file that is being replaced keeps the offset before.
+            with suppress(OSError, ValueError):
                 self._offset_ns = int(float(self._path.read_text()) * 1e9)
-            except (OSError, ValueError):
-                pass  # a file that is being replaced keeps the offset before
         return self._offset_ns
 
 

@@ -51,7 +51,7 @@ def checked_nanos(amount: int) -> Nanos:
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:
-    """Return the quotient rounded to the nearest integer, ties to even (IEEE 754 roundTiesToEven)."""
+    """Return the quotient rounded to the nearest integer, ties to even (IEEE 754)."""
     quotient, remainder = divmod(numerator, denominator)
     twice = 2 * remainder
     if twice > denominator or (twice == denominator and quotient % 2 == 1):

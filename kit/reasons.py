@@ -18,7 +18,8 @@
     ├── AmountOutOfRange           beyond the ledger's range
     └── Unavailable                part of the service cannot be reached now
 
-One table maps reasons to gRPC status (`kit/rpc/status.py`), one to OpenAI JSON (`edge/api/errors.py`).
+One table maps reasons to gRPC status (`kit/rpc/status.py`), one to OpenAI JSON
+(`edge/api/errors.py`). A class's docstring is its message.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class DomainError(Exception):
     reason: ClassVar[ErrorReason.ValueType] = ErrorReason.ERROR_REASON_INTERNAL
     message: ClassVar[str] = "An internal fault."
 
+    def __init_subclass__(cls) -> None:
+        """Take the message from the docstring: the situation in one sentence."""
+        cls.message = (cls.__doc__ or DomainError.message).strip()
+
     def __init__(self, **metadata: str | int) -> None:
         """Keep the dynamic parts as text; they are ids, names of fields and numbers only."""
         super().__init__()
@@ -41,80 +46,96 @@ class DomainError(Exception):
 
 
 class InvalidArgument(DomainError):
+    """A field of the call is missing or malformed."""
+
     reason = ErrorReason.ERROR_REASON_INVALID_ARGUMENT
-    message = "A field of the call is missing or malformed."
 
 
 class Unauthenticated(DomainError):
+    """The caller did not identify itself."""
+
     reason = ErrorReason.ERROR_REASON_UNAUTHENTICATED
-    message = "The caller did not identify itself."
 
 
 class CallerNotAllowed(DomainError):
+    """The caller may not use this method."""
+
     reason = ErrorReason.ERROR_REASON_CALLER_NOT_ALLOWED
-    message = "The caller may not use this method."
 
 
 class NotFound(DomainError):
+    """The object does not exist."""
+
     reason = ErrorReason.ERROR_REASON_NOT_FOUND
-    message = "The object does not exist."
 
 
 class AlreadyExists(DomainError):
+    """An object of that name exists already."""
+
     reason = ErrorReason.ERROR_REASON_ALREADY_EXISTS
-    message = "An object of that name exists already."
 
 
 class InvalidState(DomainError):
+    """The object's state does not allow the change."""
+
     reason = ErrorReason.ERROR_REASON_INVALID_STATE
-    message = "The object's state does not allow the change."
 
 
 class RequestIdReused(DomainError):
+    """The request id was used before with other content."""
+
     reason = ErrorReason.ERROR_REASON_REQUEST_ID_REUSED
-    message = "The request id was used before with other content."
 
 
 class InsufficientCredits(DomainError):
+    """Available and held credit together do not cover what is needed."""
+
     reason = ErrorReason.ERROR_REASON_INSUFFICIENT_CREDITS
-    message = "Available and held credit together do not cover what is needed."
 
 
 class CreditInUse(DomainError):
+    """The credit is set aside for other requests that still run."""
+
     reason = ErrorReason.ERROR_REASON_CREDIT_IN_USE
-    message = "The credit is set aside for other requests that still run."
 
 
 class WorkspaceNotActive(DomainError):
+    """The workspace is suspended or closed."""
+
     reason = ErrorReason.ERROR_REASON_WORKSPACE_NOT_ACTIVE
-    message = "The workspace is suspended or closed."
 
 
 class EpochFenced(DomainError):
+    """The edge's epoch has been closed or replaced."""
+
     reason = ErrorReason.ERROR_REASON_EPOCH_FENCED
-    message = "The edge's epoch has been closed or replaced."
 
 
 class RateLimited(DomainError):
+    """A limit is used up."""
+
     reason = ErrorReason.ERROR_REASON_RATE_LIMITED
-    message = "A limit is used up."
 
 
 class ModelNotPriced(DomainError):
+    """The model has no price in force."""
+
     reason = ErrorReason.ERROR_REASON_MODEL_NOT_PRICED
-    message = "The model has no price in force."
 
 
 class PriceInThePast(DomainError):
+    """A price version may not start in the past."""
+
     reason = ErrorReason.ERROR_REASON_PRICE_IN_THE_PAST
-    message = "A price version may not start in the past."
 
 
 class AmountOutOfRange(DomainError):
+    """The amount is outside the range of the ledger."""
+
     reason = ErrorReason.ERROR_REASON_AMOUNT_OUT_OF_RANGE
-    message = "The amount is outside the range of the ledger."
 
 
 class Unavailable(DomainError):
+    """Part of the service cannot be reached now."""
+
     reason = ErrorReason.ERROR_REASON_UNAVAILABLE
-    message = "Part of the service cannot be reached now."

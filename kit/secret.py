@@ -1,8 +1,8 @@
 """API key secrets: their format, checksum and keyed hash.
 
-`1ac_live_` + 43 base62 digits (256 random bits) + 6 base62 digits of CRC-32 over all before, so that
-a mistyped secret is refused without any look-up. Only an HMAC-SHA256 under a versioned pepper is
-kept: 256 random bits need no slow hash.
+`1ac_live_` + 43 base62 digits (256 random bits) + 6 base62 digits of CRC-32 over all before, so
+that a mistyped secret is refused without any look-up. Only an HMAC-SHA256 under a versioned pepper
+is kept: 256 random bits need no slow hash.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _RANDOM_DIGITS: Final = 43
 _CHECK_DIGITS: Final = 6
 SECRET_LENGTH: Final = len(PREFIX) + _RANDOM_DIGITS + _CHECK_DIGITS
-SECRET_PATTERN: Final = r"1ac_live_[0-9A-Za-z]{49}"
-_SHAPE = re.compile(f"^{SECRET_PATTERN}$", re.ASCII)
+PATTERN: Final = r"1ac_live_[0-9A-Za-z]{49}"
+_SHAPE = re.compile(f"^{PATTERN}$", re.ASCII)
 HINT_LENGTH: Final = len(PREFIX) + 4
 
 

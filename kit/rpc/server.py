@@ -43,7 +43,9 @@ class Service:
 class RpcServer:
     """A running server."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, servicer: health.aio.HealthServicer):
+    def __init__(
+        self, server: grpc.aio.Server, port: int, servicer: health.aio.HealthServicer
+    ) -> None:
         """Keep the server, its port and its health."""
         self._server = server
         self._health = servicer

@@ -9,10 +9,10 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from oneapi.common.v1.error_reason_pb2 import ErrorReason
 
 from kit import reasons
 from kit.reasons import DomainError
+from oneapi.common.v1.error_reason_pb2 import ErrorReason
 
 DOMAIN: Final = "1api.club"
 _PREFIX: Final = "ERROR_REASON_"
