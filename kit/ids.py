@@ -87,7 +87,7 @@ def parse_id(prefix: str, text: str) -> bytes:
     Raises:
         InvalidIdError: the text is not an id with this prefix.
     """
-    match = _TEXT.match(text)
+    match = _TEXT.fullmatch(text)
     if match is None or match.group(1) != prefix:
         raise InvalidIdError(prefix)
     return bytes.fromhex(match.group(2))

@@ -41,7 +41,7 @@ class EventLog:
         line: dict[str, object] = {
             "time": now(self._clock).isoformat(timespec="milliseconds"),
             "service": self._service,
-            "event": name if _NAME.match(name) else "?",
+            "event": name if _NAME.fullmatch(name) else "?",
         }
         line.update({key: self._allowed(value) for key, value in fields.items()})
         self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -58,12 +58,13 @@ class EventLog:
             **fields,
         )
 
-    def _allowed(self, value: Field) -> object:
+    def _allowed(self, value: object) -> object:
+        # Whatever the types say: a caller that ignored them must still not leak.
         if isinstance(value, Enum):
             value = value.name
         if value is None or isinstance(value, bool | int):
             return value
-        if isinstance(value, str) and _WORD.match(value):
+        if isinstance(value, str) and _WORD.fullmatch(value):
             return value
         self.dropped_fields += 1
         return "?"

@@ -23,7 +23,7 @@ def parse_dollars(text: str) -> Nanos:
     Raises:
         InvalidAmountError: not a plain decimal with at most nine places, or out of range.
     """
-    match = _DECIMAL.match(text)
+    match = _DECIMAL.fullmatch(text)
     if match is None:
         raise InvalidAmountError
     sign, whole, fraction = match.groups()

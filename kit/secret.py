@@ -32,7 +32,9 @@ def new_secret() -> str:
 
 def is_well_formed(secret: str) -> bool:
     """Say whether a text has a secret's shape and its checksum is right."""
-    return _SHAPE.match(secret) is not None and _checksum(secret[:-_CHECK_DIGITS]) == secret[-6:]
+    return (
+        _SHAPE.fullmatch(secret) is not None and _checksum(secret[:-_CHECK_DIGITS]) == secret[-6:]
+    )
 
 
 def secret_hash(secret: str, pepper: bytes) -> bytes:

@@ -71,8 +71,8 @@ def open_channel(target: str, token: str) -> grpc.aio.Channel:
 
 
 class _SyncIdentity(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
 ):
     """Adds the caller's token to every call of a blocking channel."""
 

@@ -133,7 +133,7 @@ class _Guard(grpc.aio.ServerInterceptor):
         return admit
 
     def _unary(self, handler: Any, admit: Callable[[object], None], method: str) -> Any:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
                 admit(request)
                 return await handler.unary_unary(request, context)
@@ -151,7 +151,9 @@ class _Guard(grpc.aio.ServerInterceptor):
     def _streaming(self, handler: Any, admit: Callable[[object], None], method: str) -> Any:
         behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        async def call(
+            request: Any, context: grpc.aio.ServicerContext[Any, Any]
+        ) -> AsyncIterator[Any]:
             try:
                 admit(request)
                 async for answer in behaviour(request, context):

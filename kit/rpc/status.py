@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import grpc
 from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from kit import reasons
@@ -62,8 +62,7 @@ def internal_status(error_id: str) -> grpc.Status:
 
 def domain_error_of(error: grpc.RpcError) -> DomainError:
     """Return the domain error that a failed call means; an unreachable peer is `Unavailable`."""
-    status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else _aio_status(error)
-    for detail in status.details if status is not None else ():
+    for detail in _details(error):
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.domain == DOMAIN:
             return _from_info(info)
@@ -73,13 +72,14 @@ def domain_error_of(error: grpc.RpcError) -> DomainError:
     return DomainError()
 
 
-def _aio_status(error: grpc.RpcError) -> status_pb2.Status | None:
-    if not isinstance(error, grpc.aio.AioRpcError):
-        return None
-    for key, value in error.trailing_metadata() or ():
+def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
+    # Blocking and asynchronous calls both have the trailing metadata, but no common type.
+    read: Any = getattr(error, "trailing_metadata", tuple)
+    for key, value in read() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            return status_pb2.Status.FromString(value)
-    return None
+            details: Sequence[any_pb2.Any] = status_pb2.Status.FromString(value).details
+            return details
+    return ()
 
 
 def _from_info(info: error_details_pb2.ErrorInfo) -> DomainError:

@@ -1,0 +1,125 @@
+"""Our gRPC servers: denied by default, validated, and silent about exceptions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from oneapi.accounts.v1 import workspace_service_pb2 as pb2
+from oneapi.accounts.v1 import workspace_service_pb2_grpc as pb2_grpc
+
+from kit.log import EventLog
+from kit.reasons import (
+    CallerNotAllowed,
+    DomainError,
+    InvalidArgument,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+from kit.rpc.client import open_channel, sync_channel
+from kit.rpc.identity import Tokens, current_caller
+from kit.rpc.server import RpcServer, Service, start_server
+from kit.rpc.status import domain_error_of
+
+CANARY = "CNYsecretprompt"
+TOKENS = Tokens({"operator": "o" * 43, "finance": "f" * 43})
+KNOWN = "ws_" + "0" * 32
+UNKNOWN = "ws_" + "1" * 32
+
+
+class Workspaces(pb2_grpc.WorkspaceServiceServicer):
+    """Answers one workspace; fails on others in both ways."""
+
+    async def GetWorkspace(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answer, refuse or break."""
+        if request.workspace_id == KNOWN:
+            return pb2.GetWorkspaceResponse(workspace={"display_name": current_caller().name})
+        if request.workspace_id == UNKNOWN:
+            raise NotFound(workspace_id=request.workspace_id)
+        raise RuntimeError(CANARY)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[RpcServer, io.StringIO]]:
+    """A server with one method that operators may call."""
+    stream = io.StringIO()
+    service = Service(
+        "oneapi.accounts.v1.WorkspaceService",
+        pb2_grpc.add_WorkspaceServiceServicer_to_server,
+        Workspaces(),
+        {"GetWorkspace": frozenset({"operator"})},
+    )
+    running = await start_server(
+        [service], target="127.0.0.1:0", tokens=TOKENS, log=EventLog("core", stream=stream)
+    )
+    yield running, stream
+    await running.stop(0)
+
+
+async def ask(
+    server: RpcServer, token: str, workspace_id: str, method: str = "GetWorkspace"
+) -> Any:
+    """Call a method and turn a failure into its domain error."""
+    async with open_channel(f"127.0.0.1:{server.port}", token) as channel:
+        stub = pb2_grpc.WorkspaceServiceStub(channel)
+        try:
+            call = getattr(stub, method)
+            return await call(pb2.GetWorkspaceRequest(workspace_id=workspace_id))
+        except grpc.RpcError as error:
+            raise domain_error_of(error) from None
+
+
+async def test_an_allowed_caller_is_answered_and_known(server: Any) -> None:
+    """The servicer learns who calls."""
+    answer = await ask(server[0], TOKENS.of("operator"), KNOWN)
+    assert answer.workspace.display_name == "operator"
+
+
+async def test_a_stranger_is_refused(server: Any) -> None:
+    """No token of ours, no answer."""
+    with pytest.raises(Unauthenticated):
+        await ask(server[0], "wrong", KNOWN)
+
+
+async def test_a_known_caller_that_is_not_listed_is_refused(server: Any) -> None:
+    """Deny by default, per method."""
+    with pytest.raises(CallerNotAllowed) as caught:
+        await ask(server[0], TOKENS.of("finance"), KNOWN)
+    assert caught.value.metadata == {"caller": "finance"}
+
+
+async def test_a_domain_error_arrives_with_its_parts(server: Any) -> None:
+    """Reason and metadata survive the wire (AIP-193)."""
+    with pytest.raises(NotFound) as caught:
+        await ask(server[0], TOKENS.of("operator"), UNKNOWN)
+    assert caught.value.metadata == {"workspace_id": UNKNOWN}
+
+
+async def test_a_broken_rule_names_the_field_and_not_its_value(server: Any) -> None:
+    """Validation says what is wrong without repeating it."""
+    with pytest.raises(InvalidArgument) as caught:
+        await ask(server[0], TOKENS.of("operator"), CANARY)
+    assert caught.value.metadata == {"fields": "workspace_id"}
+
+
+async def test_no_exception_text_leaves_the_process(server: Any) -> None:
+    """Neither the wire nor the log has it; both have the error id (P1)."""
+    running, stream = server
+    with pytest.raises(DomainError) as caught:
+        await ask(running, TOKENS.of("operator"), "ws_" + "2" * 32)
+    assert caught.value.metadata["error_id"] in stream.getvalue()
+    assert CANARY not in stream.getvalue()
+    assert CANARY not in str(caught.value.metadata)
+
+
+async def test_an_unreachable_server_is_unavailable() -> None:
+    """A dead peer is a situation that callers can handle."""
+    with sync_channel("127.0.0.1:1", "x") as channel:
+        stub = pb2_grpc.WorkspaceServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetWorkspace(pb2.GetWorkspaceRequest(workspace_id=KNOWN), timeout=2)
+    assert isinstance(domain_error_of(caught.value), Unavailable)
