@@ -1,7 +1,8 @@
 """Fetches others' protos, generates the stubs of every language, and checks both.
 
 Only `fetch` needs the package index, and only until third_party/ is filled; buf works offline.
-Python stubs are always generated; TypeScript and Go where npm and go are installed, and one line says what was left out.
+Python stubs are always generated; TypeScript and Go where npm and go are installed, and one line
+says what was left out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Turns closed months into verified files, keeps them two years, hands them out."""
