@@ -90,6 +90,10 @@ class Reply:
         self.write_raw(b"0\r\n\r\n")
         self._finish()
 
+    def end_of_length(self) -> None:
+        """Say that all the bytes promised to `start` are written."""
+        self._finish()
+
     def cut(self, *, reset: bool = False) -> None:
         """Break off: FIN after what was written, or RST, which may drop some of it."""
         self.was_cut = True

@@ -1,0 +1,121 @@
+"""What can go wrong with a replayed answer, and for how many calls it shall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+ANY = "*"
+
+
+class UnknownFaultError(Exception):
+    """The control request names an unknown fault, or gives one a value of another type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """The faults of one answer; events and bytes are counted in the body, before any framing."""
+
+    times: int | None = None
+    """Apply to so many calls, then answer well; None: to all."""
+    slow_headers_ms: int = 0
+    pace_ms: int = 0
+    """Pause between two events."""
+    status: int | None = None
+    """Answer with this error status instead."""
+    retry_after_seconds: int | None = None
+    reset: bool = False
+    """RST as soon as the request is read."""
+    stall_at_event: int | None = None
+    """Send so many events, then nothing more on an open connection."""
+    cut_at_event: int | None = None
+    cut_at_byte: int | None = None
+    cut_reset: bool = False
+    """A cut is an RST rather than a FIN."""
+    garbage_at_event: int | None = None
+    """Put an event of broken JSON and invalid UTF-8 before this one; a whole body becomes that."""
+    broken_chunk_at_event: int | None = None
+    """Break HTTP's chunk framing before this event."""
+    omit_usage: bool = False
+    usage_beside_choice: bool = False
+    """Usage comes in a chunk that still has a choice."""
+    omit_last_event: bool = False
+    """Leave out `[DONE]`, or what else ends the stream, but end the body properly."""
+    duplicate_last_event: bool = False
+    endless: bool = False
+    """Repeat the second event until the client leaves."""
+    gzip: bool = False
+    one_byte_chunks: bool = False
+    content_type: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """More headers for the answer."""
+
+    @classmethod
+    def from_json(cls, value: Any) -> Faults:
+        """Read a control request's object; raises UnknownFaultError."""
+        defaults = cls()
+        names = {one.name for one in fields(cls)}
+        if not isinstance(value, dict) or not value.keys() <= names:
+            raise UnknownFaultError
+        for name, given in value.items():
+            default = getattr(defaults, name)
+            expected = _EXPECTED.get(name) or type(default)
+            if type(given) is not expected:
+                raise UnknownFaultError
+        return cls(**value)
+
+
+_EXPECTED: dict[str, type] = {
+    "times": int,
+    "status": int,
+    "retry_after_seconds": int,
+    "stall_at_event": int,
+    "cut_at_event": int,
+    "cut_at_byte": int,
+    "garbage_at_event": int,
+    "broken_chunk_at_event": int,
+    "content_type": str,
+}
+
+NONE = Faults()
+
+
+class FaultBook:
+    """The faults in force, by recording or for any."""
+
+    def __init__(self) -> None:
+        """Begin without faults."""
+        self._faults: dict[str, Faults] = {}
+        self._left: dict[str, int | None] = {}
+
+    def set(self, entries: Any) -> None:
+        """Replace the faults of the named recordings; null takes them away."""
+        if not isinstance(entries, dict):
+            raise UnknownFaultError
+        read = {
+            stem: None if value is None else Faults.from_json(value)
+            for stem, value in entries.items()
+        }
+        for stem, faults in read.items():
+            self._faults.pop(stem, None)
+            if faults is not None:
+                self._faults[stem] = faults
+                self._left[stem] = faults.times
+
+    def clear(self) -> None:
+        """Take all faults away."""
+        self._faults.clear()
+
+    def take(self, stem: str) -> Faults:
+        """Give the faults of one call, those of its recording before those of any."""
+        for name in (stem, ANY):
+            faults = self._faults.get(name)
+            if faults is None:
+                continue
+            left = self._left[name]
+            if left is None:
+                return faults
+            if left > 0:
+                self._left[name] = left - 1
+                return faults
+        return NONE
