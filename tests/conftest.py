@@ -1,0 +1,33 @@
+"""What every test gets: no way out of this machine, and no clock that decides a verdict."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from typing import Any
+
+from hypothesis import settings
+
+# A busy machine is no fault of the code: a test fails on its answer, never on its time.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+
+def leaves_this_machine(address: Any) -> bool:
+    """Whether connecting to this socket address would reach beyond loopback."""
+    if not isinstance(address, tuple):
+        return False  # a Unix socket
+    host = str(address[0])
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def refuse_the_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: it sees every connect of the interpreter, whichever library makes it."""
+    if event == "socket.connect" and leaves_this_machine(arguments[1]):
+        raise AssertionError("a test may only connect to this machine")
+
+
+sys.addaudithook(refuse_the_network)

@@ -1,0 +1,118 @@
+"""A real PostgreSQL for tests: one server per session, a fresh database per test.
+
+`ONEAPI_TEST_POSTGRES=15` picks another major version among those at hand (the wheel's and
+Debian's); without it the wheel's newest runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from core.db import embedded, embedded_binaries
+
+# A crash of the test machine costs nothing, so tests do not wait for the disk.
+_FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+_TEMPLATE = "oneapi_template"
+
+
+@dataclass(slots=True)
+class PostgresServer:
+    """The session's server. Databases come from a template, in milliseconds."""
+
+    dsn: str = field(repr=False)
+    superuser_dsn: str = field(repr=False)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def make_database(self, *, template: str = embedded.DATABASE, name: str | None = None) -> str:
+        """Copy `template` (the default is empty but for its owner) and return the copy's URL."""
+        name = name or f"test_{next(self.numbers)}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
+        self._as_superuser(statement.format(*map(sql.Identifier, (name, template, embedded.LOGIN))))
+        return self.url_of(name)
+
+    def drop_database(self, dsn: str) -> None:
+        """Remove a database together with the connections that a test left open."""
+        name = urlsplit(dsn).path.removeprefix("/")
+        self._as_superuser(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def url_of(self, database: str) -> str:
+        """Return the ordinary login's URL of another database of this server."""
+        return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{database}"))
+
+    def superuser_url_of(self, dsn: str) -> str:
+        """Return the superuser's URL of the database behind `dsn`, to tamper with rows."""
+        return urlunsplit(urlsplit(self.superuser_dsn)._replace(path=urlsplit(dsn).path))
+
+    def _as_superuser(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.superuser_dsn, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+def bin_dirs() -> dict[int, Path]:
+    """Return the PostgreSQL binaries at hand by major version, the wheel's before Debian's."""
+    return {**embedded_binaries.system_bin_dirs(), **embedded_binaries.wheel_bin_dirs()}
+
+
+def chosen_bin_dir() -> Path:
+    """Return the binaries of the version that `ONEAPI_TEST_POSTGRES` names, else the newest."""
+    found = bin_dirs()
+    return found[int(os.environ.get("ONEAPI_TEST_POSTGRES") or max(found))]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run one server for the whole session."""
+    with tempfile.TemporaryDirectory(prefix="oneapi-test-") as folder:
+        server = embedded.EmbeddedPostgres(
+            Path(folder), bin_dir=chosen_bin_dir(), settings=_FAST_AND_FORGETFUL
+        )
+        try:
+            dsn = server.start()
+            yield PostgresServer(dsn=dsn, superuser_dsn=server.superuser_dsn)
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """Migrate one database for the session and return its name, to copy from."""
+    bootstrap: Any = importlib.import_module("core.db.bootstrap")
+    dsn = postgres_server.make_database(name=_TEMPLATE)
+    for step in (bootstrap.ensure_roles, bootstrap.migrate):
+        asyncio.run(_finish(step(dsn)))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def empty_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give a test the URL of a database of its own without any table."""
+    dsn = postgres_server.make_database()
+    yield dsn
+    postgres_server.drop_database(dsn)
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """Give a test the URL of a migrated database of its own."""
+    dsn = postgres_server.make_database(template=migrated_template)
+    yield dsn
+    postgres_server.drop_database(dsn)
+
+
+async def _finish(answer: Any) -> None:
+    if inspect.isawaitable(answer):
+        await answer
