@@ -283,7 +283,9 @@ class AcquireCreditRequest(_message.Message):
     workspace_id: _builtins.bytes
     """The workspace, 16 bytes."""
     acquire_number: _builtins.int
-    """Counts the acquisitions of this edge, epoch and workspace from 1: the same number replays the same answer."""
+    """Counts the acquisitions of this edge, epoch and workspace from 1: the same number replays the
+    same answer.
+    """
     needed_nanos: _builtins.int
     """The free credit that the edge lacks at least, nano-US-dollars."""
     spend_rate_nanos_per_second: _builtins.int

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AdmissionServiceStub:
-    """What an edge needs to admit requests without asking for each of them: grants, credit leases, slices of limits, and the changes of all that.
+    """What an edge needs to admit requests without asking for each of them: grants, credit leases,
+    slices of limits, and the changes of all that.
     """
 
     def __init__(self, channel):
@@ -78,11 +79,13 @@ class AdmissionServiceStub:
 
 
 class AdmissionServiceServicer:
-    """What an edge needs to admit requests without asking for each of them: grants, credit leases, slices of limits, and the changes of all that.
+    """What an edge needs to admit requests without asking for each of them: grants, credit leases,
+    slices of limits, and the changes of all that.
     """
 
     def OpenEpoch(self, request, context):
-        """Starts an edge process: a new epoch that fences every older one of the same edge for lease calls.
+        """Starts an edge process: a new epoch that fences every older one of the same edge for lease
+        calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,7 +192,8 @@ def add_AdmissionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdmissionService:
-    """What an edge needs to admit requests without asking for each of them: grants, credit leases, slices of limits, and the changes of all that.
+    """What an edge needs to admit requests without asking for each of them: grants, credit leases,
+    slices of limits, and the changes of all that.
     """
 
     @staticmethod

@@ -27,14 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdmissionServiceStub:
-    """What an edge needs to admit requests without asking for each of them: grants, credit leases, slices of limits, and the changes of all that."""
+    """What an edge needs to admit requests without asking for each of them: grants, credit leases,
+    slices of limits, and the changes of all that.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdmissionServiceAsyncStub: ...
     OpenEpoch: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.OpenEpochRequest, _admission_service_pb2.OpenEpochResponse]
-    """Starts an edge process: a new epoch that fences every older one of the same edge for lease calls."""
+    """Starts an edge process: a new epoch that fences every older one of the same edge for lease
+    calls.
+    """
     CloseEpoch: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.CloseEpochRequest, _admission_service_pb2.CloseEpochResponse]
     """Ends an epoch whose spool was shipped whole: its leases are freed at once."""
     WatchChanges: _grpc.UnaryStreamMultiCallable[_admission_service_pb2.WatchChangesRequest, _admission_service_pb2.WatchChangesResponse]
@@ -52,11 +56,15 @@ class AdmissionServiceStub:
 
 @_typing.type_check_only
 class AdmissionServiceAsyncStub(AdmissionServiceStub):
-    """What an edge needs to admit requests without asking for each of them: grants, credit leases, slices of limits, and the changes of all that."""
+    """What an edge needs to admit requests without asking for each of them: grants, credit leases,
+    slices of limits, and the changes of all that.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenEpoch: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.OpenEpochRequest, _admission_service_pb2.OpenEpochResponse]  # type: ignore[assignment]
-    """Starts an edge process: a new epoch that fences every older one of the same edge for lease calls."""
+    """Starts an edge process: a new epoch that fences every older one of the same edge for lease
+    calls.
+    """
     CloseEpoch: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.CloseEpochRequest, _admission_service_pb2.CloseEpochResponse]  # type: ignore[assignment]
     """Ends an epoch whose spool was shipped whole: its leases are freed at once."""
     WatchChanges: _aio.UnaryStreamMultiCallable[_admission_service_pb2.WatchChangesRequest, _admission_service_pb2.WatchChangesResponse]  # type: ignore[assignment]
@@ -73,7 +81,9 @@ class AdmissionServiceAsyncStub(AdmissionServiceStub):
     """Claims a client's idempotency key for a request."""
 
 class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What an edge needs to admit requests without asking for each of them: grants, credit leases, slices of limits, and the changes of all that."""
+    """What an edge needs to admit requests without asking for each of them: grants, credit leases,
+    slices of limits, and the changes of all that.
+    """
 
     @_abc_1.abstractmethod
     def OpenEpoch(
@@ -81,7 +91,9 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admission_service_pb2.OpenEpochRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admission_service_pb2.OpenEpochResponse, _abc.Awaitable[_admission_service_pb2.OpenEpochResponse]]:
-        """Starts an edge process: a new epoch that fences every older one of the same edge for lease calls."""
+        """Starts an edge process: a new epoch that fences every older one of the same edge for lease
+        calls.
+        """
 
     @_abc_1.abstractmethod
     def CloseEpoch(

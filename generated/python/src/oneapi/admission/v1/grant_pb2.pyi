@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Grant(_message.Message):
-    """What an edge must know of an API key to admit its requests. A lower version never replaces a higher one."""
+    """What an edge must know of an API key to admit its requests. A lower version never replaces a
+    higher one.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,7 +114,9 @@ class Grant(_message.Message):
 
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantSecret]:
-        """Keyed hashes of the secrets that work: the current one and, in its grace time, the one before. 32 bytes each."""
+        """Keyed hashes of the secrets that work: the current one and, in its grace time, the one
+        before. 32 bytes each.
+        """
 
     def __init__(
         self,

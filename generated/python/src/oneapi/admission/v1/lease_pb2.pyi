@@ -18,7 +18,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreditLease(_message.Message):
-    """Credit that one edge may spend for one workspace. Core counts it as held. Totals only grow, so that a call may be repeated."""
+    """Credit that one edge may spend for one workspace. Core counts it as held. Totals only grow, so
+    that a call may be repeated.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -264,7 +264,9 @@ class VerifyFinding(_message.Message):
     EXPECTED_FIELD_NUMBER: _builtins.int
     FOUND_FIELD_NUMBER: _builtins.int
     check: _builtins.str
-    """Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`, `grant_sums`, `lease_sums`, `settlement_sum`."""
+    """Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
+    `grant_sums`, `lease_sums`, `settlement_sum`.
+    """
     object_id: _builtins.str
     """Which object, by its id."""
     expected: _builtins.str

@@ -157,7 +157,9 @@ Global___PriceVersion: _TypeAlias = PriceVersion  # noqa: Y015
 
 @_typing.final
 class PriceTier(_message.Message):
-    """The prices of requests whose input is larger than a threshold. In nano-US-dollars per 1,000,000 units."""
+    """The prices of requests whose input is larger than a threshold. In nano-US-dollars per 1,000,000
+    units.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

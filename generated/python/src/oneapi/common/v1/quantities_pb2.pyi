@@ -18,7 +18,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Quantities(_message.Message):
-    """What one request used, by disjoint dimension: input excludes cached input and cache writes, output excludes reasoning."""
+    """What one request used, by disjoint dimension: input excludes cached input and cache writes,
+    output excludes reasoning.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

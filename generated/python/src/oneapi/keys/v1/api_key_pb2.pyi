@@ -24,7 +24,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ApiKey(_message.Message):
-    """A secret that lets a program spend a workspace's credits. The secret itself is shown once and kept only as a keyed hash."""
+    """A secret that lets a program spend a workspace's credits. The secret itself is shown once and
+    kept only as a keyed hash.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

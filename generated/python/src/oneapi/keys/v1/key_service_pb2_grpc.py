@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class KeyServiceStub:
-    """API keys through their life. Every step is recorded and takes effect on every connected edge within one second.
+    """API keys through their life. Every step is recorded and takes effect on every connected edge
+    within one second.
     """
 
     def __init__(self, channel):
@@ -83,11 +84,13 @@ class KeyServiceStub:
 
 
 class KeyServiceServicer:
-    """API keys through their life. Every step is recorded and takes effect on every connected edge within one second.
+    """API keys through their life. Every step is recorded and takes effect on every connected edge
+    within one second.
     """
 
     def CreateKey(self, request, context):
-        """Creates a key and shows its secret once. For the same request id the key is answered again, without the secret.
+        """Creates a key and shows its secret once. For the same request id the key is answered again,
+        without the secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,7 +209,8 @@ def add_KeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class KeyService:
-    """API keys through their life. Every step is recorded and takes effect on every connected edge within one second.
+    """API keys through their life. Every step is recorded and takes effect on every connected edge
+    within one second.
     """
 
     @staticmethod

@@ -27,14 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class KeyServiceStub:
-    """API keys through their life. Every step is recorded and takes effect on every connected edge within one second."""
+    """API keys through their life. Every step is recorded and takes effect on every connected edge
+    within one second.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> KeyServiceAsyncStub: ...
     CreateKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.CreateKeyRequest, _key_service_pb2.CreateKeyResponse]
-    """Creates a key and shows its secret once. For the same request id the key is answered again, without the secret."""
+    """Creates a key and shows its secret once. For the same request id the key is answered again,
+    without the secret.
+    """
     GetKey: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.GetKeyRequest, _key_service_pb2.GetKeyResponse]
     """Reads one key."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ListKeysRequest, _key_service_pb2.ListKeysResponse]
@@ -54,11 +58,15 @@ class KeyServiceStub:
 
 @_typing.type_check_only
 class KeyServiceAsyncStub(KeyServiceStub):
-    """API keys through their life. Every step is recorded and takes effect on every connected edge within one second."""
+    """API keys through their life. Every step is recorded and takes effect on every connected edge
+    within one second.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.CreateKeyRequest, _key_service_pb2.CreateKeyResponse]  # type: ignore[assignment]
-    """Creates a key and shows its secret once. For the same request id the key is answered again, without the secret."""
+    """Creates a key and shows its secret once. For the same request id the key is answered again,
+    without the secret.
+    """
     GetKey: _aio.UnaryUnaryMultiCallable[_key_service_pb2.GetKeyRequest, _key_service_pb2.GetKeyResponse]  # type: ignore[assignment]
     """Reads one key."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_key_service_pb2.ListKeysRequest, _key_service_pb2.ListKeysResponse]  # type: ignore[assignment]
@@ -77,7 +85,9 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """Lists the steps of a key's life, newest first."""
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """API keys through their life. Every step is recorded and takes effect on every connected edge within one second."""
+    """API keys through their life. Every step is recorded and takes effect on every connected edge
+    within one second.
+    """
 
     @_abc_1.abstractmethod
     def CreateKey(
@@ -85,7 +95,9 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.CreateKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.CreateKeyResponse, _abc.Awaitable[_key_service_pb2.CreateKeyResponse]]:
-        """Creates a key and shows its secret once. For the same request id the key is answered again, without the secret."""
+        """Creates a key and shows its secret once. For the same request id the key is answered again,
+        without the secret.
+        """
 
     @_abc_1.abstractmethod
     def GetKey(

@@ -47,7 +47,8 @@ class MeteringServiceServicer:
     """
 
     def RecordUsage(self, request_iterator, context):
-        """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently: nothing is counted twice.
+        """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently:
+        nothing is counted twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

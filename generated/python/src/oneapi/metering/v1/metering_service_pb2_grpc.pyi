@@ -34,7 +34,9 @@ class MeteringServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MeteringServiceAsyncStub: ...
     RecordUsage: _grpc.StreamStreamMultiCallable[_metering_service_pb2.RecordUsageRequest, _metering_service_pb2.RecordUsageResponse]
-    """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently: nothing is counted twice."""
+    """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently:
+    nothing is counted twice.
+    """
 
 @_typing.type_check_only
 class MeteringServiceAsyncStub(MeteringServiceStub):
@@ -42,7 +44,9 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordUsage: _aio.StreamStreamMultiCallable[_metering_service_pb2.RecordUsageRequest, _metering_service_pb2.RecordUsageResponse]  # type: ignore[assignment]
-    """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently: nothing is counted twice."""
+    """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently:
+    nothing is counted twice.
+    """
 
 class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes usage records from edges, exactly once each."""
@@ -53,6 +57,8 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_metering_service_pb2.RecordUsageRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_metering_service_pb2.RecordUsageResponse], _abc.AsyncIterator[_metering_service_pb2.RecordUsageResponse]]:
-        """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently: nothing is counted twice."""
+        """Batches up, acknowledgements down. A batch may be sent again, whole or cut differently:
+        nothing is counted twice.
+        """
 
 def add_MeteringServiceServicer_to_server(servicer: MeteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
