@@ -1,0 +1,225 @@
+"""The catalogue as this edge has it: names to models, lanes to routes and prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kit.charge import Price, PriceTier
+from oneapi.admission.v1 import snapshot_pb2
+from oneapi.catalog.v1 import catalog_pb2
+from oneapi.common.v1.lane_pb2 import Lane
+
+LANE_NAMES: Final = {
+    "default": Lane.LANE_DEFAULT,
+    "economy": Lane.LANE_ECONOMY,
+    "coding": Lane.LANE_CODING,
+    "priority": Lane.LANE_PRIORITY,
+    "opportunistic": Lane.LANE_OPPORTUNISTIC,
+}
+SERVICE_TIERS: Final = {"flex": Lane.LANE_ECONOMY, "priority": Lane.LANE_PRIORITY}
+"""OpenAI's `service_tier` values that choose a lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A public model and the limits that bound its usage."""
+
+    number: int
+    public_id: str
+    maker: str
+    max_output_tokens: int
+    context_tokens: int
+    overhead_tokens: int
+    overhead_with_tools_tokens: int
+    image_max_tokens: int
+    audio_max_tokens: int
+    file_max_tokens: int
+    reasoning_beyond_limit_tokens: int
+    enabled: bool
+    created_at_seconds: int
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A provider endpoint with the credential of its requests."""
+
+    number: int
+    name: str
+    base_url: str
+    dialect: int
+    ends_with_terminal_frame: bool
+    drains_on_disconnect: bool
+    bills_refused: bool
+    credential: bytes
+
+    def __repr__(self) -> str:
+        """Name the upstream without its credential."""
+        return f"Upstream({self.number})"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One upstream that can serve a route."""
+
+    upstream: Upstream
+    upstream_model: str
+    weight: int
+    priority: int
+    first_byte_timeout_seconds: float
+    idle_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The candidates of a model in a lane, by priority."""
+
+    candidates: tuple[Candidate, ...]
+    max_attempts: int
+
+
+class Catalog:
+    """One version of the catalogue, immutable."""
+
+    def __init__(self, snapshot: snapshot_pb2.CatalogSnapshot) -> None:
+        """Index a snapshot by names and numbers."""
+        self.version = snapshot.version
+        self.models = {message.number: _model(message) for message in snapshot.models}
+        self._names: dict[str, Model] = {}
+        for message in snapshot.models:
+            for name in (message.public_id, *message.aliases):
+                self._names[name] = self.models[message.number]
+        upstreams = {
+            item.upstream.number: _upstream(item)
+            for item in snapshot.upstreams
+            if item.upstream.enabled
+        }
+        self._routes: dict[tuple[int, int], Route] = {
+            (route.model_number, route.lane): _route(route, upstreams) for route in snapshot.routes
+        }
+        self._prices: dict[tuple[int, int], list[Price]] = {}
+        for price in snapshot.prices:
+            self._prices.setdefault((price.model_number, price.lane), []).append(_price(price))
+        for versions in self._prices.values():
+            versions.sort(key=lambda price: price.effective_from_micros)
+
+    def named(self, name: str) -> Model | None:
+        """Return the enabled model of a public id or alias."""
+        model = self._names.get(name)
+        return model if model is not None and model.enabled else None
+
+    def numbered(self, number: int) -> Model | None:
+        """Return the enabled model of a catalogue number."""
+        model = self.models.get(number)
+        return model if model is not None and model.enabled else None
+
+    def route(self, model: Model, lane: int) -> Route | None:
+        """Return the route of a model in a lane, if an upstream can serve it."""
+        route = self._routes.get((model.number, lane))
+        return route if route is not None and route.candidates else None
+
+    def price(self, model: Model, lane: int, at_micros: int) -> Price | None:
+        """Return the price version in force at a time, None where there is none."""
+        found = None
+        for price in self._prices.get((model.number, lane), ()):
+            if price.effective_from_micros <= at_micros:
+                found = price
+        return found
+
+    def servable(self, at_micros: int) -> list[Model]:
+        """Return the models that can be served and priced in some lane, by public id."""
+        lanes = LANE_NAMES.values()
+        models = [
+            model
+            for model in self.models.values()
+            if model.enabled
+            and any(
+                self.route(model, lane) and self.price(model, lane, at_micros) for lane in lanes
+            )
+        ]
+        return sorted(models, key=lambda model: model.public_id)
+
+
+EMPTY: Final = Catalog(snapshot_pb2.CatalogSnapshot())
+
+
+def _model(message: catalog_pb2.Model) -> Model:
+    return Model(
+        number=message.number,
+        public_id=message.public_id,
+        maker=message.maker,
+        max_output_tokens=message.max_output_tokens,
+        context_tokens=message.context_tokens,
+        overhead_tokens=message.input_overhead_tokens,
+        overhead_with_tools_tokens=message.input_overhead_with_tools_tokens,
+        image_max_tokens=message.image_max_tokens,
+        audio_max_tokens=message.audio_max_tokens,
+        file_max_tokens=message.file_max_tokens,
+        reasoning_beyond_limit_tokens=message.reasoning_beyond_limit_tokens,
+        enabled=message.enabled,
+        created_at_seconds=message.created_at.seconds,
+        capabilities=tuple(message.capabilities),
+    )
+
+
+def _upstream(item: snapshot_pb2.SnapshotUpstream) -> Upstream:
+    message = item.upstream
+    return Upstream(
+        number=message.number,
+        name=message.name,
+        base_url=message.base_url,
+        dialect=message.dialect,
+        ends_with_terminal_frame=message.stream_end != catalog_pb2.Upstream.STREAM_END_EOF,
+        drains_on_disconnect=(
+            message.disconnect_policy == catalog_pb2.Upstream.DISCONNECT_POLICY_DRAIN
+        ),
+        bills_refused=message.bills_refused,
+        credential=item.credential,
+    )
+
+
+def _route(message: catalog_pb2.Route, upstreams: dict[int, Upstream]) -> Route:
+    candidates = [
+        Candidate(
+            upstream=upstreams[item.upstream_number],
+            upstream_model=item.upstream_model,
+            weight=item.weight,
+            priority=item.priority,
+            first_byte_timeout_seconds=item.first_byte_timeout_ms / 1000,
+            idle_timeout_seconds=item.idle_timeout_ms / 1000,
+        )
+        for item in message.candidates
+        if item.upstream_number in upstreams
+    ]
+    candidates.sort(key=lambda candidate: candidate.priority)
+    return Route(tuple(candidates), message.max_attempts)
+
+
+def _price(message: catalog_pb2.PriceVersion) -> Price:
+    return Price(
+        number=message.number,
+        model_number=message.model_number,
+        lane=message.lane,
+        effective_from_micros=message.effective_from.ToMicroseconds(),
+        tiers=tuple(
+            PriceTier(
+                tier.above_context_tokens,
+                (
+                    tier.input,
+                    tier.cached_input,
+                    tier.cache_write,
+                    tier.cache_write_long,
+                    tier.output,
+                    tier.reasoning,
+                    tier.audio_input,
+                    tier.audio_output,
+                    tier.image_input,
+                    tier.image_output,
+                    tier.requests,
+                    tier.tool_calls,
+                ),
+            )
+            for tier in message.tiers
+        ),
+    )

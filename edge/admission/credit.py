@@ -1,0 +1,298 @@
+"""Credit that this edge may spend: leases from core, and the holds of running requests in them.
+
+    free = granted - returned - used - held
+
+Core moved `granted` out of the wallet before we may use it, so the sum of all holds on all edges
+can never exceed the credit that was there. Totals only grow, so that every call may be repeated.
+No call to core is needed as long as the lease has room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from kit.clock import Clock
+from kit.reasons import CreditInUse, DomainError, InsufficientCredits
+from oneapi.admission.v1 import lease_pb2
+
+STOP_BEFORE_SECONDS: Final = 5.0
+"""No request is admitted on a lease in the last seconds of its lifetime."""
+IDLE_SECONDS: Final = 30.0
+"""A lease without requests for so long gives its free part back."""
+REFUSED_SECONDS: Final = 0.25
+"""How long a refusal of core is repeated without asking again."""
+RATE_SECONDS: Final = 60.0
+"""The time constant of the spend rate that sizes leases."""
+MAX_RENEWALS: Final = 10_000
+"""Leases in one renewal call, the contract's limit."""
+REFILL_SECONDS: Final = 5.0
+"""A lease whose free part covers less than this time is made larger in the background."""
+
+
+class LeaseCalls(Protocol):
+    """The calls to core that credit needs."""
+
+    async def acquire(
+        self, workspace_id: bytes, number: int, needed: int, rate: int
+    ) -> lease_pb2.CreditLease:
+        """Take credit: InsufficientCredits, CreditInUse, WorkspaceNotActive, Unavailable."""
+
+    async def renew(self, leases: dict[bytes, int]) -> list[lease_pb2.CreditLease]:
+        """Keep leases alive, with what each has returned in all; Unavailable."""
+
+
+class Lease:
+    """One lease as this edge sees it, in nano-US-dollars."""
+
+    __slots__ = ("deadline", "granted", "held", "lease_id", "returned", "used")
+
+    def __init__(self, lease_id: bytes) -> None:
+        """Start with nothing."""
+        self.lease_id = lease_id
+        self.granted = 0
+        self.returned = 0
+        self.used = 0
+        self.held = 0
+        self.deadline = 0.0
+
+    @property
+    def free(self) -> int:
+        """Return what new holds may take; below zero after a charge beyond its hold."""
+        return self.granted - self.returned - self.used - self.held
+
+
+class Hold:
+    """Credit set aside for one request, settled exactly once; later calls do nothing."""
+
+    __slots__ = ("_account", "_lease", "nanos", "open")
+
+    def __init__(self, account: WorkspaceCredit, lease: Lease, nanos: int) -> None:
+        """Belong to a lease for so many nano-US-dollars."""
+        self._account = account
+        self._lease = lease
+        self.nanos = nanos
+        self.open = True
+
+    def settle(self, charge_nanos: int) -> None:
+        """End the hold with a charge, which may be zero."""
+        if self.open:
+            self.open = False
+            self._lease.held -= self.nanos
+            self._lease.used += charge_nanos
+            self._account.note_spend(charge_nanos)
+
+
+class WorkspaceCredit:
+    """The credit of one workspace on this edge."""
+
+    def __init__(self, workspace_id: bytes, calls: LeaseCalls, clock: Clock) -> None:
+        """Start without a lease."""
+        self.workspace_id = workspace_id
+        self.lease: Lease | None = None
+        self.wallet_available = 0
+        self._calls = calls
+        self._clock = clock
+        self._number = 0
+        self._asking: asyncio.Task[None] | None = None
+        self._waiting = 0
+        self._refused: tuple[float, int, DomainError] | None = None
+        self._rate = 0.0
+        self._rate_at = clock.monotonic()
+        self._used_at = clock.monotonic()
+
+    @property
+    def free(self) -> int:
+        """Return what new holds may take now: nothing once the lease's lifetime is over."""
+        if self.lease is None or self._clock.monotonic() >= self.lease.deadline:
+            return 0
+        return self.lease.free
+
+    @property
+    def available(self) -> int:
+        """Return what a new request might get: free here and available in the wallet."""
+        return self.wallet_available + max(0, self.free)
+
+    def try_take(self, nanos: int) -> Hold | None:
+        """Take a hold if the lease has room; this is the whole common path."""
+        self._used_at = self._clock.monotonic()
+        lease = self.lease
+        if lease is None or self._used_at >= lease.deadline or lease.free < nanos:
+            return None
+        lease.held += nanos
+        if lease.free < max(nanos, int(self.spend_rate() * REFILL_SECONDS)):
+            self._refill(nanos)
+        return Hold(self, lease, nanos)
+
+    async def take(self, nanos: int) -> Hold:
+        """Take a hold, with credit from core if need be.
+
+        Raises:
+            InsufficientCredits, CreditInUse, WorkspaceNotActive, EpochFenced, Unavailable.
+        """
+        self._waiting += nanos
+        try:
+            while (hold := self.try_take(nanos)) is None:
+                if self._asking is not None:
+                    await asyncio.wait({self._asking})
+                    continue
+                self._raise_if_refused(nanos)
+                self._asking = asyncio.create_task(self._acquire(max(1, nanos - self.free)))
+                await asyncio.shield(self._asking)
+            return hold
+        finally:
+            self._waiting -= nanos
+
+    async def learn(self) -> None:
+        """Have a lease, so that the wallet's available credit is known.
+
+        Raises:
+            As `take`.
+        """
+        if self.lease is None:
+            (await self.take(1)).settle(0)
+
+    def _raise_if_refused(self, nanos: int) -> None:
+        if self._refused is None:
+            return
+        until, refused_nanos, error = self._refused
+        if self._clock.monotonic() >= until:
+            self._refused = None
+        elif nanos >= refused_nanos:
+            raise error
+
+    def _refill(self, nanos: int) -> None:
+        # Ahead of need and never waited for: a refusal only means that the next take asks itself.
+        if self._asking is None and self._refused is None and self.wallet_available > nanos:
+            self._asking = asyncio.create_task(self._acquire(nanos))
+            self._asking.add_done_callback(_swallow)
+
+    async def _acquire(self, needed: int) -> None:
+        wanted = needed + self.free
+        try:
+            sent_at = self._clock.monotonic()
+            self._number += 1
+            # Requests that wait count as spend to come, so that one call serves a burst.
+            rate = int(self.spend_rate() + self._waiting / RATE_SECONDS)
+            message = await self._calls.acquire(self.workspace_id, self._number, needed, rate)
+            self.apply(message, sent_at)
+        except (InsufficientCredits, CreditInUse) as error:
+            # For a moment nobody asks again for as much: a storm of refused requests stays here.
+            self._refused = (self._clock.monotonic() + REFUSED_SECONDS, wanted, error)
+            raise
+        finally:
+            self._asking = None
+
+    def apply(self, message: lease_pb2.CreditLease, sent_at: float) -> None:
+        """Take over what core says of the lease; its lifetime counts from the sending."""
+        lease = self.lease
+        if lease is None or lease.lease_id != message.lease_id:
+            lease = self.lease = Lease(message.lease_id)
+            lease.returned = message.returned_total_nanos
+        lease.granted = max(lease.granted, message.granted_total_nanos)
+        lifetime = message.lifetime_ms / 1000
+        usable = lifetime - min(STOP_BEFORE_SECONDS, lifetime / 4)
+        lease.deadline = max(lease.deadline, sent_at + usable)
+        self.wallet_available = message.available_nanos
+
+    def ended(self, lease_id: bytes) -> None:
+        """Forget a lease that core no longer has; running holds settle against it all the same."""
+        if self.lease is not None and self.lease.lease_id == lease_id:
+            self.lease = None
+
+    def give_back(self, *, everything: bool) -> None:
+        """Mark the free part as returned, if all is asked for or nothing was used lately."""
+        lease = self.lease
+        idle = self._clock.monotonic() - self._used_at >= IDLE_SECONDS
+        if lease is not None and lease.free > 0 and (everything or idle):
+            lease.returned += lease.free
+
+    def note_spend(self, charge_nanos: int) -> None:
+        """Add a charge to the spend rate, an exponential average in nano-US-dollars a second."""
+        self._rate = self.spend_rate() + charge_nanos / RATE_SECONDS
+        self._rate_at = self._clock.monotonic()
+
+    def spend_rate(self) -> float:
+        """Return the spend rate of the last minute or so; it sizes leases, never charges."""
+        return self._rate * math.exp((self._rate_at - self._clock.monotonic()) / RATE_SECONDS)
+
+
+class Credit:
+    """The credit of all workspaces on this edge."""
+
+    def __init__(self, calls: LeaseCalls, clock: Clock) -> None:
+        """Ask core through the calls."""
+        self._calls = calls
+        self._clock = clock
+        self._accounts: dict[bytes, WorkspaceCredit] = {}
+
+    def of(self, workspace_id: bytes) -> WorkspaceCredit:
+        """Return the credit of a workspace."""
+        account = self._accounts.get(workspace_id)
+        if account is None:
+            account = WorkspaceCredit(workspace_id, self._calls, self._clock)
+            self._accounts[workspace_id] = account
+        return account
+
+    async def renew(self) -> None:
+        """Keep all leases alive and give idle free parts back.
+
+        Raises:
+            Unavailable: core cannot be reached; the leases live on until their deadlines.
+        """
+        for account in self._accounts.values():
+            account.give_back(everything=False)
+        await self._renew(list(self._accounts.values()))
+
+    async def recall(self, lease_ids: frozenset[bytes]) -> None:
+        """Give the free parts of recalled leases back at once.
+
+        Raises:
+            Unavailable: core cannot be reached; the next renewal says it again.
+        """
+        wanted = [
+            account
+            for account in self._accounts.values()
+            if account.lease is not None and account.lease.lease_id in lease_ids
+        ]
+        for account in wanted:
+            account.give_back(everything=True)
+        await self._renew(wanted)
+
+    async def _renew(self, accounts: list[WorkspaceCredit]) -> None:
+        leases = {
+            account.lease.lease_id: (account, account.lease.returned)
+            for account in accounts
+            if account.lease is not None
+        }
+        for batch in _batches(leases, MAX_RENEWALS):
+            sent_at = self._clock.monotonic()
+            answers = await self._calls.renew({key: total for key, (_, total) in batch.items()})
+            for message in answers:
+                account, _ = batch.pop(message.lease_id, (None, 0))
+                # The lease may have been replaced while the call was on its way.
+                if account and account.lease and account.lease.lease_id == message.lease_id:
+                    account.apply(message, sent_at)
+            for lease_id, (account, _) in batch.items():
+                account.ended(lease_id)
+
+    def held_nanos(self) -> int:
+        """Return the sum of all holds of current leases, for metrics."""
+        return sum(account.lease.held for account in self._accounts.values() if account.lease)
+
+
+Batch = dict[bytes, tuple[WorkspaceCredit, int]]
+
+
+def _batches(leases: Batch, size: int) -> Iterator[Batch]:
+    items = iter(leases.items())
+    while batch := dict(itertools.islice(items, size)):
+        yield batch
+
+
+def _swallow(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,180 @@
+"""Rate, concurrency and spend limits of keys, by slices that core hands out.
+
+Core never grants more than the limit over all edges; this edge spends its slices without asking. A
+key without limits costs nothing here. While core is away the edge goes on with what it had in the
+last whole minute: that bounds the rate, as leases bound the money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from edge.admission.grants import Grant
+from kit.clock import Clock
+from kit.reasons import RateLimited, Unavailable
+from oneapi.admission.v1 import admission_service_pb2 as pb2
+
+WINDOW_SECONDS: Final = 60.0
+SLICES: Final = 20
+"""A slice is about this part of a minute's limit, at least one request."""
+SPEND_SLICE_HOLDS: Final = 4
+PERMIT_SECONDS: Final = 50.0
+
+
+class LimitCalls(Protocol):
+    """The call to core that limits need."""
+
+    async def acquire_limits(
+        self, key_id: bytes, *, requests: int, tokens: int, concurrent: int, spend: int
+    ) -> pb2.AcquireLimitsResponse:
+        """Take slices; Unavailable."""
+
+
+@dataclass(slots=True)
+class KeyUse:
+    """What one key has left on this edge."""
+
+    window_ends: float = 0.0
+    requests: int = 0
+    tokens: int = 0
+    granted_requests: int = 0
+    granted_tokens: int = 0
+    requests_left: int = 0
+    tokens_left: int = 0
+    permits: int = 0
+    permits_until: float = 0.0
+    running: int = 0
+    spend: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """What the limit headers of an answer say; never more than is left."""
+
+    limit_requests: int
+    limit_tokens: int
+    remaining_requests: int
+    remaining_tokens: int
+    reset_seconds: float
+    window_ends: float
+    """The monotonic second at which the counted minute ends."""
+
+
+class Limits:
+    """The limits of all keys on this edge."""
+
+    def __init__(self, calls: LimitCalls, clock: Clock) -> None:
+        """Ask core through the calls."""
+        self._calls = calls
+        self._clock = clock
+        self._keys: dict[bytes, KeyUse] = {}
+
+    async def admit(self, grant: Grant, tokens: int, hold_nanos: int) -> LimitState | None:
+        """Count one request of a key with limits; None for a key without.
+
+        Raises:
+            RateLimited: a limit is used up; `retry_ms` says when to come again, `limit` which.
+        """
+        if not grant.has_limits:
+            return None
+        use = self._keys.setdefault(grant.key_id, KeyUse())
+        self._roll(use)
+        if self._lacks(grant, use, tokens, hold_nanos):
+            await self._acquire(grant, use, tokens, hold_nanos)
+        self._refuse_if_lacking(grant, use, tokens, hold_nanos)
+        use.requests -= 1
+        use.tokens -= tokens
+        use.spend -= hold_nanos
+        use.running += 1
+        return self.state(grant)
+
+    def done(
+        self, grant: Grant, admitted: LimitState, *, unused_tokens: int, unspent_nanos: int
+    ) -> None:
+        """Give back what an admitted request reserved and did not use."""
+        use = self._keys[grant.key_id]
+        use.running -= 1
+        use.spend += unspent_nanos
+        # Tokens of a minute that is over are not to be had in the next one.
+        if admitted.window_ends == use.window_ends:
+            use.tokens += unused_tokens
+
+    def state(self, grant: Grant) -> LimitState | None:
+        """Return what is left for the key, None for a key without limits."""
+        use = self._keys.get(grant.key_id)
+        if use is None or not grant.has_limits:
+            return None
+        return LimitState(
+            limit_requests=grant.requests_per_minute,
+            limit_tokens=grant.tokens_per_minute,
+            remaining_requests=max(0, use.requests + use.requests_left),
+            remaining_tokens=max(0, use.tokens + use.tokens_left),
+            reset_seconds=max(0.0, use.window_ends - self._clock.monotonic()),
+            window_ends=use.window_ends,
+        )
+
+    def _roll(self, use: KeyUse) -> None:
+        if self._clock.monotonic() >= use.window_ends:
+            use.requests = use.tokens = 0
+            use.requests_left = use.tokens_left = 0
+
+    def _lacks(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> bool:
+        return self._lacking(grant, use, tokens, hold_nanos) is not None
+
+    def _lacking(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> str | None:
+        if grant.requests_per_minute and use.requests < 1:
+            return "requests"
+        if grant.tokens_per_minute and use.tokens < tokens:
+            return "tokens"
+        expired = self._clock.monotonic() >= use.permits_until
+        if grant.concurrent_requests and (expired or use.running >= use.permits):
+            return "concurrency"
+        if grant.has_spend_limit and use.spend < hold_nanos:
+            return "spend"
+        return None
+
+    def _refuse_if_lacking(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> None:
+        limit = self._lacking(grant, use, tokens, hold_nanos)
+        if limit is None:
+            return
+        left = max(0.0, use.window_ends - self._clock.monotonic())
+        retry_ms = 1_000 if limit == "concurrency" else int(left * 1000) + 1
+        raise RateLimited(limit=limit, retry_ms=retry_ms)
+
+    async def _acquire(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> None:
+        want_tokens = max(tokens - use.tokens, grant.tokens_per_minute // SLICES)
+        try:
+            answer = await self._calls.acquire_limits(
+                grant.key_id,
+                requests=max(1, grant.requests_per_minute // SLICES),
+                tokens=max(0, want_tokens) if grant.tokens_per_minute else 0,
+                concurrent=use.running + 1 if grant.concurrent_requests else 0,
+                spend=hold_nanos * SPEND_SLICE_HOLDS if grant.has_spend_limit else 0,
+            )
+        except Unavailable:
+            self._go_on_alone(use)
+            return
+        self._apply(use, answer)
+
+    def _apply(self, use: KeyUse, answer: pb2.AcquireLimitsResponse) -> None:
+        now = self._clock.monotonic()
+        ends = now + answer.window_remaining_ms / 1000
+        if ends > use.window_ends + 1.0:
+            use.granted_requests = use.granted_tokens = 0
+            use.window_ends = ends
+        use.requests += answer.requests
+        use.tokens += answer.tokens
+        use.granted_requests += answer.requests
+        use.granted_tokens += answer.tokens
+        use.requests_left, use.tokens_left = answer.requests_left, answer.tokens_left
+        use.spend += answer.spend_nanos
+        use.permits, use.permits_until = answer.concurrent_requests, now + PERMIT_SECONDS
+
+    def _go_on_alone(self, use: KeyUse) -> None:
+        # Only once a minute, and only what core had granted for a whole one.
+        now = self._clock.monotonic()
+        if now >= use.window_ends and use.granted_requests:
+            use.window_ends = now + WINDOW_SECONDS
+            use.requests, use.tokens = use.granted_requests, use.granted_tokens
+        use.permits_until = max(use.permits_until, now + PERMIT_SECONDS if use.permits else 0.0)
