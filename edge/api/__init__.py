@@ -1,0 +1,1 @@
+"""The HTTP API that clients see: OpenAI's shapes, our guarantees."""

@@ -1,0 +1,108 @@
+"""Small parts of raw ASGI: headers by allow-list, bounded bodies, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+from edge.api.errors import ApiError, invalid
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON: Final = (b"content-type", b"application/json")
+EVENT_STREAM: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return the last value of a header, None if it is not there or not ASCII."""
+    found = None
+    for key, value in scope["headers"]:
+        if key == name:
+            found = value
+    if found is None:
+        return None
+    try:
+        return str(found, "ascii")
+    except UnicodeDecodeError:
+        return None
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """Return the whole request body.
+
+    Raises:
+        ApiError: it is encoded (415) or larger than the limit (413).
+        ClientGone: the client left meanwhile.
+    """
+    if header(scope, b"content-encoding") not in (None, "identity"):
+        raise ApiError(415, "content_encoding_not_supported", "Send the body without encoding.")
+    length = header(scope, b"content-length")
+    if length is not None and length.isdecimal() and int(length) > limit_bytes:
+        raise _too_large(limit_bytes)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        if not message.get("more_body", False):
+            return part if not parts else b"".join((*parts, part))
+        parts.append(part)
+
+
+def _too_large(limit_bytes: int) -> ApiError:
+    return ApiError(
+        413, "request_too_large", f"The request body is larger than {limit_bytes} bytes."
+    )
+
+
+async def answer(
+    send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> None:
+    """Send a whole answer."""
+    all_headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_error(send: Send, error: ApiError, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Send an error in OpenAI's envelope."""
+    await answer(send, error.status, error.body(), [*headers, JSON, *error.headers.items()])
+
+
+def api_key_of(scope: Scope) -> str:
+    """Return the API key of a request, from the headers that the SDKs use.
+
+    Raises:
+        ApiError: there is none, or it is in the URL, where others would log it.
+    """
+    bearer = header(scope, b"authorization")
+    if bearer is not None and bearer[:7].lower() == "bearer ":
+        return bearer[7:].strip()
+    for name in (b"x-api-key", b"api-key"):
+        value = header(scope, name)
+        if value is not None:
+            return value.strip()
+    if b"key=" in scope.get("query_string", b""):
+        raise invalid("api_key_in_url", "Send the API key in a header, never in the URL.")
+    raise ApiError(
+        401,
+        None,
+        "You didn't provide an API key. Send it in an Authorization header: Bearer YOUR_KEY.",
+    )

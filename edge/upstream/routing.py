@@ -1,0 +1,94 @@
+"""Which upstream next: the candidates of a route in the order in which to try them.
+
+A candidate that failed several times in a row goes last until its pause is over. Nothing here
+waits or sends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from edge.admission.catalog import Candidate, Route
+from kit.clock import Clock
+from oneapi.common.v1.lane_pb2 import Lane
+
+FAILURES_TO_OPEN: Final = 3
+PAUSE_SECONDS: Final = 10.0
+LATENCY_SECONDS: Final = 30.0
+"""The time constant of the latency average: a peak counts at once and fades (peak-EWMA)."""
+
+
+@dataclass(slots=True)
+class UpstreamHealth:
+    """What was seen of one upstream lately."""
+
+    failures: int = 0
+    open_until: float = 0.0
+    latency_seconds: float = 0.0
+    measured_at: float = 0.0
+    running: int = 0
+
+
+class Router:
+    """Orders candidates by priority, health, and what the lane asks for."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start without knowledge of any upstream."""
+        self._clock = clock
+        self._health: dict[int, UpstreamHealth] = {}
+
+    def order(self, route: Route, lane: int, sticky_to: bytes) -> list[Candidate]:
+        """Return the candidates to try, at most the route's number of attempts."""
+        keyed = [
+            (self._paused(item), item.priority, self._rank(item, lane, sticky_to), index)
+            for index, item in enumerate(route.candidates)
+        ]
+        return [route.candidates[index] for *_, index in sorted(keyed)][: route.max_attempts]
+
+    def has_spare(self, route: Route) -> bool:
+        """Say whether some candidate is healthy: what the opportunistic lane may use."""
+        return any(not self._paused(item) for item in route.candidates)
+
+    def succeeded(self, number: int, first_byte_seconds: float) -> None:
+        """Note an answer and how long its first byte took."""
+        health = self._of(number)
+        health.failures = 0
+        health.open_until = 0.0
+        now = self._clock.monotonic()
+        faded = health.latency_seconds * math.exp((health.measured_at - now) / LATENCY_SECONDS)
+        health.latency_seconds = max(first_byte_seconds, faded)
+        health.measured_at = now
+
+    def failed(self, number: int) -> None:
+        """Note a failure; after three in a row the upstream pauses."""
+        health = self._of(number)
+        health.failures += 1
+        if health.failures >= FAILURES_TO_OPEN:
+            health.open_until = self._clock.monotonic() + PAUSE_SECONDS
+
+    def _of(self, number: int) -> UpstreamHealth:
+        return self._health.setdefault(number, UpstreamHealth())
+
+    def _paused(self, candidate: Candidate) -> bool:
+        health = self._health.get(candidate.upstream.number)
+        return health is not None and self._clock.monotonic() < health.open_until
+
+    def _rank(self, candidate: Candidate, lane: int, sticky_to: bytes) -> float:
+        if lane == Lane.LANE_PRIORITY:
+            health = self._health.get(candidate.upstream.number)
+            return health.latency_seconds if health else 0.0
+        if lane == Lane.LANE_CODING:
+            uniform = _uniform(sticky_to, candidate.upstream.number)
+        else:
+            uniform = random.random()  # noqa: S311  a share of load, not a secret
+        # The smallest of -ln(u)/weight falls on each candidate in proportion to its weight.
+        return -math.log(max(uniform, 1e-12)) / candidate.weight
+
+
+def _uniform(sticky_to: bytes, number: int) -> float:
+    digest = hashlib.blake2b(sticky_to + number.to_bytes(4, "big"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
