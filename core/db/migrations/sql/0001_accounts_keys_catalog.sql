@@ -130,7 +130,7 @@ CREATE TABLE price_tier (
 
 -- The change feed. The counter row is locked last, right before COMMIT: commit order is sequence order.
 CREATE TABLE change_counter (
-    only boolean PRIMARY KEY CHECK (only),
+    single boolean PRIMARY KEY CHECK (single),
     sequence bigint NOT NULL
 );
 INSERT INTO change_counter VALUES (true, 0);

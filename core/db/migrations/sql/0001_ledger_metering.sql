@@ -219,7 +219,7 @@ CREATE TABLE usage_hourly (
 
 -- Usage records of months before this one are in the archive only.
 CREATE TABLE archive_watermark (
-    only boolean PRIMARY KEY CHECK (only),
+    single boolean PRIMARY KEY CHECK (single),
     month date NOT NULL
 );
 INSERT INTO archive_watermark VALUES (true, '1970-01-01');

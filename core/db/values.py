@@ -1,0 +1,19 @@
+"""Conversions between our values and PostgreSQL's: ids are 16 bytes with us, uuid in tables."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+
+def to_uuid(identifier: bytes) -> UUID:
+    """Return a 16-byte id as a uuid parameter.
+
+    Raises:
+        ValueError: not 16 bytes.
+    """
+    return UUID(bytes=identifier)
+
+
+def from_uuid(value: UUID) -> bytes:
+    """Return a uuid column as a 16-byte id."""
+    return value.bytes
