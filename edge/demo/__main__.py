@@ -18,13 +18,13 @@ from edge.demo.app import handle
 from edge.demo.server import Server
 
 
-async def serve(port: int, fd: int | None) -> None:
+async def serve(port: int | None, fd: int | None) -> None:
     """Serve on loopback until a signal asks to stop."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = Server(handle)
-    listening = await server.listen(port=port, fd=fd)
+    listening = await server.listen(port=port or 0, fd=fd)
     address = listening.sockets[0].getsockname()
     sys.stdout.write(json.dumps({"port": address[1]}) + "\n")
     sys.stdout.flush()
@@ -37,7 +37,7 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m edge.demo", description=__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    where.add_argument("--port", type=int, help="port on 127.0.0.1; 0 takes a free one")
     where.add_argument("--fd", type=int, help="number of an inherited listening socket")
     options = parser.parse_args()
     uvloop.run(serve(options.port, options.fd))

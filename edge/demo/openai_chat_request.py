@@ -59,12 +59,17 @@ def parse_chat(body: dict[str, Json]) -> ChatRequest:
     """Turn a request body into a question; raises BadRequestError with the field at fault."""
     options = body.get("stream_options") or {}
     tier = body.get("service_tier")
+    try:
+        question = _question(body)
+    except orjson.JSONEncodeError:
+        # Nesting that can be read but, beyond 254 levels, not be written again.
+        raise BadRequestError("invalid_json") from None
     return ChatRequest(
         model=body["model"],
         stream=body.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         service_tier=tier if tier in _TIERS else "default",
-        question=_question(body),
+        question=question,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -34,8 +35,9 @@ def sample(pattern: str) -> str:
     if len(pattern) > PATTERN_CHARACTERS_MAX:
         raise UnsupportedPatternError
     try:
-        text = _sequence(importlib.import_module("re._parser").parse(pattern))
-        matches = len(text) <= SAMPLE_CHARACTERS_MAX and re.search(pattern, text) is not None
+        with warnings.catch_warnings(action="ignore"):
+            text = _sequence(importlib.import_module("re._parser").parse(pattern))
+            matches = len(text) <= SAMPLE_CHARACTERS_MAX and re.search(pattern, text) is not None
     except (re.error, OverflowError, RecursionError):
         raise UnsupportedPatternError from None
     if not matches:
@@ -66,7 +68,15 @@ def _repeated(argument: Any) -> str:
 def _one_of(members: Any) -> str:
     negated = bool(members) and str(members[0][0]) == "NEGATE"
     tests = members[1:] if negated else members
-    return _first(lambda character: any(_in(character, *one) for one in tests) != negated)
+    named = "".join(_named(str(operation), argument) for operation, argument in tests)
+    return _first(lambda one: any(_in(one, *test) for test in tests) != negated, named)
+
+
+def _named(operation: str, argument: Any) -> str:
+    """Give a character that a member of a set names itself, in whatever script."""
+    if operation == "LITERAL":
+        return chr(argument)
+    return chr(argument[0]) if operation == "RANGE" else ""
 
 
 def _in(character: str, operation: Any, argument: Any) -> bool:
@@ -80,8 +90,8 @@ def _in(character: str, operation: Any, argument: Any) -> bool:
     raise UnsupportedPatternError
 
 
-def _first(accepts: Callable[[str], bool]) -> str:
-    for character in _PRINTABLE:
+def _first(accepts: Callable[[str], bool], more: str = "") -> str:
+    for character in _PRINTABLE + more:
         if accepts(character):
             return character
     raise UnsupportedPatternError
