@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from kit.process_entry import die_with_parent
+
 _ENTRY: Final = Path(__file__).with_name("process_entry.py")
 _KILL_WAIT_SECONDS: Final = 10.0
 _LOCK_POLL_SECONDS: Final = 0.05
@@ -126,6 +128,11 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of a child's process group; call it only right after the child ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def stop_with_parent() -> None:
+    """Ask for SIGTERM when the program that started us ends (on Linux only)."""
+    die_with_parent(os.getppid(), signal.SIGTERM)
 
 
 def hold_lock(path: Path, *, wait_seconds: float) -> int:

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     parent_id, death_signal, run_as, *command = arguments
     try:
         _become(run_as)
-        _die_with_parent(int(parent_id), int(death_signal))
+        die_with_parent(int(parent_id), int(death_signal))
         _restore_signals()
     except OSError as failure:
         sys.stderr.write(f"child not prepared: {type(failure).__name__} {failure.errno}\n")
@@ -59,7 +59,7 @@ def _enter_user_namespace() -> None:
     _write("/proc/self/gid_map", f"{_INNER_ID} {group} 1")
 
 
-def _die_with_parent(parent_id: int, death_signal: int) -> None:
+def die_with_parent(parent_id: int, death_signal: int) -> None:
     """Ask the kernel for a signal at the parent's death; leave if it is dead already."""
     if sys.platform != "linux":
         return

@@ -1,0 +1,9 @@
+"""Core's commands of `1api`. Their modules import little, so that every command starts quickly."""
+
+from __future__ import annotations
+
+import click
+
+from core.cli.up import up
+
+commands: list[click.Command] = [up]

@@ -1,0 +1,218 @@
+"""The composition of `1api up`: which children, in which order, and what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import sys
+from socket import socket
+from typing import Final
+
+from core.db.embedded import EmbeddedPostgres
+from core.up import environment, probes, sockets
+from core.up.environment import Addresses
+from core.up.folder import RunFolder
+from core.up.reporter import Reporter
+from core.up.services import PostgresService, ProcessService
+from core.up.settings import HOST, UpSettings
+from core.up.supervisor import Supervisor
+from kit.process import Command, RestartPolicy
+from kit.settings import PROJECT_ROOT
+
+_LOG_CHECK_SECONDS: Final = 30.0
+# An edge finishes running answers, core what the edges report, each for a bounded time.
+_STOP_SECONDS: Final = {"edge": 15.0, "archiver": 5.0, "demo": 3.0, "core": 10.0}
+
+
+async def run(settings: UpSettings, reporter: Reporter) -> None:
+    """Bring everything up and keep it up until SIGINT or SIGTERM; then stop in order.
+
+    Raises CommandFailed if something cannot be started; what had been started is stopped first.
+    """
+    stop = _stop_on_signals()
+    folder = RunFolder(settings.root)
+    folder.claim()
+    supervisor = Supervisor(reporter, RestartPolicy())
+    work = asyncio.create_task(Composition(settings, folder, supervisor, reporter).keep_up())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        folder.withdraw_ready()
+        work.cancel()
+        stopping.cancel()
+        results = await asyncio.gather(work, stopping, return_exceptions=True)
+        await supervisor.stop()
+        folder.withdraw_ready()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    reporter.say("1api", "down", "everything has stopped")
+
+
+class Composition:
+    """One run: addresses, children, and the message that it is ready."""
+
+    def __init__(
+        self,
+        settings: UpSettings,
+        folder: RunFolder,
+        supervisor: Supervisor,
+        reporter: Reporter,
+    ) -> None:
+        """Take what the run is made of; nothing is started yet."""
+        self._settings = settings
+        self._folder = folder
+        self._supervisor = supervisor
+        self._reporter = reporter
+        self._kept_descriptors: tuple[int, ...] = ()
+
+    async def keep_up(self) -> None:
+        """Start everything in order, say so, and watch over it for ever."""
+        lock = await asyncio.to_thread(self._folder.claim_children)
+        self._kept_descriptors = (lock,)
+        self._folder.make_credentials()
+        with (
+            sockets.listen(self._settings.edge_port, "ONEAPI_EDGE_PORT") as edge_socket,
+            sockets.listen(0, "a free port") as demo_socket,
+        ):
+            # Left before the children are stopped: nobody waits at a door that nobody will open.
+            await self._keep_up(edge_socket, demo_socket)
+
+    async def _keep_up(self, edge_socket: socket, demo_socket: socket) -> None:
+        core_port = sockets.check_free(self._settings.core_port, "ONEAPI_CORE_PORT")
+        archiver_port = sockets.check_free(self._settings.archiver_port, "ONEAPI_ARCHIVER_PORT")
+        addresses = Addresses(
+            data_dir=self._folder.root,
+            credentials=self._folder.credentials,
+            edge_port=sockets.port_of(edge_socket),
+            core_port=core_port,
+            archiver_port=archiver_port,
+            demo_port=sockets.port_of(demo_socket),
+            database_url=await self._database_url(),
+        )
+        await self._start_services(addresses, edge_socket.fileno(), demo_socket.fileno())
+        self._announce(addresses)
+        await asyncio.gather(self._supervisor.watch(), self._bound_logs())
+
+    async def _database_url(self) -> str:
+        """Return the URL of the given database, or start our own and return its URL."""
+        given = self._settings.database_url
+        if given is not None:
+            return given.get_secret_value()
+        postgres = PostgresService(
+            EmbeddedPostgres(self._folder.postgres, log=self._folder.log("postgres"))
+        )
+        await self._supervisor.start(postgres)
+        await self._supervisor.until_serving([postgres])
+        return postgres.dsn
+
+    async def _start_services(
+        self, addresses: Addresses, edge_descriptor: int, demo_descriptor: int
+    ) -> None:
+        """Start core and demo, then the edges and the archiver, which need core to answer."""
+        core, demo = self._core(addresses), self._demo(addresses, demo_descriptor)
+        await self._supervisor.start(core)
+        await self._supervisor.start(demo)
+        archiver = self._archiver(addresses)
+        edges = [
+            self._edge(slot, addresses, edge_descriptor)
+            for slot in range(self._settings.edge_workers)
+        ]
+        await self._supervisor.until_serving([core, demo])
+        for service in (archiver, *edges):
+            await self._supervisor.start(service)
+        await self._supervisor.until_serving([archiver, *edges])
+
+    def _core(self, addresses: Addresses) -> ProcessService:
+        command = self._python("core", ("core",), environment.core(os.environ, addresses))
+        return self._service("core", command, probes.grpc_health(addresses.core_target))
+
+    def _demo(self, addresses: Addresses, descriptor: int) -> ProcessService:
+        arguments = ("edge.demo", "--fd", str(descriptor))
+        command = self._python("demo", arguments, environment.outsider(os.environ), descriptor)
+        return self._service("demo", command, probes.tcp_open(HOST, addresses.demo_port))
+
+    def _archiver(self, addresses: Addresses) -> ProcessService:
+        variables = environment.service(os.environ, addresses)
+        command = self._python("archiver", ("archiver",), variables)
+        return self._service("archiver", command, probes.grpc_health(addresses.archiver_target))
+
+    def _edge(self, slot: int, addresses: Addresses, descriptor: int) -> ProcessService:
+        variables = environment.service(os.environ, addresses)
+        variables["ONEAPI_LISTEN_FD"] = str(descriptor)
+        name = f"edge-{slot}"
+        command = self._python(name, ("edge", "--slot", str(slot)), variables, descriptor)
+        return self._service(name, command, probes.http_ok(HOST, addresses.edge_port, "/readyz"))
+
+    def _service(self, name: str, command: Command, probe: probes.Probe) -> ProcessService:
+        seconds = _STOP_SECONDS[name.partition("-")[0]]
+        return ProcessService(name, command, probe, stop_seconds=seconds)
+
+    def _python(
+        self,
+        name: str,
+        module: tuple[str, ...],
+        variables: dict[str, str],
+        *descriptors: int,
+    ) -> Command:
+        return Command(
+            arguments=(sys.executable, "-m", *module),
+            environment=variables,
+            folder=PROJECT_ROOT,
+            output=self._folder.log(name),
+            kept_descriptors=(*self._kept_descriptors, *descriptors),
+        )
+
+    def _announce(self, addresses: Addresses) -> None:
+        """Write ready.json and say how to make the first call."""
+        example = self._folder.example()
+        shown = {name: example[name] for name in ("api_key", "demo_model") if name in example}
+        self._folder.announce_ready(
+            {
+                "base_url": addresses.base_url,
+                **shown,
+                "core_target": addresses.core_target,
+                "archiver_target": addresses.archiver_target,
+                "database_url": addresses.database_url,
+                "credentials": str(addresses.credentials),
+            }
+        )
+        self._reporter.say(
+            "1api", "ready", f"ready at {addresses.base_url}", base_url=addresses.base_url
+        )
+        if len(shown) == 2:
+            line = curl_line(addresses.base_url, shown["api_key"], shown["demo_model"])
+            self._reporter.say("try", "curl", line, line=line)
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(_LOG_CHECK_SECONDS)
+            await asyncio.to_thread(self._folder.bound_logs)
+
+
+def curl_line(base_url: str, api_key: str, model: str) -> str:
+    """Return a command that streams a first answer."""
+    body = {
+        "model": model,
+        "stream": True,
+        "messages": [{"role": "user", "content": "Say hello in five languages."}],
+    }
+    words = [
+        *("curl", "-sN", f"{base_url}/chat/completions"),
+        *("-H", f"Authorization: Bearer {api_key}"),
+        *("-H", "Content-Type: application/json"),
+        *("-d", json.dumps(body)),
+    ]
+    return shlex.join(words)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop

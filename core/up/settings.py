@@ -1,0 +1,52 @@
+"""Settings of `1api up`, from the environment, checked before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, SecretStr, ValidationError
+
+from kit.cli import CommandFailed, Exit
+from kit.settings import ProcessSettings
+
+HOST: Final = "127.0.0.1"
+_MISSING_FOR_PRODUCTION: Final = (
+    "mutual TLS between the processes",
+    "the Stripe adapter",
+)
+
+
+class UpSettings(ProcessSettings):
+    """What the supervisor needs to know. A port of 0 takes a free one."""
+
+    edge_port: int = Field(default=8080, ge=0, le=65_535)
+    core_port: int = Field(default=50_051, ge=0, le=65_535)
+    archiver_port: int = Field(default=50_052, ge=0, le=65_535)
+    edge_workers: int = Field(default=1, ge=1, le=64)
+    database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
+
+    @property
+    def root(self) -> Path:
+        """Return the data directory, whatever the working directory of a child may be."""
+        return self.data_dir.absolute()
+
+
+def read_settings() -> UpSettings:
+    """Read and check the settings; a mistake ends the command with exit code 78."""
+    try:
+        settings = UpSettings()
+    except ValidationError as mistake:
+        fields = sorted({str(part["loc"][0]) for part in mistake.errors()})
+        raise CommandFailed(
+            f"Wrong settings: {', '.join(fields)}.", code=Exit.SETTINGS, reason="SETTINGS"
+        ) from None
+    if settings.profile == "production":
+        missing = "; ".join(_MISSING_FOR_PRODUCTION)
+        raise CommandFailed(
+            f"The production profile is not available yet. Missing: {missing}.",
+            code=Exit.SETTINGS,
+            reason="PROFILE_INCOMPLETE",
+            missing=missing,
+        )
+    return settings
