@@ -98,7 +98,9 @@ class Pool:
                 yield Transaction(connection, _psycopg(raw.driver_connection))
         except exc.TimeoutError:
             raise Unavailable(cause="pool") from None
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        except exc.DBAPIError as error:
+            if not _may_be_repeated(error.orig):
+                raise
             raise _unavailable(error.orig) from None
         except psycopg.OperationalError as error:
             raise _unavailable(error) from None
@@ -112,6 +114,16 @@ def _psycopg(connection: object) -> psycopg.AsyncConnection[Any]:
     if not isinstance(connection, psycopg.AsyncConnection):
         raise TypeError
     return connection
+
+
+def _may_be_repeated(error: BaseException | None) -> bool:
+    """Tell a server that is away, busy or out of patience from a statement that is wrong."""
+    kinds = (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+    )
+    return isinstance(error, kinds)
 
 
 def _unavailable(error: BaseException | None) -> Unavailable:
