@@ -6,8 +6,7 @@ for reasoning, which OpenAI itself does not show.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 import orjson
@@ -52,7 +51,7 @@ def chat_completions(request: Request, reply: Reply) -> Work:
     except DemoError as error:
         return deliver_error(reply, knobs, error)
     if chat.stream:
-        return deliver_stream(reply, knobs, list(events(chat, answered)))
+        return deliver_stream(reply, knobs, events(chat, answered))
     return deliver_body(reply, knobs, 200, completion(chat, answered))
 
 
@@ -114,43 +113,45 @@ def usage(answered: Answer) -> dict[str, Any]:
     }
 
 
-def events(chat: ChatRequest, answered: Answer) -> Iterator[bytes]:
+def events(chat: ChatRequest, answered: Answer) -> list[bytes]:
     """Render the answer as SSE events, the choices in turns, `[DONE]` last."""
     head = orjson.dumps(_head(chat, "chat.completion.chunk"))[:-1]
-    shown = b',"usage":null}\n\n' if chat.include_usage else b"}\n\n"
+    tail = b',"usage":null}\n\n' if chat.include_usage else b"}\n\n"
     by_choice = [
-        _choice_events(head, index, one, shown) for index, one in enumerate(answered.choices)
+        _choice_events(head, index, one, tail) for index, one in enumerate(answered.choices)
     ]
-    for turn in zip_longest(*by_choice):
-        yield from (event for event in turn if event is not None)
+    if len(by_choice) == 1:
+        rendered = by_choice[0]
+    else:
+        turns = chain.from_iterable(zip_longest(*by_choice))
+        rendered = [event for event in turns if event is not None]
     if chat.include_usage:
         last = orjson.dumps({"choices": [], "usage": usage(answered)})
-        yield b"data: " + head + b"," + last[1:] + b"\n\n"
-    yield _DONE
+        rendered.append(b"data: " + head + b"," + last[1:] + b"\n\n")
+    rendered.append(_DONE)
+    return rendered
 
 
-def _choice_events(head: bytes, index: int, choice: Choice, tail: bytes) -> Iterator[bytes]:
+def _choice_events(head: bytes, index: int, choice: Choice, tail: bytes) -> list[bytes]:
     start = b'data: %b,"choices":[{"index":%d,"delta":' % (head, index)
     running = b',"logprobs":null,"finish_reason":null}]' + tail
-    for delta in _deltas(choice):
-        yield start + delta + running
+    rendered = [start + delta + running for delta in _deltas(choice)]
     finish = b'{},"logprobs":null,"finish_reason":"%b"}]' % choice.finish.value.encode()
-    yield start + finish + tail
+    rendered.append(start + finish + tail)
+    return rendered
 
 
-def _deltas(choice: Choice) -> Iterator[bytes]:
+def _deltas(choice: Choice) -> list[bytes]:
     content = b"null" if choice.calls else b'""'
-    yield b'{"role":"assistant","content":%b,"refusal":null}' % content
-    for piece in choice.reasoning:
-        yield b'{"reasoning_content":%b}' % orjson.dumps(piece)
-    for piece in choice.text:
-        yield b'{"content":%b}' % orjson.dumps(piece)
+    deltas = [b'{"role":"assistant","content":%b,"refusal":null}' % content]
+    deltas += [b'{"reasoning_content":%b}' % orjson.dumps(piece) for piece in choice.reasoning]
+    deltas += [b'{"content":%b}' % orjson.dumps(piece) for piece in choice.text]
     for index, call in enumerate(choice.calls):
         function = {"name": call.name, "arguments": ""}
         opening = {"index": index, "id": call.id, "type": "function", "function": function}
-        yield orjson.dumps({"tool_calls": [opening]})
-        for piece in call.arguments:
-            yield orjson.dumps({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+        parts = [{"index": index, "function": {"arguments": piece}} for piece in call.arguments]
+        deltas += [orjson.dumps({"tool_calls": [part]}) for part in (opening, *parts)]
+    return deltas
 
 
 def _choice(index: int, choice: Choice) -> dict[str, Any]:

