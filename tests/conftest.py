@@ -17,7 +17,7 @@ def leaves_this_machine(address: Any) -> bool:
     """Whether connecting to this socket address would reach beyond loopback."""
     if not isinstance(address, tuple):
         return False  # a Unix socket
-    host = str(address[0])
+    host = address[0].decode() if isinstance(address[0], bytes) else str(address[0])
     try:
         return not ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
@@ -25,8 +25,10 @@ def leaves_this_machine(address: Any) -> bool:
 
 
 def refuse_the_network(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: it sees every connect of the interpreter, whichever library makes it."""
-    if event == "socket.connect" and leaves_this_machine(arguments[1]):
+    """An audit hook: it sees every look-up and connect of the interpreter, whoever makes it."""
+    if (event == "socket.connect" and leaves_this_machine(arguments[1])) or (
+        event == "socket.getaddrinfo" and arguments[0] and leaves_this_machine(arguments[:2])
+    ):
         raise AssertionError("a test may only connect to this machine")
 
 

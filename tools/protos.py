@@ -37,13 +37,21 @@ class Language:
     name: str
     template: str
     output: str
-    needs: str | None = None
+    # The command that says the version of the machine's own tool, and the least that will do.
+    version_command: tuple[str, ...] = ()
+    at_least: tuple[int, int] = (0, 0)
 
 
 LANGUAGES = (
     Language("Python", "buf.gen.yaml", "generated/python/src"),
-    Language("TypeScript", "generated/typescript/buf.gen.yaml", "generated/typescript/src", "npm"),
-    Language("Go", "generated/go/buf.gen.yaml", "generated/go/oneapi", "go"),
+    Language(
+        "TypeScript",
+        "generated/typescript/buf.gen.yaml",
+        "generated/typescript/src",
+        ("node", "--version"),
+        (20, 0),
+    ),
+    Language("Go", "generated/go/buf.gen.yaml", "generated/go/stubs", ("go", "version"), (1, 24)),
 )
 
 
@@ -116,19 +124,33 @@ def validate_proto() -> bytes:
 
 
 def available(language: Language) -> bool:
-    """Whether this machine can make these stubs and this tree wants them."""
-    return (ROOT / language.template).exists() and (
-        language.needs is None or shutil.which(language.needs) is not None
+    """Whether this machine can make these stubs: Python's always, others with their own tools."""
+    if not language.version_command:
+        return True
+    tool = shutil.which(language.version_command[0])
+    if tool is None:
+        return False
+    said = subprocess.run(
+        [tool, *language.version_command[1:]], capture_output=True, text=True, check=False
     )
+    version = re.search(r"(\d+)\.(\d+)", said.stdout)
+    return version is not None and (int(version[1]), int(version[2])) >= language.at_least
 
 
 def prepare(language: Language) -> None:
     """Install the generators of one language from its own lock."""
     folder = (ROOT / language.template).parent
-    if language.needs == "npm" and not (folder / "node_modules" / ".package-lock.json").exists():
+    if language.name == "TypeScript" and outdated(
+        folder / "node_modules" / ".package-lock.json", folder / "package-lock.json"
+    ):
         run("npm", "ci", "--silent", "--no-audit", "--no-fund", cwd=folder)
-    if language.needs == "go":
+    if language.name == "Go":
         run("go", "build", "-o", f"{ROOT / 'third_party' / 'bin'}/", "tool", cwd=folder)
+
+
+def outdated(made: Path, source: Path) -> bool:
+    """Whether `made` is missing or older than what it is made from."""
+    return not made.exists() or made.stat().st_mtime < source.stat().st_mtime
 
 
 def generate(into: Path = ROOT) -> list[Language]:
@@ -138,8 +160,10 @@ def generate(into: Path = ROOT) -> list[Language]:
     for language in made:
         prepare(language)
         run(BIN / "buf", "generate", "--template", language.template, "--output", into)
-    for language in set(LANGUAGES) - set(made):
-        say(f"{language.name} stubs left out: {language.needs} is not installed")
+    for language in LANGUAGES:
+        if language not in made:
+            tool, least = language.version_command[0], ".".join(map(str, language.at_least))
+            say(f"{language.name} stubs left out: {tool} {least} or newer is not installed")
     return made
 
 
