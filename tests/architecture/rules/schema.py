@@ -1,7 +1,8 @@
 """No field that leaves the edge can hold content (P2), whatever somebody might put into it.
 
 Allowed are integers, booleans, enums, bytes of at most 32 (ids and hashes), and strings that are
-constant or whose validation pattern refuses a sentence. Everything that such a message contains is held to the same.
+constant or whose validation pattern refuses a sentence. What such a message contains is held to
+the same.
 """
 
 from __future__ import annotations
