@@ -101,19 +101,19 @@ CREATE TABLE lease (
     FOREIGN KEY (edge_id, epoch) REFERENCES edge_epoch,
     CHECK (granted_total - returned_total - settled_total >= 0)
 ) WITH (fillfactor = 50);
+CREATE INDEX lease_process ON lease (edge_id, epoch, workspace_id, acquire_number);
 CREATE UNIQUE INDEX lease_open ON lease (edge_id, epoch, workspace_id) WHERE closed_at IS NULL;
 CREATE INDEX lease_open_workspace ON lease (workspace_id) WHERE closed_at IS NULL;
 CREATE INDEX lease_recalled ON lease (edge_id, epoch) WHERE recalled_at IS NOT NULL AND closed_at IS NULL;
 
--- Which grants a lease's credit came from, in burn order. Consumed in order, given back in reverse.
+-- How much of each grant a lease got. Used in the grants' burn order, given back in reverse.
 CREATE TABLE lease_slice (
     lease_id uuid NOT NULL REFERENCES lease,
-    ordinal integer NOT NULL,
     grant_id uuid NOT NULL REFERENCES credit_grant,
     amount bigint NOT NULL CHECK (amount > 0),
     used bigint NOT NULL CHECK (used >= 0),
     returned bigint NOT NULL CHECK (returned >= 0),
-    PRIMARY KEY (lease_id, ordinal),
+    PRIMARY KEY (lease_id, grant_id),
     CHECK (amount - used - returned >= 0)
 ) WITH (fillfactor = 50);
 

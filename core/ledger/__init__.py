@@ -1,0 +1,1 @@
+"""The ledger: accounts, wallets, credit grants, leases and their proofs. See README.md."""

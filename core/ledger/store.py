@@ -1,0 +1,247 @@
+"""All SQL of the ledger: transactions, entries, wallets and grants. Leases: `lease_store.py`.
+
+Every writer holds the wallet's row lock (`lock_wallets`), which is the only money lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from core.db.database import Transaction
+from core.db.values import to_uuid
+from core.ledger.model import CreditGrant, Entry, GrantKind, Posting, Wallet
+from kit.money import MAX_NANOS
+
+_WALLET: Final = "workspace_id, posted, held, frozen, receivable, sequence, head_hash"
+_GRANT: Final = "id, workspace_id, kind, amount, remaining, created_at, expires_at"
+BURN_ORDER: Final = "priority, expires_at NULLS LAST, id"
+
+_LOCK_WALLETS: Final = f"""
+SELECT {_WALLET} FROM wallet WHERE workspace_id = ANY(CAST(:ids AS uuid[]))
+ ORDER BY workspace_id FOR NO KEY UPDATE
+"""  # noqa: S608 - constant
+_INSERT_TXN: Final = """
+INSERT INTO ledger_txn (id, workspace_id, kind, business_key, content_hash, effective_at,
+                        created_at, actor, usage_month, records_root, record_count)
+VALUES (:id, :workspace_id, :kind, :business_key, :content_hash, :effective_at,
+        :created_at, :actor, :usage_month, :records_root, :record_count)
+ON CONFLICT (business_key) DO NOTHING
+"""
+_INSERT_ENTRIES: Final = """
+INSERT INTO ledger_entry (txn_id, position, account, workspace_id, grant_id, amount)
+SELECT :txn_id, * FROM unnest(CAST(:positions AS smallint[]), CAST(:accounts AS text[]),
+    CAST(:workspaces AS uuid[]), CAST(:grants AS uuid[]), CAST(:amounts AS bigint[]))
+"""
+_UPDATE_WALLET: Final = """
+UPDATE wallet SET posted = :posted, held = :held, frozen = :frozen, receivable = :receivable,
+       sequence = :sequence, head_hash = :head_hash
+ WHERE workspace_id = :workspace_id AND sequence = :sequence - 1
+"""
+_INSERT_LOG: Final = """
+INSERT INTO wallet_log (workspace_id, sequence, txn_id, posted_after, held_after, frozen_after,
+                        receivable_after, previous_hash, hash)
+VALUES (:workspace_id, :sequence, :txn_id, :posted, :held, :frozen, :receivable,
+        :previous_hash, :head_hash)
+"""
+_INSERT_GRANT: Final = """
+INSERT INTO credit_grant (id, workspace_id, kind, priority, amount, remaining, expires_at,
+                          created_at)
+VALUES (:id, :workspace_id, :kind, :priority, :amount, :remaining, :expires_at, :created_at)
+"""
+_MOVE_REMAINING: Final = """
+UPDATE credit_grant AS g SET remaining = g.remaining + part.amount
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:amounts AS bigint[])) AS part (id, amount)
+ WHERE g.id = part.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTxn:
+    """A transaction that was written before under the same business key."""
+
+    txn_id: bytes
+    content_hash: bytes
+
+
+def optional_uuid(identifier: bytes | None) -> Any:
+    """Return an id as a uuid parameter, or NULL."""
+    return None if identifier is None else to_uuid(identifier)
+
+
+async def insert_wallet(tx: Transaction, wallet: Wallet) -> bool:
+    """Write an empty wallet; False if the workspace has one."""
+    count = await tx.run(
+        f"INSERT INTO wallet ({_WALLET}) VALUES (:id, 0, 0, 0, 0, 0, :head)"  # noqa: S608 - constant
+        " ON CONFLICT (workspace_id) DO NOTHING",
+        id=to_uuid(wallet.workspace_id),
+        head=wallet.head_hash,
+    )
+    return count == 1
+
+
+async def lock_wallets(tx: Transaction, workspace_ids: Iterable[bytes]) -> dict[bytes, Wallet]:
+    """Lock wallets in the order of their ids, in a statement of its own, and read them."""
+    ids = [to_uuid(workspace_id) for workspace_id in sorted(set(workspace_ids))]
+    rows = await tx.all(_LOCK_WALLETS, ids=ids)
+    return {row.workspace_id.bytes: wallet_of(row) for row in rows}
+
+
+async def read_wallet(tx: Transaction, workspace_id: bytes) -> Wallet | None:
+    """Read a wallet without a lock."""
+    row = await tx.one(
+        f"SELECT {_WALLET} FROM wallet WHERE workspace_id = :id",  # noqa: S608 - constant
+        id=to_uuid(workspace_id),
+    )
+    return None if row is None else wallet_of(row)
+
+
+async def find_txn(tx: Transaction, business_key: str) -> StoredTxn | None:
+    """Find a transaction by its business key."""
+    row = await tx.one(
+        "SELECT id, content_hash FROM ledger_txn WHERE business_key = :key", key=business_key
+    )
+    return None if row is None else StoredTxn(row.id.bytes, row.content_hash)
+
+
+async def insert_txn(tx: Transaction, posting: Posting, content_hash: bytes) -> bool:
+    """Write a transaction without its entries; False if the business key is taken."""
+    count = await tx.run(
+        _INSERT_TXN,
+        id=to_uuid(posting.txn_id),
+        workspace_id=optional_uuid(posting.workspace_id),
+        kind=posting.kind,
+        business_key=posting.business_key,
+        content_hash=content_hash,
+        effective_at=posting.effective_at,
+        created_at=posting.created_at,
+        actor=posting.actor,
+        usage_month=posting.usage_month,
+        records_root=posting.records_root,
+        record_count=posting.record_count,
+    )
+    return count == 1
+
+
+async def insert_entries(tx: Transaction, txn_id: bytes, entries: Sequence[Entry]) -> None:
+    """Write all entries of a transaction at once; the trigger checks that they sum to zero."""
+    if not entries:
+        return
+    await tx.run(
+        _INSERT_ENTRIES,
+        txn_id=to_uuid(txn_id),
+        positions=list(range(len(entries))),
+        accounts=[entry.account for entry in entries],
+        workspaces=[optional_uuid(entry.workspace_id) for entry in entries],
+        grants=[optional_uuid(entry.grant_id) for entry in entries],
+        amounts=[entry.amount for entry in entries],
+    )
+
+
+async def advance_wallet(tx: Transaction, before: Wallet, after: Wallet, txn_id: bytes) -> None:
+    """Write a locked wallet's new balances and the row of its log."""
+    values = {
+        "workspace_id": to_uuid(after.workspace_id),
+        "posted": after.posted,
+        "held": after.held,
+        "frozen": after.frozen,
+        "receivable": after.receivable,
+        "sequence": after.sequence,
+        "head_hash": after.head_hash,
+    }
+    count = await tx.run(_UPDATE_WALLET, **values)
+    if count != 1:
+        raise RuntimeError("a wallet was written without its lock")
+    await tx.run(_INSERT_LOG, txn_id=to_uuid(txn_id), previous_hash=before.head_hash, **values)
+
+
+async def insert_grant(tx: Transaction, grant: CreditGrant) -> None:
+    """Write a new credit grant."""
+    await tx.run(
+        _INSERT_GRANT,
+        id=to_uuid(grant.grant_id),
+        workspace_id=to_uuid(grant.workspace_id),
+        kind=int(grant.kind),
+        priority=grant.kind.priority,
+        amount=grant.amount,
+        remaining=grant.remaining,
+        expires_at=grant.expires_at,
+        created_at=grant.created_at,
+    )
+
+
+async def read_grant(tx: Transaction, grant_id: bytes) -> CreditGrant | None:
+    """Read a credit grant."""
+    row = await tx.one(
+        f"SELECT {_GRANT} FROM credit_grant WHERE id = :id",  # noqa: S608 - constant
+        id=to_uuid(grant_id),
+    )
+    return None if row is None else grant_of(row)
+
+
+async def burnable_grants(tx: Transaction, workspace_id: bytes, now: datetime) -> list[CreditGrant]:
+    """Read the grants that have free, unexpired credit, in burn order."""
+    rows = await tx.all(
+        f"SELECT {_GRANT} FROM credit_grant WHERE workspace_id = :id AND remaining > 0"  # noqa: S608 - constants
+        f" AND (expires_at IS NULL OR expires_at > :now) ORDER BY {BURN_ORDER}",
+        id=to_uuid(workspace_id),
+        now=now,
+    )
+    return [grant_of(row) for row in rows]
+
+
+async def list_grants(
+    tx: Transaction, workspace_id: bytes, *, before: bytes, limit: int
+) -> list[CreditGrant]:
+    """Read grants of a workspace, newest first, older than `before`."""
+    rows = await tx.all(
+        f"SELECT {_GRANT} FROM credit_grant WHERE workspace_id = :workspace"  # noqa: S608 - constant
+        " AND id < :before"
+        " ORDER BY id DESC LIMIT :limit",
+        workspace=to_uuid(workspace_id),
+        before=to_uuid(before),
+        limit=limit,
+    )
+    return [grant_of(row) for row in rows]
+
+
+async def move_remaining(tx: Transaction, amounts: Sequence[tuple[bytes, int]]) -> None:
+    """Add signed amounts to what grants have left."""
+    if amounts:
+        await tx.run(
+            _MOVE_REMAINING,
+            ids=[to_uuid(grant_id) for grant_id, _ in amounts],
+            amounts=[amount for _, amount in amounts],
+        )
+
+
+def wallet_of(row: Row[Any]) -> Wallet:
+    """Return a wallet row as a value; a balance beyond the ledger's range is a fault."""
+    if row.posted > MAX_NANOS:
+        raise OverflowError
+    return Wallet(
+        workspace_id=row.workspace_id.bytes,
+        posted=row.posted,
+        held=row.held,
+        frozen=row.frozen,
+        receivable=row.receivable,
+        sequence=row.sequence,
+        head_hash=row.head_hash,
+    )
+
+
+def grant_of(row: Row[Any]) -> CreditGrant:
+    """Return a grant row as a value."""
+    return CreditGrant(
+        grant_id=row.id.bytes,
+        workspace_id=row.workspace_id.bytes,
+        kind=GrantKind(row.kind),
+        amount=row.amount,
+        remaining=row.remaining,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,40 @@
+"""Wallets: opened with their workspace, locked before any money moves."""
+
+from __future__ import annotations
+
+from core.db.database import Transaction
+from core.ledger import store
+from core.ledger.model import Balance, Wallet, balance_of
+from kit.ids import format_id
+from kit.reasons import NotFound
+
+
+async def open_wallet(tx: Transaction, workspace_id: bytes) -> Wallet:
+    """Give a workspace its empty wallet; a second call changes nothing."""
+    wallet = Wallet(workspace_id)
+    await store.insert_wallet(tx, wallet)
+    return wallet
+
+
+async def lock_wallet(tx: Transaction, workspace_id: bytes) -> Wallet:
+    """Lock one wallet until the transaction ends and return it.
+
+    Raises:
+        NotFound: the workspace has none.
+    """
+    found = await store.lock_wallets(tx, [workspace_id])
+    if workspace_id not in found:
+        raise NotFound(workspace=format_id("ws", workspace_id))
+    return found[workspace_id]
+
+
+async def balance(tx: Transaction, workspace_id: bytes) -> Balance:
+    """Read what a workspace has: total = held + available + frozen, and its debt.
+
+    Raises:
+        NotFound: the workspace has no wallet.
+    """
+    wallet = await store.read_wallet(tx, workspace_id)
+    if wallet is None:
+        raise NotFound(workspace=format_id("ws", workspace_id))
+    return balance_of(wallet)

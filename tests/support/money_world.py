@@ -1,0 +1,145 @@
+"""A small world of money for tests: workspaces with wallets, edge processes, credit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from core.db.database import Database
+from core.db.values import to_uuid
+from core.ledger import credits as ledger_credits
+from core.ledger import leases
+from core.ledger.model import Balance, CreditGrant, GrantKind, LeaseState
+from core.ledger.wallets import open_wallet
+from kit.clock import to_micros
+from kit.ids import IdSource
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+DOLLAR = 1_000_000_000
+
+
+@dataclass(slots=True)
+class MoneyWorld:
+    """Runs use cases of the ledger, a transaction each, at a time that the test sets."""
+
+    database: Database
+    now: datetime = START
+    ids: IdSource = field(default_factory=IdSource)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += timedelta(seconds=seconds)
+
+    async def workspace(self, dollars: int = 0) -> bytes:
+        """Make a workspace with a wallet and, if asked for, promotional credit."""
+        workspace_id = self.ids.new()
+        async with self.database.rpc.transaction("system") as tx:
+            await tx.run(
+                "INSERT INTO workspace VALUES (:id, 'Test', 1, 1, :now, 0)",
+                id=to_uuid(workspace_id),
+                now=self.now,
+            )
+            await open_wallet(tx, workspace_id)
+            await tx.commit()
+        if dollars:
+            await self.grant(workspace_id, dollars * DOLLAR)
+        return workspace_id
+
+    async def edge(self, edge_id: int = 1, epoch: int = 1) -> None:
+        """Open an epoch of an edge."""
+        async with self.database.rpc.transaction("system") as tx:
+            await tx.run(
+                "INSERT INTO edge_epoch VALUES (:edge, :epoch, :nonce, :now, NULL, 0, 0)",
+                edge=edge_id,
+                epoch=epoch,
+                nonce=self.ids.new(),
+                now=self.now,
+            )
+            await tx.commit()
+
+    async def grant(
+        self,
+        workspace_id: bytes,
+        amount: int,
+        kind: GrantKind = GrantKind.PROMOTIONAL,
+        *,
+        key: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> CreditGrant:
+        """Give credit."""
+        async with self.database.rpc.transaction("system") as tx:
+            grant = await ledger_credits.grant_credit(
+                tx,
+                workspace_id=workspace_id,
+                kind=kind,
+                amount=amount,
+                expires_at=expires_at,
+                business_key=key or f"promo:{self.ids.new().hex()}",
+                actor="operator",
+                now=self.now,
+            )
+            await tx.commit()
+        return grant
+
+    async def acquire(
+        self,
+        workspace_id: bytes,
+        number: int,
+        needed: int,
+        *,
+        edge_id: int = 1,
+        epoch: int = 1,
+        spend_rate: int = 0,
+        edges: int = 1,
+    ) -> LeaseState:
+        """Open a lease or make it larger."""
+        async with self.database.rpc.transaction("system") as tx:
+            state = await leases.acquire(
+                tx,
+                edge_id=edge_id,
+                epoch=epoch,
+                workspace_id=workspace_id,
+                acquire_number=number,
+                needed=needed,
+                spend_rate=spend_rate,
+                lifetime_s=600,
+                edges=edges,
+                now=self.now,
+            )
+            await tx.commit()
+        return state
+
+    async def renew(
+        self, renewals: list[tuple[bytes, int]], *, edge_id: int = 1, epoch: int = 1
+    ) -> list[LeaseState]:
+        """Keep leases alive and give free parts back."""
+        async with self.database.rpc.transaction("system") as tx:
+            states = await leases.renew(
+                tx, edge_id=edge_id, epoch=epoch, renewals=renewals, now=self.now
+            )
+            await tx.commit()
+        return states
+
+    async def give_back(self, lease_id: bytes, returned_total: int) -> LeaseState | None:
+        """Give part of a lease back."""
+        async with self.database.rpc.transaction("system") as tx:
+            state = await leases.give_back(tx, lease_id, returned_total, self.now)
+            await tx.commit()
+        return state
+
+    async def close_epoch(self, edge_id: int = 1, epoch: int = 1) -> int:
+        """Close the leases of an edge process."""
+        async with self.database.rpc.transaction("system") as tx:
+            released = await leases.close_epoch(tx, edge_id, epoch, self.now)
+            await tx.commit()
+        return released
+
+    async def balance(self, workspace_id: bytes) -> Balance:
+        """Read a balance as the workspace itself may."""
+        async with self.database.rpc.transaction("app", workspace_id) as tx:
+            return await ledger_credits.balance(tx, workspace_id)
+
+    @property
+    def now_ms(self) -> int:
+        """The time in milliseconds since 1970."""
+        return to_micros(self.now) // 1_000
