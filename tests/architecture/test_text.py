@@ -42,6 +42,7 @@ def test_a_line_that_lets_text_out_is_found(line: str) -> None:
         "log.event('upstream_refused', status=status)",
         "log.fault('shipper_failed', exception=fault)",
         "raise UpstreamCut(upstream_number=3) from None",
+        "parse(data[fault.args[0] :])",
         "task.exception()",
         "reply(f'{count} records')",
         "reply(str(path))",

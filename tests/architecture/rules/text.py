@@ -84,12 +84,15 @@ def is_text(node: ast.expr) -> bool:
 
 
 def rendered_exceptions(tree: ast.AST) -> Iterator[Finding]:
-    """Uses of a caught exception that turn it into text."""
+    """Uses of a caught exception that turn it into text; a position in a slice is none."""
+    positions = {
+        part for node in ast.walk(tree) if isinstance(node, ast.Slice) for part in ast.walk(node)
+    }
     for handler in ast.walk(tree):
         if isinstance(handler, ast.ExceptHandler) and handler.name:
             for statement in handler.body:
                 for node in ast.walk(statement):
-                    if renders(node, handler.name):
+                    if node not in positions and renders(node, handler.name):
                         line = getattr(node, "lineno", handler.lineno)
                         yield Finding(line, "an exception's text may quote content")
 
