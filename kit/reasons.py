@@ -19,7 +19,7 @@
     └── Unavailable                part of the service cannot be reached now
 
 One table maps reasons to gRPC status (`kit/rpc/status.py`), one to OpenAI JSON
-(`edge/api/errors.py`). A class's docstring is its message.
+(`edge/errors.py`). A class's docstring is its message.
 """
 
 from __future__ import annotations

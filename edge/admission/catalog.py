@@ -30,8 +30,8 @@ class Model:
     maker: str
     max_output_tokens: int
     context_tokens: int
-    overhead_tokens: int
-    overhead_with_tools_tokens: int
+    input_overhead_tokens: int
+    input_overhead_with_tools_tokens: int
     image_max_tokens: int
     audio_max_tokens: int
     file_max_tokens: int
@@ -151,8 +151,8 @@ def _model(message: catalog_pb2.Model) -> Model:
         maker=message.maker,
         max_output_tokens=message.max_output_tokens,
         context_tokens=message.context_tokens,
-        overhead_tokens=message.input_overhead_tokens,
-        overhead_with_tools_tokens=message.input_overhead_with_tools_tokens,
+        input_overhead_tokens=message.input_overhead_tokens,
+        input_overhead_with_tools_tokens=message.input_overhead_with_tools_tokens,
         image_max_tokens=message.image_max_tokens,
         audio_max_tokens=message.audio_max_tokens,
         file_max_tokens=message.file_max_tokens,

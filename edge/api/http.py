@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
-from edge.api.errors import ApiError, invalid
+from edge.errors import ApiError, invalid
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

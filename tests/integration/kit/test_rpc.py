@@ -8,8 +8,6 @@ from typing import Any
 
 import grpc
 import pytest
-from oneapi.accounts.v1 import workspace_service_pb2 as pb2
-from oneapi.accounts.v1 import workspace_service_pb2_grpc as pb2_grpc
 
 from kit.log import EventLog
 from kit.reasons import (
@@ -24,6 +22,8 @@ from kit.rpc.client import open_channel, sync_channel
 from kit.rpc.identity import Tokens, current_caller
 from kit.rpc.server import RpcServer, Service, start_server
 from kit.rpc.status import domain_error_of
+from oneapi.accounts.v1 import workspace_service_pb2 as pb2
+from oneapi.accounts.v1 import workspace_service_pb2_grpc as pb2_grpc
 
 CANARY = "CNYsecretprompt"
 TOKENS = Tokens({"operator": "o" * 43, "finance": "f" * 43})
@@ -34,7 +34,7 @@ UNKNOWN = "ws_" + "1" * 32
 class Workspaces(pb2_grpc.WorkspaceServiceServicer):
     """Answers one workspace; fails on others in both ways."""
 
-    async def GetWorkspace(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def GetWorkspace(self, request: Any, context: Any) -> Any:
         """Answer, refuse or break."""
         if request.workspace_id == KNOWN:
             return pb2.GetWorkspaceResponse(workspace={"display_name": current_caller().name})

@@ -1,0 +1,315 @@
+"""Step three of a request's life: key, model, lane, price, limits and the hold.
+
+    secret -> keyed hash -> grant -> model and lane -> price -> limits -> hold inside a lease
+
+No call to core on the common path. Every refusal is an error of ours before anything is written or
+sent: it leaves no record and costs nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+from edge import errors
+from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Model, Route
+from edge.admission.credit import Hold
+from edge.admission.grants import Grant, State
+from edge.admission.limits import LimitState
+from edge.core_link import CoreLink
+from edge.errors import ApiError
+from kit.charge import Price
+from kit.clock import Clock, now_micros
+from kit.hold import RequestShape, affordable_output_tokens, default_output_tokens, hold_nanos
+from kit.money import InvalidAmountError, parse_dollars
+from kit.reasons import DomainError, InsufficientCredits
+from kit.secret import is_well_formed, secret_hash
+from oneapi.common.v1.lane_pb2 import Lane
+
+_STATE_ERRORS: Final[dict[int, tuple[int, str, str]]] = {
+    State.STATE_KEY_DISABLED: (403, "api_key_disabled", "This API key is disabled."),
+    State.STATE_KEY_REVOKED: (401, "api_key_revoked", "This API key was revoked."),
+    State.STATE_KEY_EXPIRED: (401, "api_key_expired", "This API key has expired."),
+    State.STATE_WORKSPACE_NOT_ACTIVE: (
+        403,
+        "workspace_not_active",
+        "The workspace of this API key is suspended or closed.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model, lane, price and route of a request."""
+
+    model: Model
+    requested_lane: int
+    lane: int
+    price: Price
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimit:
+    """The output limit of one choice: what is held for, and what must be sent upstream, if any."""
+
+    tokens: int
+    applied: int | None
+
+
+@dataclass(slots=True)
+class Admitted:
+    """A request that may go on: its credit is set aside."""
+
+    grant: Grant
+    choice: Choice
+    limit: OutputLimit
+    hold: Hold
+    limits: LimitState | None
+    limit_tokens: int
+
+
+class Admission:
+    """Decides whether a request may be served, and on what terms."""
+
+    def __init__(self, link: CoreLink, peppers: list[bytes], clock: Clock) -> None:
+        """Know keys by their hashes under the peppers, newest first."""
+        self._link = link
+        self._peppers = peppers
+        self._clock = clock
+
+    async def authenticate(self, secret: str, peer: str | None) -> Grant:
+        """Return the grant of a secret.
+
+        Raises:
+            ApiError: 401, 403, or 503 where core is needed and away.
+        """
+        if not is_well_formed(secret):
+            raise errors.unknown_key()
+        if not self._link.usable:
+            raise errors.unavailable("not_in_touch", "This server has lost touch with its core.")
+        hashes = [secret_hash(secret, pepper) for pepper in self._peppers]
+        try:
+            grant = self._link.grants.known(hashes[0]) or await self._link.grants.find(hashes)
+        except DomainError as error:
+            raise errors.from_domain(error) from None
+        if grant is None:
+            raise errors.unknown_key()
+        self._check_state(grant)
+        self._check_network(grant, peer)
+        return grant
+
+    def _check_state(self, grant: Grant) -> None:
+        state = grant.state
+        if grant.expires_at_micros and grant.expires_at_micros <= now_micros(self._clock):
+            state = State.STATE_KEY_EXPIRED
+        if state == State.STATE_ACTIVE:
+            return
+        status, code, message = _STATE_ERRORS.get(
+            state, (401, "invalid_api_key", "This API key cannot be used.")
+        )
+        raise ApiError(status, code, message, errors.INVALID)
+
+    def _check_network(self, grant: Grant, peer: str | None) -> None:
+        if not grant.networks:
+            return
+        try:
+            address = ipaddress.ip_address(peer or "")
+        except ValueError:
+            address = None
+        if address is None or not any(address in network for network in grant.networks):
+            raise ApiError(
+                403, "address_not_allowed", "This API key may not be used from this address."
+            )
+
+    def choose(
+        self, grant: Grant, name: str | None, lane_header: str | None, service_tier: object
+    ) -> Choice:
+        """Return model, lane, price and route of a request.
+
+        Raises:
+            ApiError: an unknown or forbidden model, an unknown lane, no price, no route.
+        """
+        catalog = self._link.catalog
+        model, suffix = self._model(grant, name)
+        requested = _lane(lane_header, suffix, service_tier)
+        lane = requested or grant.lane or Lane.LANE_DEFAULT
+        if grant.allowed_models and model.number not in grant.allowed_models:
+            raise ApiError(
+                403, "model_not_allowed", "This API key may not use this model.", param="model"
+            )
+        price = catalog.price(model, lane, now_micros(self._clock))
+        if price is None:
+            raise errors.invalid(
+                "model_not_priced", "This model has no price in this lane.", "model"
+            )
+        route = catalog.route(model, lane)
+        if route is None:
+            raise errors.unavailable(
+                "no_upstream", "No upstream serves this model in this lane now."
+            )
+        return Choice(model, requested, lane, price, route)
+
+    def _model(self, grant: Grant, name: str | None) -> tuple[Model, str | None]:
+        catalog = self._link.catalog
+        if name is None:
+            model = catalog.numbered(grant.default_model) if grant.default_model else None
+            if model is None:
+                raise errors.invalid("missing_required_parameter", "Name a model.", "model")
+            return model, None
+        for text, suffix in ((name, None), tuple(name.rpartition(":")[::2])):
+            number = grant.aliases.get(text)
+            model = catalog.numbered(number) if number is not None else catalog.named(text)
+            if model is not None and (suffix is None or suffix in LANE_NAMES):
+                return model, suffix
+        raise ApiError(
+            404,
+            "model_not_found",
+            "The model does not exist or you do not have access to it.",
+            param="model",
+        )
+
+    async def admit(
+        self,
+        grant: Grant,
+        choice: Choice,
+        shape: RequestShape,
+        *,
+        client_limit: int | None,
+        max_cost: str | None,
+    ) -> Admitted:
+        """Set credit aside for a request and count it against its key's limits.
+
+        Raises:
+            ApiError: 400 (cost ceiling), 402, 429, 503.
+        """
+        account = self._link.credit.of(grant.workspace_id)
+        ceiling = _ceiling(max_cost)
+        try:
+            await account.learn()
+            try:
+                return await self._admit(grant, choice, shape, client_limit, ceiling)
+            except InsufficientCredits:
+                if client_limit is not None or ceiling is not None:
+                    raise
+            # The limit was ours, chosen after a balance that is no longer there: choose again.
+            return await self._admit(grant, choice, shape, client_limit, ceiling)
+        except InsufficientCredits as error:
+            available = int(error.metadata.get("available_nanos", account.available))
+            tokens = affordable_output_tokens(shape, choice.price, max(0, available))
+            needed = int(error.metadata.get("needed_nanos", 1))
+            raise errors.insufficient_credits(available, needed, _could_pay(tokens)) from None
+        except DomainError as error:
+            raise errors.from_domain(error) from None
+
+    async def _admit(
+        self,
+        grant: Grant,
+        choice: Choice,
+        shape: RequestShape,
+        client_limit: int | None,
+        ceiling: int | None,
+    ) -> Admitted:
+        account = self._link.credit.of(grant.workspace_id)
+        limit = _output_limit(choice, shape, account.available, client_limit, ceiling)
+        nanos = ceiling if ceiling is not None else _hold(choice, shape, limit.tokens)
+        tokens = shape.text_bytes // 4 + limit.tokens if grant.tokens_per_minute else 0
+        limits = await self._link.limits.admit(grant, tokens, nanos) if grant.has_limits else None
+        try:
+            hold = account.try_take(nanos) or await account.take(nanos)
+        except InsufficientCredits as error:
+            self._give_back(grant, limits, tokens, nanos)
+            error.metadata["needed_nanos"] = str(nanos)
+            raise
+        except BaseException:
+            self._give_back(grant, limits, tokens, nanos)
+            raise
+        return Admitted(grant, choice, limit, hold, limits, tokens)
+
+    def _give_back(
+        self, grant: Grant, limits: LimitState | None, tokens: int, unspent_nanos: int
+    ) -> None:
+        if limits is not None:
+            self._link.limits.done(grant, limits, unused_tokens=tokens, unspent_nanos=unspent_nanos)
+
+    def settle(self, admitted: Admitted, charge_nanos: int, used_tokens: int) -> None:
+        """Turn the hold into the charge and give back what was not used."""
+        admitted.hold.settle(charge_nanos)
+        self._give_back(
+            admitted.grant,
+            admitted.limits,
+            admitted.limit_tokens - used_tokens,
+            admitted.hold.nanos - charge_nanos,
+        )
+
+
+def _lane(header: str | None, suffix: str | None, service_tier: object) -> int:
+    for text in (header, suffix):
+        if text is not None:
+            lane = LANE_NAMES.get(text)
+            if lane is None:
+                raise errors.invalid("unknown_lane", "There is no such delivery lane.", "lane")
+            return lane
+    if isinstance(service_tier, str):
+        return SERVICE_TIERS.get(service_tier, Lane.LANE_UNSPECIFIED)
+    return Lane.LANE_UNSPECIFIED
+
+
+def _ceiling(max_cost: str | None) -> int | None:
+    if max_cost is None:
+        return None
+    try:
+        nanos = parse_dollars(max_cost.strip())
+    except InvalidAmountError:
+        nanos = None
+    if nanos is None or nanos <= 0:
+        raise errors.invalid(
+            "invalid_max_cost", "x-max-cost is an amount of US dollars, such as 0.05.", "x-max-cost"
+        )
+    return nanos
+
+
+def _hold(choice: Choice, shape: RequestShape, tokens: int) -> int:
+    beyond = choice.model.reasoning_beyond_limit_tokens
+    return hold_nanos(shape, choice.price, output_tokens=tokens, reasoning_beyond_limit=beyond)
+
+
+def _output_limit(
+    choice: Choice,
+    shape: RequestShape,
+    available: int,
+    client_limit: int | None,
+    ceiling: int | None,
+) -> OutputLimit:
+    model, beyond = choice.model, choice.model.reasoning_beyond_limit_tokens
+    if client_limit is not None:
+        wanted = min(client_limit, model.max_output_tokens)
+        applied = None
+    else:
+        wanted = default_output_tokens(
+            shape,
+            choice.price,
+            available_nanos=available if ceiling is None else min(available, ceiling * 8),
+            model_cap=model.max_output_tokens,
+            reasoning_beyond_limit=beyond,
+        )
+        if wanted == 0:
+            needed = _hold(choice, shape, 1)
+            raise InsufficientCredits(available_nanos=available, needed_nanos=needed)
+        # A limit equal to the model's own is not sent: some providers refuse it with any prompt.
+        applied = wanted if wanted < model.max_output_tokens else None
+    if ceiling is None:
+        return OutputLimit(wanted, applied)
+    fits = affordable_output_tokens(shape, choice.price, ceiling, reasoning_beyond_limit=beyond)
+    if fits < 1:
+        raise errors.invalid(
+            "max_cost_too_low", "The request alone may cost more than x-max-cost.", "x-max-cost"
+        )
+    return OutputLimit(min(wanted, fits), fits if fits < wanted else applied)
+
+
+def _could_pay(tokens: int) -> str:
+    if tokens < 1:
+        return "Add credits."
+    return f"They would pay for at most {tokens} output tokens: lower max_tokens or add credits."

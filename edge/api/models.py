@@ -1,0 +1,57 @@
+"""GET /v1/models and /v1/models/{id}: the public catalogue in OpenAI's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edge.admission.catalog import Model
+from edge.core_link import CoreLink
+from edge.errors import ApiError
+from kit.clock import Clock, now_micros
+from kit.ids import format_id, new_request_id
+
+
+class Models:
+    """Answers anyone: which models exist is no secret (P6)."""
+
+    def __init__(self, link: CoreLink, clock: Clock) -> None:
+        """Read the catalogue that the link has now."""
+        self._link = link
+        self._clock = clock
+
+    async def list(self, request: Request) -> Response:
+        """Answer all models that can be served."""
+        models = self._link.catalog.servable(now_micros(self._clock))
+        return _answer({"object": "list", "data": [_shape(model) for model in models]})
+
+    async def get(self, request: Request) -> Response:
+        """Answer one model, by public id or alias."""
+        model = self._link.catalog.named(request.path_params["model"])
+        if model is None:
+            error = ApiError(404, "model_not_found", "The model does not exist.", param="model")
+            return Response(error.body(), 404, _headers(), "application/json")
+        return _answer(_shape(model))
+
+
+def _shape(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.public_id,
+        "object": "model",
+        "created": model.created_at_seconds,
+        "owned_by": model.maker,
+        "context_length": model.context_tokens,
+        "max_completion_tokens": model.max_output_tokens,
+        "capabilities": list(model.capabilities),
+    }
+
+
+def _answer(value: object) -> Response:
+    return Response(orjson.dumps(value), 200, _headers(), "application/json")
+
+
+def _headers() -> dict[str, str]:
+    return {"x-request-id": format_id("req", new_request_id())}

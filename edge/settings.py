@@ -1,0 +1,30 @@
+"""Settings of an edge worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from kit.settings import ProcessSettings
+
+_MIB = 1024 * 1024
+
+
+class EdgeSettings(ProcessSettings):
+    """What one edge worker is told, beside what all processes are."""
+
+    listen_fd: int | None = None
+    edge_port: int = Field(default=8080, ge=0, le=65_535)
+    pepper_file: Path | None = None
+    max_body_bytes: int = Field(default=32 * _MIB, ge=1_024)
+    max_answer_bytes: int = Field(default=64 * _MIB, ge=1_024)
+    spool_max_bytes: int = Field(default=256 * _MIB, ge=8 * _MIB)
+    keepalive_seconds: float = Field(default=5.0, gt=0)
+    drain_seconds: int = Field(default=900, ge=0)
+    upstream_connections: int = Field(default=2_000, ge=1)
+
+    @property
+    def peppers(self) -> Path:
+        """Return the file with the peppers of key hashes, by version."""
+        return self.pepper_file or self.data_dir / "keys" / "pepper.json"

@@ -1,0 +1,161 @@
+"""Step five of a request's life: candidates in order until one answers; each attempt is recorded.
+
+Until the first upstream byte was sent on, a failure leads to the next candidate. Once a request was
+sent whole, only an error status, a reset or the first-byte time-out does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge.admission.catalog import Candidate
+from edge.metering.records import Attempt
+from edge.upstream import errors as upstream_errors
+from edge.upstream.client import UpstreamClient
+from edge.upstream.message import Origin, Timeouts, UpstreamRequest
+from edge.upstream.response import UpstreamResponse
+from edge.upstream.routing import Router
+from kit.clock import Clock
+from oneapi.metering.v1.usage_record_pb2 import ErrorClass
+
+CONNECT_SECONDS: Final = 5.0
+MAX_ERROR_BODY_BYTES: Final = 64 * 1024
+_OK: Final = 200
+_RETRYABLE: Final = frozenset({401, 402, 403, 408, 409, 421, 425, 429})
+"""Statuses below 500 that are about us and not the client: another upstream may do better."""
+
+_CLASSES: Final[tuple[tuple[type[upstream_errors.UpstreamError], ErrorClass.ValueType], ...]] = (
+    (upstream_errors.ConnectFailed, ErrorClass.ERROR_CLASS_CONNECT),
+    (upstream_errors.ConnectTimeout, ErrorClass.ERROR_CLASS_CONNECT),
+    (upstream_errors.PoolFull, ErrorClass.ERROR_CLASS_CONNECT),
+    (upstream_errors.FirstByteTimeout, ErrorClass.ERROR_CLASS_FIRST_BYTE_TIMEOUT),
+    (upstream_errors.IdleTimeout, ErrorClass.ERROR_CLASS_IDLE_TIMEOUT),
+    (upstream_errors.BodyCut, ErrorClass.ERROR_CLASS_CUT),
+    (upstream_errors.ResponseTooLarge, ErrorClass.ERROR_CLASS_TOO_LARGE),
+    (upstream_errors.ProtocolViolation, ErrorClass.ERROR_CLASS_PROTOCOL),
+)
+
+
+def class_of(error: upstream_errors.UpstreamError) -> ErrorClass.ValueType:
+    """Return the recorded class of a failure."""
+    for kind, error_class in _CLASSES:
+        if isinstance(error, kind):
+            return error_class
+    return ErrorClass.ERROR_CLASS_RESET
+
+
+def class_of_status(status: int) -> ErrorClass.ValueType:
+    """Return the recorded class of an upstream's error status."""
+    if status in (401, 402, 403):
+        return ErrorClass.ERROR_CLASS_UPSTREAM_AUTH
+    if status == 429:
+        return ErrorClass.ERROR_CLASS_UPSTREAM_RATE_LIMITED
+    if status >= 500:
+        return ErrorClass.ERROR_CLASS_UPSTREAM_FAILED
+    return ErrorClass.ERROR_CLASS_UPSTREAM_REFUSED
+
+
+@dataclass(slots=True)
+class Failure:
+    """How the last attempt failed: a class, and an upstream's error answer where there is one."""
+
+    error_class: ErrorClass.ValueType
+    status: int = 0
+    body: bytes = b""
+    retry_after: bytes | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """An upstream that answered with success; the body is still to come."""
+
+    candidate: Candidate
+    response: UpstreamResponse
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The attempts of one request."""
+
+    client: UpstreamClient
+    router: Router
+    clock: Clock
+    started: float
+    made: list[Attempt] = field(default_factory=list)
+    current: UpstreamResponse | None = None
+
+    async def run(
+        self, candidates: list[Candidate], build: Callable[[Candidate], UpstreamRequest]
+    ) -> Answer | Failure:
+        """Return the first success, or how the last candidate failed."""
+        failure = Failure(ErrorClass.ERROR_CLASS_CONNECT)
+        for candidate in candidates:
+            begun = self.clock.monotonic()
+            try:
+                response = await self.client.send(build(candidate))
+            except upstream_errors.UpstreamError as error:
+                failure = Failure(class_of(error))
+                self._note(candidate, 0, failure.error_class, begun)
+                self.router.failed(candidate.upstream.number)
+                continue
+            if response.status == _OK:
+                self._note(candidate, _OK, ErrorClass.ERROR_CLASS_UNSPECIFIED, begun)
+                self.router.succeeded(candidate.upstream.number, self.clock.monotonic() - begun)
+                return Answer(candidate, response)
+            failure = await self._refusal(response)
+            self._note(candidate, failure.status, failure.error_class, begun)
+            if failure.status < 500 and failure.status not in _RETRYABLE:
+                return failure
+            self.router.failed(candidate.upstream.number)
+        return failure
+
+    async def _refusal(self, response: UpstreamResponse) -> Failure:
+        status = response.status
+        retry_after = next((v for k, v in response.headers if k == b"retry-after"), None)
+        try:
+            body = await response.read(MAX_ERROR_BODY_BYTES)
+        except upstream_errors.UpstreamError:
+            body = b""
+        finally:
+            await response.aclose()
+        return Failure(class_of_status(status), status, body, retry_after)
+
+    def _note(
+        self, candidate: Candidate, status: int, error_class: ErrorClass.ValueType, begun: float
+    ) -> None:
+        now = self.clock.monotonic()
+        self.made.append(
+            Attempt(
+                upstream_number=candidate.upstream.number,
+                http_status=status,
+                error_class=error_class,
+                started_ms=int((begun - self.started) * 1000),
+                duration_ms=int((now - begun) * 1000),
+            )
+        )
+
+
+def timeouts_of(candidate: Candidate) -> Timeouts:
+    """Return the deadlines of a candidate."""
+    return Timeouts(
+        connect_seconds=CONNECT_SECONDS,
+        first_byte_seconds=candidate.first_byte_timeout_seconds,
+        idle_seconds=candidate.idle_timeout_seconds,
+    )
+
+
+class Origins:
+    """Parsed base URLs, so that each is parsed once."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._parsed: dict[str, Origin] = {}
+
+    def of(self, base_url: str) -> Origin:
+        """Return the origin of a base URL from the catalogue."""
+        origin = self._parsed.get(base_url)
+        if origin is None:
+            origin = self._parsed[base_url] = Origin.parse(base_url)
+        return origin
