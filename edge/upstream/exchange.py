@@ -172,7 +172,7 @@ class Exchange:
         ):
             raise Refused
         if not self.head_complete:  # a trailer must not pass for a header
-            self.headers.append((name.lower(), value))
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Settle the status, and how the body ends."""
@@ -217,7 +217,7 @@ class Exchange:
             if name == b"content-length":
                 framing = "length"
             elif name == b"transfer-encoding":
-                if value.strip().lower() != b"chunked":
+                if value.lower() != b"chunked":
                     raise Refused  # a second coding would reach the client undecoded
                 framing = "chunked"
             elif name == b"keep-alive":

@@ -237,7 +237,7 @@ class TestBodies:
 
     async def test_header_names_are_lower_case_and_repeats_are_kept(self) -> None:
         """Callers look names up without folding case."""
-        answer = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n"
+        answer = b"HTTP/1.1 200 OK\r\nX-A: 1 \r\nx-a: 2\r\nContent-Length: 0\r\n\r\n"
         async with upstream(says(answer)) as server, closing(UpstreamClient()) as client:
             response = await client.send(server.request())
             assert response.headers[:2] == [(b"x-a", b"1"), (b"x-a", b"2")]

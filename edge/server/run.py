@@ -1,0 +1,114 @@
+"""A worker's server: uvicorn on uvloop, our protocol, and a drain that cuts nobody early."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket as sockets
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import uvicorn
+from uvicorn._types import ASGIApplication
+
+from edge.server.front import Front, FrontLimits
+from edge.server.protocol import FrontProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Cancelled requests write their outcome: that is one flush to disk.
+_CANCEL_SECONDS: Final = 5.0
+_BACKLOG: Final = 2048
+
+
+def serve(
+    app: ASGIApplication,
+    *,
+    socket: sockets.socket,
+    front: Front | None = None,
+    graceful_seconds: float = 900.0,
+    trusted_proxies: Sequence[str] = (),
+) -> None:
+    """Serve the application on a listening socket until SIGTERM or SIGINT, then drain.
+
+    Draining takes at most `graceful_seconds`; then what still runs is cancelled. Client addresses
+    are taken from forwarded headers only if a connection comes from `trusted_proxies`.
+    Returns when the application's lifespan has ended; a second SIGINT ends it without waiting.
+    """
+    front = front or Front()
+    prepare_listener(socket, front.limits)
+    server = FrontServer(front_config(app, front, trusted_proxies), front, graceful_seconds)
+    server.run(sockets=[socket])
+
+
+def prepare_listener(listener: sockets.socket, limits: FrontLimits) -> None:
+    """Set what every accepted connection inherits: bounded kernel memory, no delayed writes."""
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, limits.send_buffer_bytes)
+    if listener.family in {sockets.AF_INET, sockets.AF_INET6}:
+        listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+        listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, limits.unsent_bytes)
+
+
+def front_config(
+    app: ASGIApplication, front: Front, trusted_proxies: Sequence[str] = ()
+) -> uvicorn.Config:
+    """Return uvicorn's settings for our front; its own logs would hold URLs and exception texts."""
+    protocol: Any = functools.partial(FrontProtocol, front=front)
+    return uvicorn.Config(
+        app,
+        http=cast("type[asyncio.Protocol]", protocol),
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        backlog=_BACKLOG,
+        workers=1,
+    )
+
+
+class FrontServer(uvicorn.Server):
+    """Drains: no new connections, answers say `Connection: close`, cancelled work may end."""
+
+    def __init__(self, config: uvicorn.Config, front: Front, graceful_seconds: float) -> None:
+        super().__init__(config)
+        self._front = front
+        self._graceful_seconds = graceful_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begin to drain; unlike uvicorn's, do not die of the signal once drained."""
+        if self.should_exit:
+            self.force_exit = True
+        self._front.draining = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
+        """Drain, cancel what is left, end the lifespan."""
+        self._front.draining = True
+        for server in self.servers:
+            server.close()
+        for each in sockets or []:
+            each.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self._graceful_seconds):
+                await self._wait_tasks_to_complete()
+        except TimeoutError:
+            await self._cancel_tasks()
+        if not self.force_exit:
+            await self.lifespan.shutdown()
+
+    async def _cancel_tasks(self) -> None:
+        """Cancel the requests that still run and let them record how they ended."""
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)

@@ -1,0 +1,356 @@
+"""Clients that send or take too slowly, connections over the bound, and draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+from tests.unit.edge.server.conftest import Running, bodies, echo, running
+
+_GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+_CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+_PATIENCE_SECONDS = 10.0
+
+
+async def until_cut(reader: asyncio.StreamReader) -> bytes:
+    """Return all that comes until the front ends the connection; a reset ends it too."""
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while part := await asyncio.wait_for(reader.read(65_536), _PATIENCE_SECONDS):
+            got += part
+    return got
+
+
+async def read_one(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Read one answer with a length; return its head and body."""
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE_SECONDS)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return head, await reader.readexactly(length)
+
+
+class TestSlowSenders:
+    """Each way to dawdle has its deadline."""
+
+    async def test_a_connection_that_never_speaks_is_closed(self) -> None:
+        """An idle connection costs a descriptor; there is nobody to answer."""
+        async with running(echo, header_seconds=0.05) as server:
+            reader, writer = await server.connect()
+            assert await until_cut(reader) == b""
+            assert server.front.missed["head"] == 1
+            writer.close()
+
+    async def test_a_dripping_head_is_answered_408(self) -> None:
+        """Each byte must not buy time."""
+        async with running(echo, header_seconds=0.1) as server:
+            reader, writer = await server.connect()
+
+            async def drip() -> None:
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(1_000):
+                        writer.write(b"x")
+                        await asyncio.sleep(0.01)
+
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+            dripping = asyncio.ensure_future(drip())
+            wire = await until_cut(reader)
+            dripping.cancel()
+            assert wire.startswith(b"HTTP/1.1 408 ")
+            assert bodies(wire)[0]["error"]["code"] == "request_timeout"
+            writer.close()
+
+    async def test_a_next_request_has_its_own_header_deadline(self) -> None:
+        """Between two requests the longer keep-alive time holds."""
+        async with running(echo, header_seconds=0.05, keep_alive_seconds=5) as server:
+            reader, writer = await server.connect()
+            writer.write(_GET)
+            await read_one(reader)
+            await asyncio.sleep(0.15)
+            writer.write(_GET)
+            await read_one(reader)
+            writer.write(b"GET / HT")
+            assert (await until_cut(reader)).startswith(b"HTTP/1.1 408 ")
+            writer.close()
+
+    async def test_a_kept_connection_is_closed_after_its_time(self) -> None:
+        """Without an answer to nobody."""
+        async with running(echo, keep_alive_seconds=0.05) as server:
+            reader, writer = await server.connect()
+            writer.write(_GET)
+            await read_one(reader)
+            assert await until_cut(reader) == b""
+            assert not server.front.missed
+            writer.close()
+
+    async def test_a_body_that_stops_is_answered_408_and_the_application_told(self) -> None:
+        """The application must not wait for a client that does not go on."""
+        told = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            told.set()
+
+        async with running(app, body_idle_seconds=0.05) as server:
+            reader, writer = await server.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+            wire = await until_cut(reader)
+            assert wire.startswith(b"HTTP/1.1 408 ")
+            assert told.is_set()
+            assert server.front.missed["body"] == 1
+            writer.close()
+
+    async def test_framing_bytes_do_not_keep_a_body_alive(self) -> None:
+        """A chunk extension without end is no progress."""
+        async with running(echo, body_idle_seconds=0.1) as server:
+            reader, writer = await server.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;")
+
+            async def drip() -> None:
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(1_000):
+                        writer.write(b"x")
+                        await asyncio.sleep(0.01)
+
+            dripping = asyncio.ensure_future(drip())
+            assert (await until_cut(reader)).startswith(b"HTTP/1.1 408 ")
+            dripping.cancel()
+            writer.close()
+
+    async def test_a_slow_but_steady_body_passes(self) -> None:
+        """The deadline runs between bytes."""
+        async with running(echo, body_idle_seconds=0.3) as server:
+            reader, writer = await server.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
+            for _ in range(20):
+                writer.write(b"x")
+                await asyncio.sleep(0.03)
+            _, body = await read_one(reader)
+            assert b'"body": "' + b"x" * 20 in body
+            writer.close()
+
+    async def test_a_client_waits_for_a_slow_application_as_long_as_it_likes(self) -> None:
+        """No deadline of the client's runs while it is our turn, unread body or not."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.3)
+            await echo(scope, receive, send)
+
+        async with running(
+            app, header_seconds=0.05, body_idle_seconds=0.05, keep_alive_seconds=0.05
+        ) as server:
+            size = 3_000_000
+            head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2 * size)
+            writer.write(head + b"x" * size)
+            _, body = await read_one(reader)
+            assert len(body) > size
+            assert not server.front.missed
+            writer.close()
+
+    async def test_the_rest_of_a_refused_body_is_read_for_a_bounded_time(self) -> None:
+        """The client gets its 413 instead of a reset, but cannot go on for ever."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            length = (b"content-length", b"2")
+            await send({"type": "http.response.start", "status": 413, "headers": [length]})
+            await send({"type": "http.response.body", "body": b"no"})
+
+        async with running(app, linger_seconds=0.2, body_idle_seconds=0.05) as server:
+            reader, writer = await server.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n")
+            head, body = await read_one(reader)
+            assert head.startswith(b"HTTP/1.1 413 ")
+            assert body == b"no"
+
+            async def upload() -> None:
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(1_000):
+                        writer.write(b"x")
+                        await asyncio.sleep(0.01)
+
+            uploading = asyncio.ensure_future(upload())
+            assert await until_cut(reader) == b""
+            uploading.cancel()
+            writer.close()
+
+
+class TestSlowTakers:
+    """Clients that do not read what they asked for."""
+
+    async def test_a_stalled_reader_is_cut_and_holds_little(self) -> None:
+        """Our memory and the kernel's are bounded, and the application is told."""
+        written = 0
+        gone = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal written
+            asking = asyncio.ensure_future(_until_disconnect(receive))
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while not asking.done():
+                body = b"x" * 16_384
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                written += len(body)
+                await asyncio.sleep(0)
+            gone.set()
+
+        async with running(app, write_stall_seconds=0.3) as server:
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.setblocking(False)  # noqa: FBT003 - the socket's signature
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            await loop.sock_sendall(client, _GET)
+            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
+            assert server.front.missed["write"] == 1
+            assert written < 512 * 1024
+            client.close()
+
+    async def test_the_tail_of_a_last_answer_is_not_kept_for_ever(self) -> None:
+        """Closing waits for the client only as long as any write does."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            size = 1_000_000
+            headers = [(b"content-length", b"%d" % size), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b"x" * size})
+
+        async with running(app, write_stall_seconds=0.2) as server:
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.setblocking(False)  # noqa: FBT003 - the socket's signature
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            await loop.sock_sendall(client, _GET)
+            await _until(lambda: server.front.missed["write"] == 1)
+            await _until(lambda: server.front.open_connections == 0)
+            client.close()
+
+    async def test_a_reader_that_makes_progress_is_not_cut(self) -> None:
+        """Slow is allowed; standing still is not."""
+        size = 600_000
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            length = (b"content-length", b"%d" % size)
+            await send({"type": "http.response.start", "status": 200, "headers": [length]})
+            await send({"type": "http.response.body", "body": b"x" * size})
+
+        async with running(app, write_stall_seconds=0.25) as server:
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+            client.setblocking(False)  # noqa: FBT003 - the socket's signature
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            await loop.sock_sendall(client, _CLOSE)
+            got = 0
+            while part := await asyncio.wait_for(loop.sock_recv(client, 16_384), 5):
+                got += len(part)
+                await asyncio.sleep(0.02)
+            assert got > size
+            assert not server.front.missed
+            client.close()
+
+
+class TestConnections:
+    """How many, and how they end."""
+
+    async def test_connections_are_counted_and_capped(self) -> None:
+        """Beyond the bound a client is told so at once; room is made when one leaves."""
+        async with running(echo, max_connections=2) as server:
+            kept = [await server.connect() for _ in range(2)]
+            await _until(lambda: server.front.open_connections == 2)
+            reader, writer = await server.connect()
+            wire = await until_cut(reader)
+            writer.close()
+            assert wire.startswith(b"HTTP/1.1 503 ")
+            assert bodies(wire)[0]["error"]["code"] == "too_many_connections"
+            for _, each in kept:
+                each.close()
+            await _until(lambda: server.front.open_connections == 0)
+            assert (await server.exchange(_CLOSE)).startswith(b"HTTP/1.1 200 ")
+            assert server.front.accepted_connections == 4
+
+    async def test_a_client_that_leaves_is_reported_to_the_application(self) -> None:
+        """The upstream must be cancelled within 250 ms."""
+        gone = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await _until_disconnect(receive)
+            gone.set()
+
+        async with running(app) as server:
+            _, writer = await server.connect()
+            writer.write(_GET)
+            await writer.drain()
+            writer.close()
+            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
+
+
+class TestDraining:
+    """What the server asks of connections when it goes away."""
+
+    async def test_an_answer_under_way_ends_and_says_close(self) -> None:
+        """The client's pool learns not to reuse the connection."""
+        entered, go_on = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            entered.set()
+            await go_on.wait()
+            await echo(scope, receive, send)
+
+        async with running(app) as server:
+            reader, writer = await server.connect()
+            writer.write(_GET)
+            await entered.wait()
+            drain(server)
+            go_on.set()
+            wire = await until_cut(reader)
+            assert wire.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close\r\n" in wire
+            writer.close()
+
+    async def test_a_request_already_on_its_way_is_served(self) -> None:
+        """An idle connection gets a moment, so that no request is lost between us and a client."""
+        async with running(echo, drain_idle_seconds=5) as server:
+            reader, writer = await server.connect()
+            writer.write(_GET)
+            await read_one(reader)
+            drain(server)
+            writer.write(_GET)
+            wire = await until_cut(reader)
+            assert wire.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close\r\n" in wire
+            writer.close()
+
+    async def test_idle_connections_are_closed_soon(self) -> None:
+        """Draining does not wait for the keep-alive time."""
+        async with running(echo, drain_idle_seconds=0.02, keep_alive_seconds=60) as server:
+            fresh, fresh_writer = await server.connect()
+            used, used_writer = await server.connect()
+            used_writer.write(_GET)
+            await read_one(used)
+            drain(server)
+            assert await until_cut(fresh) == await until_cut(used) == b""
+            fresh_writer.close()
+            used_writer.close()
+
+
+def drain(server: Running) -> None:
+    """Do what the server does at SIGTERM."""
+    server.front.draining = True
+    for connection in list(server.state.connections):
+        connection.shutdown()
+
+
+async def _until_disconnect(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _until(holds: Any) -> None:
+    for _ in range(5_000):
+        if holds():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it never came true")
