@@ -14,8 +14,8 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, TypeVar
+from importlib.metadata import entry_points
+from typing import Any, Final, Protocol, TypeVar
 
 import click
 from click.shell_completion import get_completion_class
@@ -94,11 +94,22 @@ def output_line(context: click.Context, value: Row) -> None:
     sys.stdout.flush()
 
 
+class CommandSource(Protocol):
+    """Where commands come from: an entry point, or whatever has a name and loads a list."""
+
+    @property
+    def name(self) -> str:
+        """Return the process whose commands these are."""
+
+    def load(self) -> Any:
+        """Return the click commands; may fail in any way."""
+
+
 class Commands(click.Group):
     """The commands of all installed processes; one that cannot be loaded hides no other."""
 
-    def __init__(self, sources: Iterable[EntryPoint]) -> None:
-        """Take the entry points to load from; nothing is imported before it is needed."""
+    def __init__(self, sources: Iterable[CommandSource]) -> None:
+        """Take the sources to load from; nothing is imported before it is needed."""
         super().__init__(PROGRAM, help="Operate 1API Club. Every command takes --json.")
         self._sources = tuple(sources)
         self._loaded = False

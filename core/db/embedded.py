@@ -103,12 +103,14 @@ class EmbeddedPostgres:
         settings: Mapping[str, str] | None = None,
         run_as: str | None = None,
         shared_root: Path = _SHARED_ROOT,
+        lock_seconds: float = _LOCK_SECONDS,
     ) -> None:
         """Name the cluster; nothing is touched yet.
 
         `bin_dir`: other binaries than the wheel's; `log`: the server's own messages; `settings`:
         server settings on top of SETTINGS; `run_as`: an identity of `kit.process` instead of the
-        one that fits; `shared_root`: parent of clusters which `nobody` could not reach here.
+        one that fits; `shared_root`: parent of clusters which `nobody` could not reach here;
+        `lock_seconds`: how long to wait for an earlier server to be gone.
         """
         self.data_dir = data_dir.absolute()
         self.log = log or self.data_dir / "server.log"
@@ -117,6 +119,7 @@ class EmbeddedPostgres:
         self._settings = {**SETTINGS, **(settings or {})}
         self._given_run_as = run_as
         self._shared_root = shared_root
+        self._lock_seconds = lock_seconds
         self._lock: int | None = None
         self._command: Command | None = None
         self._socket_folder = self.data_dir / "socket"
@@ -140,11 +143,11 @@ class EmbeddedPostgres:
     def prepare(self) -> None:
         """Take the lock, make the cluster if there is none, clear what a dead server left.
 
-        Raises LockHeld if another server still runs on these files after 30 s.
+        Raises LockHeld if another server still runs on these files after `lock_seconds`.
         """
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._lock is None:
-            self._lock = hold_lock(self.data_dir / "lock", wait_seconds=_LOCK_SECONDS)
+            self._lock = hold_lock(self.data_dir / "lock", wait_seconds=self._lock_seconds)
         try:
             self._command = self._prepare_command()
         except BaseException:
