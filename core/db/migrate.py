@@ -42,6 +42,7 @@ def current_revision(dsn: str) -> str | None:
     engine = _engine(dsn)
     try:
         with engine.connect() as connection:
+            connection.exec_driver_sql("SET LOCAL ROLE oneapi_owner")
             return _context(connection).get_current_revision()
     finally:
         engine.dispose()

@@ -1,0 +1,40 @@
+"""What a workspace is, and which steps of its life are allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+from kit.reasons import InvalidState
+
+
+class WorkspaceState(IntEnum):
+    """Whether the workspace's requests are served; the values are those of the contract."""
+
+    ACTIVE = 1
+    SUSPENDED = 2
+    CLOSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A tenant. `version` is the change feed's sequence of its last change."""
+
+    workspace_id: bytes
+    display_name: str
+    state: WorkspaceState
+    default_lane: int
+    created_at: datetime
+    version: int
+
+
+def moved(state: WorkspaceState, target: WorkspaceState) -> WorkspaceState:
+    """Return the state after suspending or resuming; repeating a step is allowed.
+
+    Raises:
+        InvalidState: the workspace is closed for good.
+    """
+    if state is WorkspaceState.CLOSED:
+        raise InvalidState(state=state.name)
+    return target
