@@ -23,8 +23,8 @@ from kit.process import Command, RestartPolicy
 from kit.settings import PROJECT_ROOT
 
 _LOG_CHECK_SECONDS: Final = 30.0
-# An edge finishes running answers, core what the edges report, each for a bounded time.
-_STOP_SECONDS: Final = {"edge": 15.0, "archiver": 5.0, "demo": 3.0, "core": 10.0}
+# Core still takes what the edges report; an edge also gets its drain time.
+_STOP_SECONDS: Final = {"edge": 5.0, "archiver": 5.0, "demo": 3.0, "core": 10.0}
 
 
 async def run(settings: UpSettings, reporter: Reporter) -> None:
@@ -144,12 +144,15 @@ class Composition:
     def _edge(self, slot: int, addresses: Addresses, descriptor: int) -> ProcessService:
         variables = environment.service(os.environ, addresses)
         variables["ONEAPI_LISTEN_FD"] = str(descriptor)
+        # Bounded, so that even an edge whose supervisor was killed is gone soon.
+        variables["ONEAPI_DRAIN_SECONDS"] = str(self._settings.drain_seconds)
         name = f"edge-{slot}"
         command = self._python(name, ("edge", "--slot", str(slot)), variables, descriptor)
         return self._service(name, command, probes.http_ok(HOST, addresses.edge_port, "/readyz"))
 
     def _service(self, name: str, command: Command, probe: probes.Probe) -> ProcessService:
-        seconds = _STOP_SECONDS[name.partition("-")[0]]
+        kind = name.partition("-")[0]
+        seconds = _STOP_SECONDS[kind] + (self._settings.drain_seconds if kind == "edge" else 0)
         return ProcessService(name, command, probe, stop_seconds=seconds)
 
     def _python(

@@ -24,6 +24,8 @@ class UpSettings(ProcessSettings):
     core_port: int = Field(default=50_051, ge=0, le=65_535)
     archiver_port: int = Field(default=50_052, ge=0, le=65_535)
     edge_workers: int = Field(default=1, ge=1, le=64)
+    drain_seconds: int = Field(default=10, ge=0, le=86_400)
+    """How long an edge may finish running answers after it was told to stop."""
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
 
     @property

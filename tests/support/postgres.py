@@ -6,23 +6,19 @@ Debian's); without it the wheel's newest runs.
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import inspect
 import itertools
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from core.db import embedded, embedded_binaries
+from core.db import bootstrap, embedded, embedded_binaries, migrate
 
 # A crash of the test machine costs nothing, so tests do not wait for the disk.
 _FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -90,10 +86,9 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: PostgresServer) -> str:
     """Migrate one database for the session and return its name, to copy from."""
-    bootstrap: Any = importlib.import_module("core.db.bootstrap")
     dsn = postgres_server.make_database(name=_TEMPLATE)
-    for step in (bootstrap.ensure_roles, bootstrap.migrate):
-        asyncio.run(_finish(step(dsn)))
+    bootstrap.ensure_roles(dsn)
+    migrate.migrate(dsn)
     return _TEMPLATE
 
 
@@ -111,8 +106,3 @@ def database_url(postgres_server: PostgresServer, migrated_template: str) -> Ite
     dsn = postgres_server.make_database(template=migrated_template)
     yield dsn
     postgres_server.drop_database(dsn)
-
-
-async def _finish(answer: Any) -> None:
-    if inspect.isawaitable(answer):
-        await answer
