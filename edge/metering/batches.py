@@ -1,0 +1,120 @@
+"""Cuts the frames of a spool into batches for core, so that every sequence is accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from edge.metering.counters import Counters
+from edge.metering.frames import (
+    EMPTY,
+    FRAME_BYTES,
+    Fault,
+    Kind,
+    Place,
+    fault_at,
+    kind_of,
+    read_outcome,
+)
+from edge.metering.messages import usage_record
+from edge.metering.quarantine import Origin, Quarantine, QuarantineEntry
+from oneapi.metering.v1.metering_service_pb2 import RecordUsageRequest, SequencedRecord
+
+MAX_BATCH_RECORDS: Final = 500
+MAX_BATCH_FRAMES: Final = 4_096
+FRAMES_PER_STEP: Final = 64
+"""Frames read between two turns of the loop: about a millisecond."""
+
+
+class Source(Protocol):
+    """The frames of one edge and epoch, of a live spool or of one that was left behind."""
+
+    edge_id: int
+    epoch: int
+    counters: Counters
+
+    @property
+    def durable(self) -> int:
+        """Return the sequence up to which everything is durable."""
+
+    @property
+    def acked(self) -> int:
+        """Return the sequence up to which core has everything."""
+
+    async def wait_beyond(self, sequence: int) -> None:
+        """Return when something after the sequence is durable."""
+
+    def read(self, sequence: int, count: int) -> bytes:
+        """Return between 1 and `count` frames from a sequence on."""
+
+    def acknowledge(self, sequence: int) -> None:
+        """Forget everything up to a sequence."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """A gap-free range of a spool: its outcomes, and how many other and lost frames it has."""
+
+    first: int
+    through: int
+    other_frames: int = 0
+    lost_frames: int = 0
+    records: list[SequencedRecord] = field(default_factory=list)
+
+    def is_full(self) -> bool:
+        """Return whether the batch has reached a limit."""
+        return (
+            len(self.records) >= MAX_BATCH_RECORDS
+            or self.through - self.first + 1 >= MAX_BATCH_FRAMES
+        )
+
+    def request(self, edge_id: int, epoch: int) -> RecordUsageRequest:
+        """Return the message for core."""
+        return RecordUsageRequest(
+            edge_id=edge_id,
+            epoch=epoch,
+            first_sequence=self.first,
+            through_sequence=self.through,
+            other_frames=self.other_frames,
+            lost_frames=self.lost_frames,
+            records=self.records,
+        )
+
+
+async def cut_batch(source: Source, first: int, quarantine: Quarantine) -> Batch:
+    """Return the batch that starts at a durable sequence; lets the loop turn every 64 frames.
+
+    Raises:
+        OSError: the spool cannot be read.
+    """
+    batch = Batch(first, first - 1)
+    while batch.through < source.durable and not batch.is_full():
+        start = batch.through + 1
+        run = source.read(start, min(FRAMES_PER_STEP, source.durable - batch.through))
+        for offset in range(0, len(run), FRAME_BYTES):
+            if batch.is_full():
+                break
+            _add(batch, source, run[offset : offset + FRAME_BYTES], quarantine)
+        await asyncio.sleep(0)
+    return batch
+
+
+def _add(batch: Batch, source: Source, raw: bytes, quarantine: Quarantine) -> None:
+    batch.through += 1
+    sequence = batch.through
+    fault = fault_at(raw, Place(source.edge_id, source.epoch, sequence))
+    if fault is not None:
+        batch.lost_frames += 1
+        _keep(source, sequence, raw, fault, quarantine)
+    elif kind_of(raw) is Kind.OUTCOME:
+        record = usage_record(read_outcome(raw))
+        batch.records.append(SequencedRecord(sequence=sequence, record=record))
+    else:
+        batch.other_frames += 1
+
+
+def _keep(source: Source, sequence: int, raw: bytes, fault: Fault, quarantine: Quarantine) -> None:
+    if raw != EMPTY:
+        entry = QuarantineEntry(Origin.RECOVERY, fault, raw)
+        quarantine.add(source.epoch, sequence, entry)

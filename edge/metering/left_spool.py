@@ -1,0 +1,129 @@
+"""A spool whose process is gone: resolved, made durable, and ready to be shipped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from edge.metering.commit import Sync
+from edge.metering.counters import Counters
+from edge.metering.frames import EMPTY, Place, encode
+from edge.metering.records import Outcome
+from edge.metering.recovery import crash_outcomes, scan
+from edge.metering.segment import Segment, segment_paths
+from kit.files import sync_folder
+
+
+class LeftSpool:
+    """The frames of an epoch that is over. The caller owns the slot."""
+
+    def __init__(self, folder: Path, edge_id: int, epoch: int, *, counters: Counters) -> None:
+        """Describe the spool in a folder; `open` and `resolve` do the work."""
+        self.edge_id = edge_id
+        self.epoch = epoch
+        self.counters = counters
+        self._folder = folder
+        self._segments: list[Segment] = []
+        self._last = 0
+        self._acked = 0
+
+    def open(self, sync: Sync = os.fdatasync) -> None:
+        """Read the frames, give every open request its outcome, and make all of it durable.
+
+        Doing it again after a crash continues with the same frames under the same sequences.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        for path in segment_paths(self._folder):
+            self._segments.append(Segment.open(path))
+        findings = scan(self._segments, self.edge_id, self.epoch)
+        first = self._segments[0].first if self._segments else 0
+        # What is missing in front was acknowledged before its segment went.
+        self._acked = max(first - 1, 0)
+        self._last = max(findings.last, self._acked)
+        self._truncate()
+        outcomes = crash_outcomes(findings)
+        for outcome in outcomes:
+            self._append(outcome)
+        self._make_durable(sync)
+        self.counters.crashes_resolved += len(outcomes)
+
+    @property
+    def durable(self) -> int:
+        """Return the last sequence: all of a left spool is durable."""
+        return self._last
+
+    @property
+    def acked(self) -> int:
+        """Return the sequence up to which core has everything."""
+        return self._acked
+
+    async def wait_beyond(self, sequence: int) -> None:
+        """Return if there is something after the sequence, else wait for ever: nothing comes."""
+        if self._last <= sequence:
+            await asyncio.get_running_loop().create_future()
+
+    def read(self, sequence: int, count: int) -> bytes:
+        """Return between 1 and `count` frames; those of a segment that is missing are empty.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        for segment in self._segments:
+            if sequence < segment.first:
+                return EMPTY * min(count, segment.first - sequence)
+            if sequence <= segment.last:
+                return segment.read(sequence, count)
+        return EMPTY
+
+    def acknowledge(self, sequence: int) -> None:
+        """Note what core has; the files stay until all of it is there."""
+        self._acked = max(self._acked, min(sequence, self._last))
+
+    def close(self) -> None:
+        """Close the files and leave them."""
+        for segment in self._segments:
+            segment.close()
+        self._segments.clear()
+
+    def remove(self) -> None:
+        """Delete the spool, which core has whole.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        self.close()
+        remove_spool(self._folder)
+
+    def _truncate(self) -> None:
+        """Empty what follows the last good frame and drop segments that hold none."""
+        while self._segments and self._segments[-1].first > self._last:
+            self._segments.pop().delete()
+        if self._segments:
+            self._segments[-1].wipe(self._last)
+
+    def _append(self, outcome: Outcome) -> None:
+        """Write behind the last frame; the last segment grows if it must."""
+        self._last += 1
+        segment = self._segments[-1]
+        segment.frames = max(segment.frames, self._last - segment.first + 1)
+        segment.write(self._last, encode(Place(self.edge_id, self.epoch, self._last), outcome))
+
+    def _make_durable(self, sync: Sync) -> None:
+        for segment in self._segments:
+            sync(segment.descriptor)
+        sync_folder(self._folder)
+
+
+def remove_spool(folder: Path) -> None:
+    """Delete the segments of a folder from the front, then the folder.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    for path in segment_paths(folder):
+        path.unlink()
+    folder.rmdir()
+    sync_folder(folder.parent)

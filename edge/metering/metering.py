@@ -1,0 +1,109 @@
+"""Metering of one worker: its spool, the shipper and the adopter, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from edge.metering.adoption import Adopter, close_epoch
+from edge.metering.counters import Counters, SpoolStats
+from edge.metering.direct import DirectReporter
+from edge.metering.left_spool import remove_spool
+from edge.metering.quarantine import Quarantine
+from edge.metering.shipper import Shipper
+from edge.metering.slot import Slot
+from edge.metering.spool import DEFAULT_LIMITS, Spool, SpoolLimits
+from kit.log import EventLog
+
+if TYPE_CHECKING:
+    from oneapi.admission.v1.admission_service_pb2_grpc import AdmissionServiceAsyncStub
+    from oneapi.metering.v1.metering_service_pb2_grpc import MeteringServiceAsyncStub
+
+DRAIN_SECONDS: Final = 10.0
+
+
+class Metering:
+    """Owns the live spool of a slot and what runs beside it."""
+
+    def __init__(
+        self,
+        slot: Slot,
+        epoch: int,
+        *,
+        data_dir: Path,
+        metering: MeteringServiceAsyncStub,
+        admission: AdmissionServiceAsyncStub,
+        log: EventLog,
+        limits: SpoolLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """Open the epoch's spool in the slot; needs a running loop.
+
+        Raises:
+            SpoolInUse: the epoch has had a spool.
+            SpoolFull: the disk has no room.
+            OSError: the disk failed.
+        """
+        self.counters = Counters()
+        self._slot = slot
+        self._epoch = epoch
+        self._admission = admission
+        self._log = log
+        self.spool = Spool(
+            slot.epoch_folder(epoch),
+            slot.edge_id,
+            epoch,
+            reporter=DirectReporter(metering, slot.edge_id, epoch),
+            counters=self.counters,
+            limits=limits,
+        )
+        quarantine = Quarantine(slot.quarantine, self.counters)
+        self._shipper = Shipper(self.spool, metering, quarantine)
+        self._adopter = Adopter(
+            slot, data_dir, metering, admission, counters=self.counters, log=log
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start shipping and adopting."""
+        self._tasks = [
+            asyncio.create_task(self._shipper.run()),
+            asyncio.create_task(self._adopter.run(self._epoch)),
+        ]
+
+    def stats(self) -> SpoolStats:
+        """Return the spool's figures for metrics."""
+        return self.spool.stats()
+
+    async def stop(self, drain_seconds: float = DRAIN_SECONDS) -> None:
+        """Ship what there is, close the epoch if core has all of it, and release the slot.
+
+        Requests must have finished before; what stays open is left to an adopter.
+        """
+        self.spool.refuse_requests()
+        closed = await self._closed_at_core(drain_seconds)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.spool.close()
+        if closed:
+            remove_spool(self._slot.epoch_folder(self._epoch))
+        self._slot.release()
+
+    async def _closed_at_core(self, drain_seconds: float) -> bool:
+        """Return whether core has the whole epoch and has closed it."""
+        try:
+            async with asyncio.timeout(drain_seconds):
+                if await self.spool.flush():
+                    await self._shipper.drain()
+            if not self.spool.is_settled():
+                return False
+            last = self.spool.stats().appended
+            await close_epoch(self._admission, self._slot.edge_id, self._epoch, last)
+        except (TimeoutError, grpc.RpcError) as error:
+            self._log.fault("spool_left_behind", error, edge_id=self._slot.edge_id)
+            return False
+        return True
