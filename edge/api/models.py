@@ -23,7 +23,7 @@ class Models:
         self._link = link
         self._clock = clock
 
-    async def list(self, request: Request) -> Response:
+    async def list(self, _request: Request) -> Response:
         """Answer all models that can be served."""
         models = self._link.catalog.servable(now_micros(self._clock))
         return _answer({"object": "list", "data": [_shape(model) for model in models]})

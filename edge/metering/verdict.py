@@ -1,4 +1,4 @@
-"""What a request is charged, from the facts of how it went. The contract with clients, as a function.
+"""What a request is charged, from the facts of how it went: the contract as a function.
 
 provider's usage known, some output or a proper finish  -> the provider's usage
 no output, and an error or an empty finish              -> nothing (waived if usage was reported)

@@ -84,14 +84,24 @@ class Attempts:
     clock: Clock
     started: float
     made: list[Attempt] = field(default_factory=list)
-    current: UpstreamResponse | None = None
+    current: Candidate | None = None
+    """The candidate that was asked last."""
 
     async def run(
-        self, candidates: list[Candidate], build: Callable[[Candidate], UpstreamRequest]
+        self,
+        candidates: list[Candidate],
+        build: Callable[[Candidate], UpstreamRequest],
+        is_over: Callable[[], bool],
     ) -> Answer | Failure:
-        """Return the first success, or how the last candidate failed."""
+        """Return the first success, or how the last candidate failed.
+
+        No further candidate is asked once `is_over` says that nobody waits any more.
+        """
         failure = Failure(ErrorClass.ERROR_CLASS_CONNECT)
         for candidate in candidates:
+            if is_over():
+                break
+            self.current = candidate
             begun = self.clock.monotonic()
             try:
                 response = await self.client.send(build(candidate))

@@ -1,0 +1,178 @@
+"""POST /v1/chat/completions, as raw ASGI: steps one to four of a request's life, in this order.
+
+id -> key -> body -> request -> model, lane, price -> limits, hold -> INTENT -> exchange
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any, Final
+
+import orjson
+
+from edge import errors
+from edge.admission.admit import Choice
+from edge.admission.grants import Grant
+from edge.api import headers as answer_headers
+from edge.api.client_side import ClientSide
+from edge.api.exchange import Accepted, Exchange, Parts
+from edge.api.http import (
+    EVENT_STREAM,
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer_error,
+    api_key_of,
+    header,
+    read_body,
+)
+from edge.core_link import CoreLink
+from edge.errors import ApiError
+from edge.metering.errors import SpoolFull, SpoolUnavailable
+from edge.metering.records import Intent
+from edge.translate import chat_openai, chat_shape
+from edge.translate.chat_openai import ChatRequest
+from edge.translate.errors import InvalidRequest
+from kit.clock import now_micros
+from kit.ids import format_id, new_request_id
+from kit.money import format_dollars
+from kit.reasons import DomainError
+from oneapi.admission.v1 import admission_service_pb2 as pb2
+from oneapi.common.v1.endpoint_pb2 import Endpoint
+
+MAX_IDEMPOTENCY_KEY: Final = 255
+_IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
+_COMPLETED: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_COMPLETED
+
+
+class ChatCompletions:
+    """The endpoint."""
+
+    def __init__(
+        self, parts: Parts, link: CoreLink, *, max_body_bytes: int, idempotency_pepper: bytes
+    ) -> None:
+        """Serve with the shared parts; bodies up to the limit."""
+        self._parts = parts
+        self._link = link
+        self._max_body_bytes = max_body_bytes
+        self._pepper = idempotency_pepper
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request_id = new_request_id()
+        headers = answer_headers.of_request(request_id)
+        try:
+            accepted = await self._accept(scope, receive, request_id)
+        except ApiError as error:
+            await answer_error(send, error, headers)
+            return
+        except ClientGone:
+            return
+        headers += answer_headers.of_terms(accepted.admitted)
+        await Exchange(self._parts, accepted, self._client(send, headers, accepted)).run(receive)
+
+    def _client(self, send: Send, headers: Headers, accepted: Accepted) -> ClientSide:
+        if accepted.chat.stream:
+            return ClientSide(send, [*headers, *EVENT_STREAM], self._parts.keepalive_seconds)
+        return ClientSide(send, headers, None)
+
+    async def _accept(self, scope: Scope, receive: Receive, request_id: bytes) -> Accepted:
+        started = self._parts.clock.monotonic()
+        peer = scope["client"][0] if scope.get("client") else None
+        grant = await self._parts.admission.authenticate(api_key_of(scope), peer)
+        body = _parsed(await read_body(scope, receive, self._max_body_bytes))
+        choice = self._choose(scope, grant, body)
+        chat, shape = _checked(body, choice)
+        admitted = await self._parts.admission.admit(
+            grant,
+            choice,
+            shape,
+            client_limit=chat.token_limit,
+            max_cost=header(scope, b"x-max-cost"),
+        )
+        intent = Intent(
+            request_id=request_id,
+            workspace_id=grant.workspace_id,
+            key_id=grant.key_id,
+            started_at_micros=now_micros(self._parts.clock),
+            model_number=choice.model.number,
+            requested_lane=choice.requested_lane,
+            served_lane=choice.lane,
+            endpoint=Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+            streamed=chat.stream,
+            price_version=choice.price.number,
+            hold_nanos=admitted.hold.nanos,
+        )
+        try:
+            # Last of all, so that a request that is refused leaves its key free.
+            await self._claim(scope, grant, request_id)
+            ticket = self._parts.spool.begin(intent, choice.price)
+        except BaseException as error:
+            self._parts.admission.settle(admitted, 0, 0)
+            if isinstance(error, SpoolFull | SpoolUnavailable):
+                raise errors.unavailable(
+                    "not_recording", "This server cannot record requests now."
+                ) from None
+            raise
+        return Accepted(chat, shape, admitted, intent, ticket, started)
+
+    def _choose(self, scope: Scope, grant: Grant, body: dict[str, Any]) -> Choice:
+        name = body.get("model")
+        if name is not None and not isinstance(name, str):
+            raise errors.invalid("invalid_type", "'model' is a string.", "model")
+        choice = self._parts.admission.choose(
+            grant, name or None, header(scope, b"x-delivery-lane"), body.get("service_tier")
+        )
+        body["model"] = choice.model.public_id
+        return choice
+
+    async def _claim(self, scope: Scope, grant: Grant, request_id: bytes) -> None:
+        """Claim the client's idempotency key: the one call to core on the path, only if it is sent.
+
+        No answer is kept to be replayed; a second request with the key is told about the first.
+        """
+        key = header(scope, b"idempotency-key")
+        if key is None:
+            return
+        if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY:
+            raise errors.invalid("invalid_idempotency_key", "Idempotency-Key has 1 to 255 signs.")
+        key_hash = hmac.digest(self._pepper, grant.workspace_id + key.encode(), "sha256")
+        try:
+            claim = await self._link.calls.claim(grant.workspace_id, key_hash, request_id)
+        except DomainError as error:
+            raise errors.from_domain(error) from None
+        if claim.result in (_IN_FLIGHT, _COMPLETED):
+            raise _already(claim)
+
+
+def _already(claim: pb2.ClaimIdempotencyKeyResponse) -> ApiError:
+    first = format_id("req", claim.request_id)
+    if claim.result == _IN_FLIGHT:
+        code, message = "request_in_progress", "A request with this Idempotency-Key still runs."
+        extra: dict[str, str | int] = {"request_id": first}
+    else:
+        code, message = "idempotency_key_reused", "This Idempotency-Key was used before."
+        extra = {"request_id": first, "charge": format_dollars(claim.charge_nanos)}
+    return ApiError(
+        409, code, message, "idempotency_error", headers=dict(errors.NO_RETRY), extra=extra
+    )
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise errors.invalid("invalid_json", "The request body is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise errors.invalid("invalid_json", "The request body is not a JSON object.")
+    return document
+
+
+def _checked(body: dict[str, Any], choice: Choice) -> tuple[ChatRequest, Any]:
+    try:
+        chat = chat_openai.parse(body)
+        return chat, chat_shape.shape(chat, choice.model)
+    except InvalidRequest as error:
+        raise errors.invalid(error.code, error.message, error.param) from None

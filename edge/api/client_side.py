@@ -1,0 +1,89 @@
+"""The client's side of an exchange: when its status goes out, keep-alives, its leaving."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from edge.api.http import Headers, Receive, Send
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+"""A comment of server-sent events (WHATWG HTML 9.2): every client ignores it."""
+
+
+class ClientSide:
+    """Writes one answer. The status goes out with the first byte or the first keep-alive."""
+
+    __slots__ = ("_comment", "_last", "_loop", "_seconds", "_send", "_timer", "headers", "started")
+
+    def __init__(self, send: Send, headers: Headers, keepalive_seconds: float | None) -> None:
+        """Send through `send`; keep-alives only where seconds are given (streams)."""
+        self._send = send
+        self.headers = headers
+        self.started = False
+        self._seconds = keepalive_seconds
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._comment: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if keepalive_seconds is not None:
+            self._timer = self._loop.call_later(keepalive_seconds, self._tick)
+
+    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send the status and headers, once."""
+        self.started = True
+        every = [*self.headers, *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": every})
+
+    async def write(self, data: bytes) -> None:
+        """Send some of the body."""
+        self._last = self._loop.time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes) -> None:
+        """Send the last of the body and end the answer cleanly."""
+        self.stop()
+        await self._send({"type": "http.response.body", "body": data})
+
+    def stop(self) -> None:
+        """Send no more keep-alives."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        seconds = self._seconds or 0.0
+        quiet = self._loop.time() - self._last
+        due = quiet >= seconds * 0.9
+        # A comment that still waits says that the client takes nothing: one is enough.
+        if due and (self._comment is None or self._comment.done()):
+            self._comment = self._loop.create_task(self._keep_alive())
+        self._timer = self._loop.call_later(seconds if due else seconds - quiet, self._tick)
+
+    async def _keep_alive(self) -> None:
+        if not self.started:
+            await self.start(200, ())
+        await self.write(KEEP_ALIVE)
+
+
+class Departure:
+    """Calls back once when the client leaves before its answer is complete."""
+
+    __slots__ = ("_callback", "_task", "gone")
+
+    def __init__(self, receive: Receive, callback: Callable[[], None]) -> None:
+        """Watch the connection from now on; the request's body must have been read."""
+        self.gone = False
+        self._callback = callback
+        self._task = asyncio.get_running_loop().create_task(self._watch(receive))
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._callback()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._task.cancel()

@@ -1,0 +1,428 @@
+"""Steps four to seven of a request's life: from the INTENT to the last byte.
+
+Whatever happens after the INTENT, exactly one OUTCOME is written, durable before the client gets
+its last byte, and the hold becomes the charge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from edge.admission.admit import Admission, Admitted
+from edge.admission.catalog import Candidate
+from edge.api import failures
+from edge.api.client_side import ClientSide, Departure
+from edge.api.http import EVENT_STREAM, JSON, Receive
+from edge.metering.errors import OutcomeNotDurable
+from edge.metering.records import MAX_ATTEMPTS, Intent, Outcome
+from edge.metering.spool import Spool
+from edge.metering.ticket import Ticket
+from edge.metering.verdict import Facts, decide
+from edge.server.cycle import AnswerCut
+from edge.translate import chat_openai, estimate
+from edge.translate.chat_openai import ChatRequest
+from edge.translate.chat_stream import ChatStream, Dialect, EndKind, Fault, StreamEnd, error_event
+from edge.translate.errors import MalformedAnswer
+from edge.translate.quirks import quirks_of
+from edge.upstream.attempts import Answer, Attempts, Failure, Origins, class_of, timeouts_of
+from edge.upstream.client import UpstreamClient
+from edge.upstream.errors import UpstreamError
+from edge.upstream.message import UpstreamRequest
+from edge.upstream.response import UpstreamResponse
+from edge.upstream.routing import Router
+from kit.charge import Quantities, charge_nanos, context_tokens, output_tokens
+from kit.clock import Clock
+from kit.hold import RequestShape
+from kit.log import EventLog
+from oneapi.metering.v1 import usage_record_pb2 as usage
+
+CHAT_PATH: Final = b"/chat/completions"
+TRAILER_SECONDS: Final = 0.05
+"""How long the end of a body may take after its terminal frame, for the connection to be reused."""
+_FAULT_CLASSES: Final = {
+    Fault.UPSTREAM_ERROR: usage.ERROR_CLASS_UPSTREAM_STREAM_ERROR,
+    Fault.MALFORMED: usage.ERROR_CLASS_PROTOCOL,
+    Fault.TOO_LARGE: usage.ERROR_CLASS_TOO_LARGE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What exchanges share."""
+
+    admission: Admission
+    spool: Spool
+    client: UpstreamClient
+    router: Router
+    origins: Origins
+    clock: Clock
+    log: EventLog
+    keepalive_seconds: float
+    request_max_seconds: float
+    max_answer_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that is in the spool: it will yield exactly one usage record."""
+
+    chat: ChatRequest
+    shape: RequestShape
+    admitted: Admitted
+    intent: Intent
+    ticket: Ticket
+    started: float
+
+
+@dataclass(slots=True)
+class Ending:
+    """How the exchange ended, as far as it is known."""
+
+    outcome: usage.Outcome.ValueType = usage.OUTCOME_FAILED
+    error_class: usage.ErrorClass.ValueType = usage.ERROR_CLASS_INTERNAL
+    finish_reason: usage.FinishReason.ValueType = usage.FINISH_REASON_UNSPECIFIED
+    http_status: int = 0
+    quantities: Quantities | None = None
+    has_output: bool = False
+    events: int = 0
+    content_bytes: int = 0
+    first_token_ms: int = 0
+
+
+class Exchange:
+    """One accepted request on its way to an upstream and back."""
+
+    def __init__(self, parts: Parts, accepted: Accepted, client: ClientSide) -> None:
+        """Belong to one request and one client."""
+        self._parts = parts
+        self._accepted = accepted
+        self._client = client
+        self._attempts = Attempts(parts.client, parts.router, parts.clock, accepted.started)
+        self._ending = Ending()
+        self._task = asyncio.current_task()
+        self._asking = False
+        self._expired = False
+        self._recorded = False
+        self._answer: Answer | None = None
+        self._departure: Departure | None = None
+
+    async def run(self, receive: Receive) -> None:
+        """Serve the request to its end.
+
+        Raises:
+            AnswerCut: the client's connection must be closed without a clean end.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(self._parts.request_max_seconds, self._on_deadline)
+        self._departure = Departure(receive, self._on_departure)
+        try:
+            await self._serve()
+        except (AnswerCut, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it was, the client gets an end
+            self._parts.log.fault("exchange_fault", error, request_id=self._id)
+            await self._fail(Failure(usage.ERROR_CLASS_INTERNAL))
+        finally:
+            deadline.cancel()
+            self._departure.stop()
+            self._client.stop()
+            if self._answer is not None:
+                self._answer.response.cancel()
+            await self._record()
+
+    @property
+    def _id(self) -> str:
+        return f"req_{self._accepted.intent.request_id.hex()}"
+
+    @property
+    def _gone(self) -> bool:
+        return self._departure is not None and self._departure.gone
+
+    # --- step 5: an upstream
+
+    async def _serve(self) -> None:
+        found = await self._ask()
+        if isinstance(found, Failure):
+            await self._fail(found)
+        elif self._accepted.chat.stream:
+            self._answer = found
+            await self._relay(found)
+        else:
+            self._answer = found
+            await self._whole(found)
+
+    async def _ask(self) -> Answer | Failure:
+        choice = self._accepted.admitted.choice
+        candidates = self._parts.router.order(
+            choice.route,
+            choice.lane,
+            self._accepted.intent.key_id + choice.model.public_id.encode(),
+        )
+        try:
+            self._asking = True
+            return await self._attempts.run(candidates, self._build, lambda: self._over)
+        except asyncio.CancelledError:
+            # Our own cancellation of the wait, not the server's of the request.
+            if not self._over or self._task is None or self._task.uncancel() > 0:
+                raise
+            return Failure(usage.ERROR_CLASS_REQUEST_DEADLINE)
+        finally:
+            self._asking = False
+
+    def _build(self, candidate: Candidate) -> UpstreamRequest:
+        upstream = candidate.upstream
+        origin = self._parts.origins.of(upstream.base_url)
+        body = chat_openai.prepare(
+            self._accepted.chat,
+            upstream_model=candidate.upstream_model,
+            output_limit=self._accepted.admitted.limit.applied,
+            quirks=quirks_of(upstream.name),
+        )
+        headers = [JSON]
+        if upstream.credential:
+            headers.append((b"authorization", b"Bearer " + upstream.credential))
+        return UpstreamRequest(
+            origin, b"POST", origin.target(CHAT_PATH), tuple(headers), body, timeouts_of(candidate)
+        )
+
+    # --- the client leaves, or the time is up
+
+    @property
+    def _over(self) -> bool:
+        return self._gone or self._expired
+
+    def _on_departure(self) -> None:
+        candidate = self._attempts.current
+        if candidate is None or not candidate.upstream.drains_on_disconnect:
+            self._give_up()
+
+    def _on_deadline(self) -> None:
+        self._expired = True
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._asking and self._task is not None:
+            self._task.cancel()
+        elif self._answer is not None:
+            self._answer.response.cancel()
+
+    # --- step 6 and 7: a stream
+
+    async def _relay(self, answer: Answer) -> None:
+        stream = self._stream_of(answer)
+        if not self._client.started and not self._gone:
+            await self._client.start(200, ())
+        body_complete, error_class = False, usage.ERROR_CLASS_INTERNAL
+        try:
+            body_complete, error_class = await self._pump(answer.response, stream)
+        finally:
+            # Also if the server cancels us: what was delivered and counted is charged.
+            end = stream.finish(body_complete=body_complete)
+            self._note_end(end, error_class)
+        # The end of the body comes while the outcome goes to disk.
+        durable = await self._record()
+        await _read_trailer(answer.response)
+        if self._gone:
+            return
+        if end.kind is EndKind.PROPER and durable:
+            await self._client.finish(end.tail)
+            return
+        await self._client.write(end.tail if durable and end.tail else self._cut_event(durable))
+        raise AnswerCut
+
+    def _stream_of(self, answer: Answer) -> ChatStream:
+        choice = self._accepted.admitted.choice
+        terminal = answer.candidate.upstream.ends_with_terminal_frame
+        return ChatStream(
+            public_model=choice.model.public_id,
+            show_usage=self._accepted.chat.include_usage,
+            price_of=lambda used: charge_nanos(used, choice.price),
+            dialect=Dialect.TERMINAL if terminal else Dialect.EOF,
+            choices=self._accepted.chat.choices,
+            quirks=quirks_of(answer.candidate.upstream.name),
+        )
+
+    async def _pump(
+        self, response: UpstreamResponse, stream: ChatStream
+    ) -> tuple[bool, usage.ErrorClass.ValueType]:
+        """Relay until the stream is over; say whether the body was whole, else why not."""
+        spool, ticket = self._parts.spool, self._accepted.ticket
+        try:
+            while not stream.over:
+                chunk = await response.next_chunk()
+                if not chunk:
+                    return True, usage.ERROR_CLASS_UNSPECIFIED
+                relayed = stream.feed(chunk)
+                if relayed and not self._gone:
+                    await self._client.write(relayed)
+                if not self._ending.first_token_ms and stream.events:
+                    self._ending.first_token_ms = max(1, self._elapsed_ms())
+                spool.checkpoint(ticket, self._estimated_output(stream), stream.events)
+        except UpstreamError as error:
+            return False, class_of(error)
+        return False, usage.ERROR_CLASS_UNSPECIFIED
+
+    def _estimated_output(self, stream: ChatStream) -> int:
+        return estimate.output_tokens(stream.events, stream.content_bytes, limit=self._output_bound)
+
+    @property
+    def _output_bound(self) -> int:
+        return self._accepted.shape.choices * self._accepted.admitted.limit.tokens
+
+    def _note_end(self, end: StreamEnd, error_class: usage.ErrorClass.ValueType) -> None:
+        ending = self._ending
+        ending.http_status = 200 if self._client.started else 0
+        ending.quantities = end.quantities
+        ending.finish_reason = end.finish_reason
+        ending.has_output = end.has_output
+        ending.events = end.events
+        ending.content_bytes = end.content_bytes
+        if end.kind is EndKind.PROPER:
+            ending.error_class = usage.ERROR_CLASS_UNSPECIFIED
+            ending.outcome = usage.OUTCOME_SUCCEEDED
+            if self._gone:
+                ending.outcome = usage.OUTCOME_CANCELLED
+            return
+        fault = _FAULT_CLASSES.get(end.fault, usage.ERROR_CLASS_CUT)
+        self._note_failure(error_class or fault)
+
+    def _note_failure(self, error_class: usage.ErrorClass.ValueType) -> None:
+        ending = self._ending
+        ending.outcome, ending.error_class = usage.OUTCOME_FAILED, error_class
+        if self._expired:
+            ending.error_class = usage.ERROR_CLASS_REQUEST_DEADLINE
+        elif self._gone:
+            ending.outcome = usage.OUTCOME_CANCELLED
+            ending.error_class = usage.ERROR_CLASS_UNSPECIFIED
+
+    def _cut_event(self, durable: bool) -> bytes:  # noqa: FBT001  said once, above
+        error_class = self._ending.error_class if durable else usage.ERROR_CLASS_SPOOL
+        error = failures.error_of(Failure(error_class))
+        return error_event(error.code or "", error.message, error.type)
+
+    # --- step 6 and 7: a whole answer
+
+    async def _whole(self, answer: Answer) -> None:
+        choice, response = self._accepted.admitted.choice, answer.response
+        try:
+            body = await response.read(self._parts.max_answer_bytes, until_close=True)
+            result = chat_openai.response(
+                body,
+                public_model=choice.model.public_id,
+                price_of=lambda used: charge_nanos(used, choice.price),
+                quirks=quirks_of(answer.candidate.upstream.name),
+            )
+        except UpstreamError as error:
+            await self._fail(Failure(class_of(error)))
+            return
+        except MalformedAnswer:
+            await self._fail(Failure(usage.ERROR_CLASS_PROTOCOL))
+            return
+        ending = self._ending
+        ending.outcome = usage.OUTCOME_CANCELLED if self._gone else usage.OUTCOME_SUCCEEDED
+        ending.error_class = usage.ERROR_CLASS_UNSPECIFIED
+        ending.finish_reason, ending.quantities = result.finish_reason, result.quantities
+        ending.has_output, ending.content_bytes = result.has_output, result.content_bytes
+        ending.http_status = 0 if self._gone else 200
+        if not await self._record():
+            await self._tell(Failure(usage.ERROR_CLASS_SPOOL))
+        elif not self._gone:
+            length = (b"content-length", str(len(result.body)).encode())
+            await self._client.start(200, [JSON, length])
+            await self._client.finish(result.body)
+
+    # --- failures
+
+    async def _fail(self, failure: Failure) -> None:
+        """Record a failure and tell the client, by status or, once that is out, in-band."""
+        self._note_failure(failure.error_class)
+        error = failures.error_of(failure)
+        if not self._gone:
+            self._ending.http_status = 200 if self._client.started else error.status
+        durable = await self._record()
+        if not self._gone:
+            await self._tell(failure if durable else Failure(usage.ERROR_CLASS_SPOOL))
+
+    async def _tell(self, failure: Failure) -> None:
+        error = failures.error_of(failure)
+        self._client.stop()
+        if self._client.started:
+            await self._client.write(error_event(error.code or "", error.message, error.type))
+            raise AnswerCut
+        body = error.body()
+        length = (b"content-length", str(len(body)).encode())
+        self._client.headers = [item for item in self._client.headers if item not in EVENT_STREAM]
+        await self._client.start(error.status, [JSON, length, *error.headers.items()])
+        await self._client.finish(body)
+
+    # --- step 7: the outcome
+
+    def _elapsed_ms(self) -> int:
+        return int((self._parts.clock.monotonic() - self._accepted.started) * 1000)
+
+    async def _record(self) -> bool:
+        """Make the outcome durable and settle the hold, once; False if it could not be kept."""
+        if self._recorded:
+            return True
+        self._recorded = True
+        accepted, ending, made = self._accepted, self._ending, self._attempts.made
+        verdict = decide(self._facts())
+        outcome = Outcome.of(
+            accepted.intent,
+            outcome=ending.outcome,
+            error_class=ending.error_class,
+            finish_reason=ending.finish_reason,
+            http_status=ending.http_status,
+            first_token_ms=ending.first_token_ms,
+            total_ms=self._elapsed_ms(),
+            quantities=verdict.quantities,
+            charge_nanos=verdict.charge_nanos,
+            usage_source=verdict.usage_source,
+            waive_reason=verdict.waive_reason,
+            delivered_events=ending.events,
+            attempts=tuple(made[-MAX_ATTEMPTS:]),
+            attempts_omitted=max(0, len(made) - MAX_ATTEMPTS),
+        )
+        if self._answer is not None:
+            outcome.upstream_number = self._answer.candidate.upstream.number
+        used = context_tokens(verdict.quantities) + output_tokens(verdict.quantities)
+        charge = verdict.charge_nanos
+        try:
+            await self._parts.spool.finish(accepted.ticket, outcome)
+        except OutcomeNotDurable:
+            charge, used = 0, 0
+            return False
+        finally:
+            self._parts.admission.settle(accepted.admitted, charge, used)
+        return True
+
+    def _facts(self) -> Facts:
+        ending, accepted = self._ending, self._accepted
+        current = self._attempts.current
+        return Facts(
+            outcome=ending.outcome,
+            finish_reason=ending.finish_reason,
+            usage=ending.quantities,
+            has_output=ending.has_output,
+            upstream_began=self._answer is not None,
+            bills_refused=current is not None and current.upstream.bills_refused,
+            estimate=estimate.estimated(
+                accepted.shape,
+                events=ending.events,
+                content_bytes=ending.content_bytes,
+                limit=self._output_bound,
+            ),
+            price=accepted.admitted.choice.price,
+        )
+
+
+async def _read_trailer(response: UpstreamResponse) -> None:
+    """Read the proper end of a body whose terminal frame came, so that its connection is reused."""
+    try:
+        for _ in range(4):
+            if await response.next_chunk_within(TRAILER_SECONDS) in (b"", None):
+                return
+    except UpstreamError:
+        return
