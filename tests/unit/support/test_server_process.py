@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from tests.support.demo import DemoProcess
+from tests.support.processes import lives, until
 from tests.support.recordings import PROJECT
 from tests.support.server_process import ServerDidNotStartError, ServerProcess
 
@@ -45,14 +44,4 @@ def test_the_child_dies_with_a_killed_test_run() -> None:
         child = int(starter.stdout.readline())
         starter.send_signal(signal.SIGKILL)
         starter.wait(10)
-    while _runs(child):
-        time.sleep(0.01)
-
-
-def _runs(process_id: int) -> bool:
-    """Say whether a process is alive; one that only waits to be collected is not."""
-    try:
-        status = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+    until(lambda: not lives(child))

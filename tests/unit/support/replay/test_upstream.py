@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.processes import until
 from tests.support.recordings import Recording, load_fixtures
 from tests.support.replay.client import ReplayProcess
 from tests.support.replay.frames import split_frames
@@ -80,8 +81,7 @@ def test_a_call_that_the_client_leaves_is_noticed(replay: ReplayProcess, stem: s
     ):
         assert answered.status_code == 200
         left_ns = time.monotonic_ns()
-    while replay.calls().running:
-        time.sleep(0.005)
+    until(lambda: replay.calls().running == 0)
     (call,) = replay.calls().cancelled
     assert call.stem == stem
     assert call.ended_ns > left_ns
@@ -136,8 +136,7 @@ def test_an_endless_stream_goes_on(client: httpx.Client, replay: ReplayProcess) 
             size += len(part)
             if size > 100_000:
                 break
-    while replay.calls().running:
-        time.sleep(0.005)
+    until(lambda: replay.calls().running == 0)
     assert replay.calls().outcomes == {"cancelled": 1}
 
 
