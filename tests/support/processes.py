@@ -24,9 +24,9 @@ time.sleep(600)
 """
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until a condition holds; a test that waits in vain fails."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError("waited in vain")
