@@ -8,6 +8,9 @@ from typing import Any
 
 from hypothesis import settings
 
+# One PostgreSQL server for the whole session, started by the first test that asks for it.
+pytest_plugins = ("tests.support.postgres",)
+
 # A busy machine is no fault of the code: a test fails on its answer, never on its time.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -10,6 +10,7 @@ from tools import protos
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # the first run compiles the Go generators
 def test_the_committed_stubs_are_fresh() -> None:
     """Python always; TypeScript and Go where npm and go are installed, else one line says so."""
     assert protos.stale() == []
