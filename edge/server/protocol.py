@@ -233,6 +233,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def _new_cycle(self) -> Cycle:
         return Cycle(
+            loop=self.loop,
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
