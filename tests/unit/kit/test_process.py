@@ -50,6 +50,8 @@ def test_a_child_is_gone_after_its_parent_was_killed() -> None:
     parent = subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
+    # Once it runs the command, only the kernel's signal can end it.
+    until(lambda: b"process_entry" not in Path(f"/proc/{child}/cmdline").read_bytes())
     assert lives(child)
     kill_hard(parent)
     parent.stdout.close()
