@@ -1,0 +1,288 @@
+"""OpenAI chat completions to an OpenAI-compatible upstream: the request, and the whole answer.
+
+Only what we use is checked; everything else passes to the provider, unknown fields included. What
+the provider sees is what is billed: the object is serialised again from what was parsed.
+The stream is in `chat_stream.py`, the bound of a request's usage in `chat_shape.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from edge.translate import finish, splice
+from edge.translate.errors import (
+    EmptyArray,
+    IntegerAboveMaximum,
+    IntegerBelowMinimum,
+    InvalidType,
+    InvalidValue,
+    MalformedAnswer,
+    MissingParameter,
+)
+from edge.translate.quirks import COMPATIBLE, Quirks
+from edge.translate.usage import PriceOf, UsageTally
+from kit.charge import Quantities
+from oneapi.metering.v1.usage_record_pb2 import FinishReason
+
+MAX_CHOICES: Final = 128
+MAX_MESSAGES: Final = 16_384
+MAX_TOKEN_LIMIT: Final = 2**31 - 1
+LANE_TIERS: Final = frozenset({"flex", "priority", "fast"})
+"""Values of `service_tier` that choose a lane; the lane's upstreams and prices follow from it."""
+PLAIN_TIERS: Final = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
+"""Values that mean the upstream's usual price; they go there as they are."""
+LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A checked request. `body` is content: it is never shown, logged or kept.
+
+    `token_limit` is the smaller one where the client sent both fields of `limit_fields`.
+    """
+
+    body: dict[str, Any] = field(repr=False)
+    model: str = field(repr=False)
+    stream: bool
+    include_usage: bool
+    choices: int
+    token_limit: int | None
+    limit_fields: tuple[str, ...]
+    service_tier: str | None
+    has_tools: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseResult:
+    """A whole answer: what the client gets, and what the record says about it.
+
+    `quantities` is None where the provider counted nothing usable; then the caller estimates.
+    """
+
+    body: bytes = field(repr=False)
+    quantities: Quantities | None
+    usage_invalid: bool
+    finish_reason: FinishReason.ValueType
+    has_output: bool
+    content_bytes: int
+
+
+def parse(body: Any) -> ChatRequest:
+    """Return the request, or say which field is wrong.
+
+    Raises:
+        InvalidRequest: the subclass says how, its `param` says where.
+    """
+    if not isinstance(body, dict):
+        raise InvalidType("body", "a JSON object")
+    _check_messages(body)
+    stream = _flag(body, "stream")
+    limits = {name: _limit(body, name) for name in LIMIT_FIELDS if body.get(name) is not None}
+    return ChatRequest(
+        body=body,
+        model=_model(body),
+        stream=stream,
+        include_usage=stream and _include_usage(body),
+        choices=_choices(body),
+        token_limit=min(limits.values(), default=None),
+        limit_fields=tuple(limits),
+        service_tier=_service_tier(body),
+        has_tools=_has_elements(body, "tools") or _has_elements(body, "functions"),
+    )
+
+
+def prepare(
+    request: ChatRequest,
+    *,
+    upstream_model: str,
+    output_limit: int | None = None,
+    quirks: Quirks = COMPATIBLE,
+) -> bytes:
+    """Return the body for the upstream.
+
+    `output_limit` caps the output tokens of one choice: in the fields that the client used, else in
+    the one that the upstream takes. `store: true` becomes false, as nothing may be kept; a
+    `service_tier` that chose our lane is left out, as it would change the upstream's price.
+    """
+    body = {**request.body, "model": upstream_model}
+    if request.stream:
+        _ask_for_usage(body, quirks)
+    if output_limit is not None:
+        for name in request.limit_fields or (quirks.limit_field,):
+            body[name] = min(body.get(name, output_limit), output_limit)
+    if body.get("store"):
+        body["store"] = False
+    if request.service_tier in LANE_TIERS:
+        del body["service_tier"]
+    return orjson.dumps(body)
+
+
+def response(
+    body: bytes, *, public_model: str, price_of: PriceOf, quirks: Quirks = COMPATIBLE
+) -> ResponseResult:
+    """Return a whole answer with our two edits: the public model id, and the cost in `usage`.
+
+    Every other byte is the provider's.
+
+    Raises:
+        MalformedAnswer: the body is not a JSON object.
+    """
+    answer = _parsed(body)
+    tally = UsageTally(price_of, quirks)
+    edits: dict[str, bytes | None] = {}
+    if "model" in answer:
+        edits["model"] = orjson.dumps(public_model)
+    if isinstance(usage := answer.get("usage"), dict):
+        edits |= with_cost(body, usage, tally.report(usage))
+    choices = objects(answer.get("choices"))
+    messages = [one.get("message") for one in choices]
+    return ResponseResult(
+        body=splice.edit(body, answer, edits),
+        quantities=tally.quantities,
+        usage_invalid=tally.invalid,
+        finish_reason=finish.of_choices(
+            finish.finish_reason(c.get("finish_reason")) for c in choices
+        ),
+        has_output=any(has_output(message) for message in messages),
+        content_bytes=sum(content_bytes(message) for message in messages),
+    )
+
+
+def with_cost(
+    document: bytes, usage: Mapping[str, Any], cost: str | None
+) -> dict[str, bytes | None]:
+    """Return the edit that puts the cost, in dollars, into a document's `usage`; none without."""
+    if cost is None:
+        return {}
+    raw = splice.raw_member(document, "usage")
+    return {"usage": splice.put(raw, usage, "cost", orjson.dumps(cost))}
+
+
+def has_output(message: Any) -> bool:
+    """Say whether a message or a delta holds anything that the model made."""
+    if isinstance(message, dict):
+        for name, value in message.items():
+            if value and name != "role":
+                return True
+    return False
+
+
+def content_bytes(message: Any) -> int:
+    """Return the size of the texts that the model made, tool arguments included."""
+    if not isinstance(message, dict):
+        return 0
+    texts = {value for name, value in message.items() if name != "role" and type(value) is str}
+    for call in objects(message.get("tool_calls")):
+        function = call.get("function")
+        if isinstance(function, dict):
+            texts |= {value for value in function.values() if isinstance(value, str)}
+    # As a set: providers that give reasoning under two names made it once.
+    return sum(len(text.encode()) for text in texts)
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a JSON list, none if it is not a list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedAnswer from None
+    if not isinstance(answer, dict):
+        raise MalformedAnswer
+    return answer
+
+
+def _ask_for_usage(body: dict[str, Any], quirks: Quirks) -> None:
+    if not quirks.asks_for_usage:
+        body.pop("stream_options", None)
+        return
+    body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+
+
+def _model(body: Mapping[str, Any]) -> str:
+    model = body.get("model")
+    if model is None or model == "":
+        raise MissingParameter("model")
+    if not isinstance(model, str):
+        raise InvalidType("model", "a string")
+    return model
+
+
+def _check_messages(body: Mapping[str, Any]) -> None:
+    messages = body.get("messages")
+    if messages is None:
+        raise MissingParameter("messages")
+    if not isinstance(messages, list):
+        raise InvalidType("messages", "an array of objects")
+    if not messages:
+        raise EmptyArray("messages")
+    if len(messages) > MAX_MESSAGES:
+        raise InvalidValue("messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise InvalidType(f"messages[{index}]", "an object")
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidType(name, "a boolean")
+    return bool(value)
+
+
+def _include_usage(body: Mapping[str, Any]) -> bool:
+    options = body.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict):
+        raise InvalidType("stream_options", "an object")
+    if not isinstance(options.get("include_usage"), bool | None):
+        raise InvalidType("stream_options.include_usage", "a boolean")
+    return bool(options.get("include_usage"))
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    # `best_of` is not in OpenAI's chat; upstreams that know it generate, and bill, that many.
+    counts = [_integer(body, name, 1, MAX_CHOICES) for name in ("n", "best_of")]
+    return max(count or 1 for count in counts)
+
+
+def _limit(body: Mapping[str, Any], name: str) -> int:
+    return _integer(body, name, 1, MAX_TOKEN_LIMIT) or 1
+
+
+def _integer(body: Mapping[str, Any], name: str, minimum: int, maximum: int) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if type(value) is not int:
+        raise InvalidType(name, "an integer")
+    if value < minimum:
+        raise IntegerBelowMinimum(name, minimum)
+    if value > maximum:
+        raise IntegerAboveMaximum(name, maximum)
+    return value
+
+
+def _service_tier(body: Mapping[str, Any]) -> str | None:
+    tier = body.get("service_tier")
+    if tier is not None and not isinstance(tier, str):
+        raise InvalidType("service_tier", "a string")
+    # Another word could choose a price of the upstream's that no lane of ours has.
+    if tier is not None and tier not in LANE_TIERS | PLAIN_TIERS:
+        raise InvalidValue("service_tier")
+    return tier
+
+
+def _has_elements(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, list):
+        raise InvalidType(name, "an array")
+    return bool(value)

@@ -1,0 +1,175 @@
+"""What bounds the usage of a chat request: bytes of text, and the catalogue's maxima for media.
+
+A provider never counts more input tokens than bytes of the serialised body without media data plus
+the model's constant (measured on recorded traffic). Media, and tools that the provider runs, are
+bounded by the catalogue only: where it has no maximum they are refused, as a hold must be true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from edge.translate.chat_openai import ChatRequest
+from edge.translate.errors import (
+    InvalidType,
+    MissingParameter,
+    UnsupportedParameter,
+    UnsupportedValue,
+)
+from kit.hold import RequestShape
+
+TEXT_PARTS: Final = frozenset(
+    {"text", "refusal", "thinking", "reasoning", "input_text", "output_text"}
+)
+IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
+AUDIO_PARTS: Final = frozenset({"input_audio", "audio_url", "audio"})
+FILE_PARTS: Final = frozenset({"file", "input_file", "document_url", "document"})
+CLIENT_TOOLS: Final = frozenset({"function", "custom"})
+"""Tools that the client runs. The provider runs the others, and bills what they read."""
+PROVIDER_TOOL_FIELDS: Final = (
+    "web_search_options",
+    "search_parameters",
+    "mcp_servers",
+    "plugins",
+    "enable_search",
+    "compound_custom",
+)
+"""Fields that switch on tools of OpenAI, xAI, OpenRouter, Alibaba and Groq; each call is billed."""
+_DATA_FIELDS: Final = ("url", "data", "file_data", "image_url", "document_url", "audio_url")
+
+
+class ModelLimits(Protocol):
+    """The catalogue's maxima of a model, named as in `oneapi.catalog.v1.Model`; 0 refuses."""
+
+    @property
+    def input_overhead_tokens(self) -> int:
+        """What a provider may count beyond the bytes."""
+
+    @property
+    def input_overhead_with_tools_tokens(self) -> int:
+        """The same where the request has tools."""
+
+    @property
+    def image_max_tokens(self) -> int:
+        """Tokens of one image."""
+
+    @property
+    def audio_max_tokens(self) -> int:
+        """Tokens of one piece of audio."""
+
+    @property
+    def file_max_tokens(self) -> int:
+        """Tokens of one file."""
+
+
+def shape(request: ChatRequest, limits: ModelLimits) -> RequestShape:
+    """Return the counts that bound what this request can use with this model.
+
+    Raises:
+        InvalidRequest: it has media or tools for which the catalogue has no maximum.
+    """
+    _refuse_provider_tools(request)
+    overhead = limits.input_overhead_tokens
+    if request.has_tools:
+        overhead = max(overhead, limits.input_overhead_with_tools_tokens)
+    media_bytes, media_tokens, has_audio = _media(request.body, limits)
+    return RequestShape(
+        text_bytes=len(orjson.dumps(request.body)) - media_bytes,
+        overhead_tokens=overhead,
+        media_tokens=media_tokens,
+        choices=request.choices,
+        has_audio=has_audio or _wants_audio(request.body, limits),
+    )
+
+
+def _refuse_provider_tools(request: ChatRequest) -> None:
+    for name in PROVIDER_TOOL_FIELDS:
+        if request.body.get(name):
+            raise UnsupportedParameter(name)
+    for index, tool in enumerate(request.body.get("tools") or ()):
+        path = f"tools[{index}]"
+        if not isinstance(tool, dict):
+            raise InvalidType(path, "an object")
+        if tool.get("type", "function") not in CLIENT_TOOLS:
+            raise UnsupportedValue(f"{path}.type")
+
+
+def _media(body: Mapping[str, Any], limits: ModelLimits) -> tuple[int, int, bool]:
+    data_bytes = tokens = 0
+    has_audio = False
+    for path, part in _parts(body):
+        maximum, is_audio = _maximum(path, part, limits)
+        if maximum:
+            data_bytes += _data_bytes(part)
+        tokens += maximum
+        has_audio = has_audio or is_audio
+    for index, message in enumerate(body["messages"]):
+        if message.get("audio"):
+            # An earlier spoken answer is read again, by its id.
+            tokens += _required(limits.audio_max_tokens, f"messages[{index}].audio")
+            has_audio = True
+    return data_bytes, tokens, has_audio
+
+
+def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for index, message in enumerate(body["messages"]):
+        content = message.get("content")
+        if not isinstance(content, list):
+            continue
+        for place, part in enumerate(content):
+            path = f"messages[{index}].content[{place}]"
+            if not isinstance(part, dict):
+                raise InvalidType(path, "an object")
+            yield path, part
+
+
+def _maximum(path: str, part: Mapping[str, Any], limits: ModelLimits) -> tuple[int, bool]:
+    kind = part.get("type")
+    if kind is None:
+        # Some upstreams then look at the other fields and load an image from them.
+        raise MissingParameter(f"{path}.type")
+    if not isinstance(kind, str):
+        raise InvalidType(f"{path}.type", "a string")
+    if kind in TEXT_PARTS:
+        return 0, False
+    if kind in IMAGE_PARTS:
+        return _required(limits.image_max_tokens, path), False
+    if kind in AUDIO_PARTS:
+        return _required(limits.audio_max_tokens, path), True
+    if kind in FILE_PARTS:
+        return _required(limits.file_max_tokens, path), False
+    raise UnsupportedValue(f"{path}.type")
+
+
+def _required(maximum: int, path: str) -> int:
+    if maximum <= 0:
+        raise UnsupportedValue(path)
+    return maximum
+
+
+def _data_bytes(part: Mapping[str, Any]) -> int:
+    """Return the bytes of the data inside a media part: never more than they take serialised."""
+    size = 0
+    for name, value in part.items():
+        if isinstance(value, str) and name in _DATA_FIELDS:
+            size += len(value.encode())
+        elif isinstance(value, dict):
+            inner = [value.get(field) for field in _DATA_FIELDS]
+            size += sum(len(one.encode()) for one in inner if isinstance(one, str))
+    return size
+
+
+def _wants_audio(body: Mapping[str, Any], limits: ModelLimits) -> bool:
+    modalities = body.get("modalities")
+    if modalities is not None and not isinstance(modalities, list):
+        raise InvalidType("modalities", "an array")
+    wanted = set(map(str, modalities or ()))
+    if wanted - {"text", "audio"}:
+        raise UnsupportedValue("modalities")
+    if "audio" not in wanted:
+        return False
+    _required(limits.audio_max_tokens, "modalities")
+    return True

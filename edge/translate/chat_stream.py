@@ -1,0 +1,349 @@
+"""A stream of chat completions on its way to the client: edited, counted, and ended honestly.
+
+No frame is split, merged or delayed, except the last ones: they wait until the outcome is durable.
+An answer that the upstream cut is never given a clean end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+from edge.translate import finish, plain_frames, splice, sse
+from edge.translate.chat_openai import (
+    MAX_CHOICES,
+    content_bytes,
+    has_output,
+    objects,
+    with_cost,
+)
+from edge.translate.quirks import COMPATIBLE, Quirks
+from edge.translate.usage import PriceOf, UsageTally
+from kit.charge import Quantities
+from oneapi.metering.v1.usage_record_pb2 import FinishReason
+
+MAX_HELD_BYTES: Final = 1 << 20
+"""What may follow the finish reason of a stream that ends with its body."""
+MAX_LEARNINGS: Final = 64
+"""A stream whose chunks never repeat their ends is parsed chunk by chunk."""
+LAST_CHOICE_INDEX: Final = MAX_CHOICES - 1
+
+_DONE: Final = b"[DONE]"
+
+
+class Dialect(Enum):
+    """How streams of an upstream end: with a terminal frame, or with the body."""
+
+    TERMINAL = 1
+    EOF = 2
+
+
+class EndKind(Enum):
+    """Whether the upstream finished its answer."""
+
+    PROPER = 1
+    CUT = 2
+
+
+class Fault(Enum):
+    """Why a stream is broken before its body ended."""
+
+    NONE = 0
+    UPSTREAM_ERROR = 1
+    MALFORMED = 2
+    TOO_LARGE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """How a stream ended, and what the record says about it.
+
+    `tail` is the last bytes for the client, to be sent once the outcome is durable: the held frames
+    and the terminal frame of a proper end, or the upstream's own error. After a cut without one it
+    is empty, and the caller sends `error_event`. `quantities` is the last usage that was seen, also
+    before a cut; None means that the caller estimates from `events` and `content_bytes`.
+    """
+
+    kind: EndKind
+    fault: Fault
+    tail: bytes = field(repr=False)
+    quantities: Quantities | None
+    usage_invalid: bool
+    usage_decreased: bool
+    finish_reason: FinishReason.ValueType
+    has_output: bool
+    events: int
+    content_bytes: int
+
+
+class ChatStream:
+    """One stream: feed it what the upstream sends, relay what it returns, then ask for its end.
+
+    `show_usage`: the client asked for usage. `price_of` gives the cost that is shown with it.
+    `over` turns true when nothing more will be relayed before the end: the terminal frame came, or
+    the stream is broken (`fault`). `events` and `content_bytes` count what was relayed.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_choices",
+        "_counts_sent",
+        "_dialect",
+        "_held",
+        "_held_bytes",
+        "_learnings",
+        "_model",
+        "_plain",
+        "_reasons",
+        "_seen",
+        "_show_usage",
+        "_tally",
+        "_terminal",
+        "content_bytes",
+        "events",
+        "fault",
+        "has_output",
+        "over",
+    )
+
+    def __init__(
+        self,
+        *,
+        public_model: str,
+        show_usage: bool,
+        price_of: PriceOf,
+        dialect: Dialect = Dialect.TERMINAL,
+        choices: int = 1,
+        quirks: Quirks = COMPATIBLE,
+    ) -> None:
+        self._model = orjson.dumps(public_model)
+        self._show_usage = show_usage
+        self._tally = UsageTally(price_of, quirks)
+        self._dialect = dialect
+        self._choices = choices
+        self._buffer = sse.FrameBuffer()
+        self._plain: plain_frames.PlainFrames | None = None
+        self._learnings = 0
+        self._reasons: dict[int, FinishReason.ValueType] = {}
+        self._seen: set[int] = set()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._counts_sent: tuple[int, int] | None = None
+        self._terminal: bytes | None = None
+        self.fault = Fault.NONE
+        self.over = False
+        self.has_output = False
+        self.events = 0
+        self.content_bytes = 0
+
+    @property
+    def quantities(self) -> Quantities | None:
+        """The last usage that the upstream reported."""
+        return self._tally.quantities
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes of the upstream; return what the client gets now: whole frames, maybe none."""
+        if self.over:
+            return b""
+        try:
+            region = self._buffer.feed(chunk)
+        except sse.FrameTooLarge:
+            self._break(Fault.TOO_LARGE)
+            return b""
+        if not region:
+            return b""
+        return self._relay(sse.split_frames(region))
+
+    def finish(self, *, body_complete: bool) -> StreamEnd:
+        """Return the end. `body_complete`: the body ended at its last chunk or Content-Length."""
+        if body_complete and not self.over and (rest := self._buffer.rest):
+            # Some servers leave out the blank line after their last frame.
+            self._hold(self._counts(), self._frame(rest + b"\n\n"))
+        kind = EndKind.PROPER if self._is_proper(body_complete=body_complete) else EndKind.CUT
+        if kind is EndKind.CUT and self._counts_sent is not None:
+            self.events, self.content_bytes = self._counts_sent
+        return StreamEnd(
+            kind=kind,
+            fault=self.fault,
+            tail=self._tail(kind),
+            quantities=self._tally.quantities,
+            usage_invalid=self._tally.invalid,
+            usage_decreased=self._tally.decreased,
+            finish_reason=finish.of_choices(self._reasons.values()),
+            has_output=self.has_output,
+            events=self.events,
+            content_bytes=self.content_bytes,
+        )
+
+    def _is_proper(self, *, body_complete: bool) -> bool:
+        if self.fault is not Fault.NONE:
+            return False
+        if self._terminal is not None:
+            return True
+        finished = bool(self._reasons) and len(self._reasons) >= len(self._seen)
+        return self._dialect is Dialect.EOF and body_complete and finished
+
+    def _tail(self, kind: EndKind) -> bytes:
+        if kind is EndKind.PROPER:
+            return b"".join(self._held) + (self._terminal or terminal_frame())
+        return b"".join(self._held) if self.fault is Fault.UPSTREAM_ERROR else b""
+
+    def _relay(self, frames: list[bytes]) -> bytes:
+        relayed = []
+        at = 0
+        while at < len(frames) and not self.over:
+            edited, count = self._burst(frames, at)
+            if not count:
+                edited, count = self._next(frames[at]), 1
+            relayed.append(edited)
+            at += count
+        return b"".join(relayed)
+
+    def _burst(self, frames: list[bytes], start: int) -> tuple[bytes, int]:
+        if self._plain is None or self._held:
+            return b"", 0
+        edited, count, size = self._plain.edit(frames, start)
+        self.events += count
+        self.content_bytes += size
+        return edited, count
+
+    def _next(self, frame: bytes) -> bytes:
+        before = self._counts()
+        edited = self._frame(frame)
+        if self._dialect is Dialect.TERMINAL or len(self._reasons) < self._choices or self.over:
+            return edited
+        self._hold(before, edited)
+        return b""
+
+    def _counts(self) -> tuple[int, int]:
+        return self.events, self.content_bytes
+
+    def _hold(self, counts_before: tuple[int, int], frame: bytes) -> None:
+        if self._counts_sent is None:
+            self._counts_sent = counts_before
+        self._held.append(frame)
+        self._held_bytes += len(frame)
+        if self._held_bytes > MAX_HELD_BYTES:
+            self._break(Fault.TOO_LARGE)
+
+    def _frame(self, frame: bytes) -> bytes:
+        """Return one frame as the client gets it; nothing for one that it must not get."""
+        data = sse.data_of(frame)
+        if data is None:
+            return frame
+        if data.startswith(_DONE):
+            self._terminal = frame
+            self.over = True
+        if not data.strip() or self.over:
+            return b""
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            chunk = None
+        if not isinstance(chunk, dict):
+            self._break(Fault.MALFORMED)
+            return b""
+        return self._chunk(frame, data, chunk)
+
+    def _chunk(self, frame: bytes, data: bytes, chunk: dict[str, Any]) -> bytes:
+        if chunk.get("error"):
+            self._break(Fault.UPSTREAM_ERROR)
+            self._held = [upstream_error_event(chunk["error"])]
+            self._reasons[0] = finish.ERROR
+        choices = objects(chunk.get("choices"))
+        usage = _usage_of(chunk, choices)
+        cost = self._tally.report(usage) if usage is not None else None
+        if self.fault is not Fault.NONE:
+            return b""
+        if not self._show_usage and not choices and isinstance(chunk.get("usage"), dict):
+            return b""
+        size = self._count(choices)
+        edits = self._edits(data, chunk, cost)
+        edited = sse.with_data(frame, splice.edit(data, chunk, edits)) if edits else frame
+        if usage is None and self.has_output and _is_plain(choices):
+            self._learn(frame, chunk, edited, size)
+        return edited
+
+    def _edits(
+        self, data: bytes, chunk: dict[str, Any], cost: str | None
+    ) -> dict[str, bytes | None]:
+        edits: dict[str, bytes | None] = {"model": self._model} if "model" in chunk else {}
+        if "usage" in chunk:
+            if not self._show_usage:
+                edits["usage"] = None
+            elif isinstance(chunk["usage"], dict):
+                edits |= with_cost(data, chunk["usage"], cost)
+        return edits
+
+    def _count(self, choices: list[dict[str, Any]]) -> int:
+        size = 0
+        made = False
+        for choice in choices:
+            delta = choice.get("delta")
+            made = made or has_output(delta)
+            size += content_bytes(delta)
+            index = _index(choice)
+            self._seen.add(index)
+            reason = finish.finish_reason(choice.get("finish_reason"))
+            if reason != finish.UNSPECIFIED:
+                self._reasons[index] = reason
+        self.has_output = self.has_output or made
+        # A plain chunk counts even if empty, as it does within a burst.
+        self.events += made or (self.has_output and _is_plain(choices))
+        self.content_bytes += size
+        return size
+
+    def _learn(self, frame: bytes, chunk: dict[str, Any], edited: bytes, size: int) -> None:
+        # Of several choices each chunk must be seen, to know which of them have finished.
+        if self._choices == 1 and self._learnings < MAX_LEARNINGS:
+            self._learnings += 1
+            self._plain = plain_frames.learn(frame, chunk, edited, size) or self._plain
+
+    def _break(self, fault: Fault) -> None:
+        self.fault = fault
+        self.over = True
+
+
+def terminal_frame() -> bytes:
+    """Return the frame that ends a stream of chat completions."""
+    return b"data: [DONE]\n\n"
+
+
+def error_event(code: str, message: str, type: str) -> bytes:
+    """Return the in-band error of a stream, as OpenAI's SDKs raise it."""
+    error = {"message": message, "type": type, "param": None, "code": code}
+    return sse.frame_of(orjson.dumps({"error": error}))
+
+
+def upstream_error_event(error: Any) -> bytes:
+    """Return an upstream's in-band error in OpenAI's shape, with our code.
+
+    Its message is the client's own affair: it goes to the client and nowhere else.
+    """
+    message = error.get("message") if isinstance(error, dict) else error
+    if not isinstance(message, str) or not message:
+        message = "The upstream reported an error."
+    return error_event("upstream_stream_error", message, "server_error")
+
+
+def _usage_of(chunk: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the usage in a chunk, also where Groq and Moonshot have put it."""
+    extension = chunk.get("x_groq")
+    places = [chunk, extension if isinstance(extension, dict) else {}, *choices]
+    for place in places:
+        usage = place.get("usage")
+        if isinstance(usage, dict):
+            return usage
+    return None
+
+
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return min(index, LAST_CHOICE_INDEX) if isinstance(index, int) else 0
+
+
+def _is_plain(choices: list[dict[str, Any]]) -> bool:
+    return len(choices) == 1 and choices[0].get("finish_reason") is None

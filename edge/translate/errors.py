@@ -1,0 +1,110 @@
+"""What a client's body can get wrong, one class for each situation, with OpenAI's code for it.
+
+    InvalidRequest              400, type `invalid_request_error`
+    ├── MissingParameter        missing_required_parameter
+    ├── InvalidType             invalid_type
+    ├── EmptyArray              empty_array
+    ├── IntegerBelowMinimum     integer_below_min_value
+    ├── IntegerAboveMaximum     integer_above_max_value
+    ├── InvalidValue            invalid_value
+    ├── UnsupportedValue        unsupported_value: not with this model, or its cost has no bound
+    └── UnsupportedParameter    unsupported_parameter: as above, a whole parameter
+
+    MalformedAnswer             an upstream's whole answer is not a JSON object
+
+The path of a field is the only thing taken from a body, and it is made of our own words and
+indexes. No value of the client's ever enters an error: it could be part of a prompt.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InvalidRequest(Exception):
+    """The body cannot be used; `param` is the path of the field, such as `messages[3]`."""
+
+    code: ClassVar[str] = "invalid_value"
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+        self.message = message
+
+
+class MissingParameter(InvalidRequest):
+    """A field that every request needs is absent."""
+
+    code = "missing_required_parameter"
+
+    def __init__(self, param: str) -> None:
+        super().__init__(param, f"Missing required parameter: '{param}'.")
+
+
+class InvalidType(InvalidRequest):
+    """A field has another JSON type than the contract says."""
+
+    code = "invalid_type"
+
+    def __init__(self, param: str, expected: str) -> None:
+        super().__init__(param, f"Invalid type for '{param}': expected {expected}.")
+
+
+class EmptyArray(InvalidRequest):
+    """A list that needs an element has none."""
+
+    code = "empty_array"
+
+    def __init__(self, param: str) -> None:
+        super().__init__(param, f"Invalid '{param}': expected at least one element.")
+
+
+class IntegerBelowMinimum(InvalidRequest):
+    """A number is smaller than its minimum."""
+
+    code = "integer_below_min_value"
+
+    def __init__(self, param: str, minimum: int) -> None:
+        super().__init__(param, f"Invalid '{param}': expected a value >= {minimum}.")
+
+
+class IntegerAboveMaximum(InvalidRequest):
+    """A number is larger than its maximum."""
+
+    code = "integer_above_max_value"
+
+    def __init__(self, param: str, maximum: int) -> None:
+        super().__init__(param, f"Invalid '{param}': expected a value <= {maximum}.")
+
+
+class InvalidValue(InvalidRequest):
+    """A field has a value outside its list."""
+
+    code = "invalid_value"
+
+    def __init__(self, param: str) -> None:
+        super().__init__(param, f"Invalid value for '{param}'.")
+
+
+class UnsupportedValue(InvalidRequest):
+    """The model does not take this, or the catalogue knows no most that it could cost."""
+
+    code = "unsupported_value"
+
+    def __init__(self, param: str) -> None:
+        super().__init__(param, f"Unsupported value for '{param}' with this model.")
+
+
+class UnsupportedParameter(InvalidRequest):
+    """The model does not take this parameter, or the catalogue knows no most that it could cost."""
+
+    code = "unsupported_parameter"
+
+    def __init__(self, param: str) -> None:
+        super().__init__(
+            param, f"Unsupported parameter: '{param}' is not supported with this model."
+        )
+
+
+class MalformedAnswer(Exception):
+    """An upstream's answer is not a JSON object; nothing of it is kept."""

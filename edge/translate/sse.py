@@ -1,0 +1,128 @@
+r"""Server-sent events as bytes: where frames end, and what their data is (WHATWG HTML 9.2.6).
+
+A frame is everything up to and including a blank line. Lines end with \n, \r\n or \r, also mixed.
+Nothing is decoded or copied beyond the slices; what was not a frame yet waits for its end.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_FRAME_BYTES: Final = 1 << 20
+"""A longer frame is refused: no provider sends one, and memory is for many streams."""
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+# Atomic, so that \r\n is never taken for two line ends. \r\r ends a frame at once: a \n behind it
+# starts the next frame with an empty line, which means nothing.
+_FRAME_END = re.compile(rb"\r\r|(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LONGEST_END: Final = 4
+
+
+class FrameTooLarge(Exception):
+    """A frame is longer than `MAX_FRAME_BYTES`."""
+
+
+class FrameBuffer:
+    """Cuts a byte stream, however it is chunked, after its last whole frame."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    @property
+    def rest(self) -> bytes:
+        """What was fed and is not part of a whole frame yet."""
+        return bytes(self._rest)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return all whole frames that this chunk completes, in one piece, maybe none.
+
+        Raises:
+            FrameTooLarge: a frame is over the limit.
+        """
+        if not self._rest and chunk.endswith(b"}\n\n") and len(chunk) <= MAX_FRAME_BYTES:
+            return chunk
+        searched = len(self._rest)
+        self._rest += chunk
+        end = self._end(max(0, searched - _LONGEST_END))
+        region = bytes(self._rest[:end])
+        if end:
+            del self._rest[:end]
+        if len(self._rest) > MAX_FRAME_BYTES or _has_large_frame(region):
+            raise FrameTooLarge
+        return region
+
+    def _end(self, start: int) -> int:
+        rest = self._rest
+        if b"\r" not in rest:
+            newline = rest.rfind(b"\n\n", start)
+            # In a longer run of newlines only counting from the left tells where a frame ends.
+            if newline < 0 or rest[newline - 1 : newline] != b"\n":
+                return newline + 2 if newline >= 0 else 0
+        return self._end_from_left()
+
+    def _end_from_left(self) -> int:
+        end = 0
+        for match in _FRAME_END.finditer(self._rest):
+            # The \r of \r\n\r may be half of an \r\n whose other half is still on its way.
+            if match.end() == len(self._rest) and match.group() in {b"\r\n\r", b"\n\r"}:
+                break
+            end = match.end()
+        return end
+
+
+def split_frames(region: bytes) -> list[bytes]:
+    """Return the frames of a piece that ends where a frame ends; together they are the piece."""
+    if b"\r" not in region and b"\n\n\n" not in region:
+        return [part + b"\n\n" for part in region.split(b"\n\n")[:-1]]
+    frames = []
+    start = 0
+    for match in _FRAME_END.finditer(region):
+        frames.append(region[start : match.end()])
+        start = match.end()
+    return frames
+
+
+def _has_large_frame(region: bytes) -> bool:
+    return len(region) > MAX_FRAME_BYTES and any(
+        len(frame) > MAX_FRAME_BYTES for frame in split_frames(region)
+    )
+
+
+def data_of(frame: bytes) -> bytes | None:
+    """Return the data of a frame, its lines joined by a newline; None if it has no data line."""
+    if frame.startswith(b"data: {") and frame.find(b"\n") == len(frame) - 2:
+        return frame[6:-2]
+    lines = [value for name, value in _fields(frame) if name == b"data"]
+    return b"\n".join(lines) if lines else None
+
+
+def with_data(frame: bytes, data: bytes) -> bytes:
+    """Return the frame with other data (JSON: on one line), its other lines unchanged."""
+    if frame.startswith(b"data: {") and frame.find(b"\n") == len(frame) - 2:
+        return b"data: %b\n\n" % data
+    kept = [line for line in _lines(frame) if line and not _is_data(line)]
+    kept.append(b"data: " + data.replace(b"\n", b" "))
+    return b"\n".join(kept) + b"\n\n"
+
+
+def frame_of(data: bytes) -> bytes:
+    """Return a frame with this data, which must be on one line."""
+    return b"data: %b\n\n" % data
+
+
+def _lines(frame: bytes) -> list[bytes]:
+    return _LINE_END.split(frame.removeprefix(BYTE_ORDER_MARK))
+
+
+def _is_data(line: bytes) -> bool:
+    return line.partition(b":")[0] == b"data"
+
+
+def _fields(frame: bytes) -> list[tuple[bytes, bytes]]:
+    parts = (line.partition(b":") for line in _lines(frame))
+    return [(name, value.removeprefix(b" ")) for name, _, value in parts]

@@ -1,0 +1,149 @@
+"""Token counts of providers as our disjoint dimensions, and what a stream's usage adds up to.
+
+Providers disagree: OpenAI's completion includes reasoning, xAI's does not (recorded: 12 + 1 + 290 =
+303); DeepSeek names cache hits beside the details. The provider's own total decides. Counts that
+contradict each other are refused, never repaired: the caller estimates and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edge.translate.quirks import COMPATIBLE, Quirks
+from kit.charge import MAX_QUANTITY, Quantities, context_tokens, output_tokens, quantities
+from kit.money import InvalidAmountError, format_dollars
+
+PriceOf = Callable[[Quantities], int]
+"""The charge, in nano-US-dollars, of quantities at the price that the request was admitted with."""
+
+
+class _Contradiction(Exception):
+    """The counts cannot all be true."""
+
+
+def from_openai(usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE) -> Quantities | None:
+    """Return the quantities of a `usage` object of chat completions, None if it is not to be used.
+
+    One request is counted, for prices per request. None: a count is missing, negative, not an
+    integer, beyond `MAX_QUANTITY`, or contradicts another one.
+    """
+    try:
+        return quantities(**_input(usage, quirks), **_output(usage, quirks), requests=1)
+    except _Contradiction:
+        return None
+
+
+class UsageTally:
+    """The usage that one answer reports, as often as it does: the last valid count is final.
+
+    `invalid`: a report could not be used. `decreased`: a later report was smaller than an earlier
+    one, which no cumulative count may be; the caller raises an alarm.
+    """
+
+    __slots__ = ("_price_of", "_quirks", "decreased", "invalid", "quantities")
+
+    def __init__(self, price_of: PriceOf, quirks: Quirks) -> None:
+        self._price_of = price_of
+        self._quirks = quirks
+        self.quantities: Quantities | None = None
+        self.invalid = False
+        self.decreased = False
+
+    def report(self, usage: Mapping[str, Any]) -> str | None:
+        """Take a report; return its cost in dollars as a decimal string, None if it has none."""
+        counted = from_openai(usage, quirks=self._quirks)
+        if counted is None:
+            self.invalid = True
+            return None
+        try:
+            cost = format_dollars(self._price_of(counted))
+        except InvalidAmountError:
+            self.invalid = True
+            return None
+        if self.quantities is not None and _is_smaller(counted, self.quantities):
+            self.decreased = True
+        self.quantities = counted
+        return cost
+
+
+def _is_smaller(later: Quantities, earlier: Quantities) -> bool:
+    return context_tokens(later) < context_tokens(earlier) or output_tokens(later) < output_tokens(
+        earlier
+    )
+
+
+def _input(usage: Mapping[str, Any], quirks: Quirks) -> dict[str, int]:
+    prompt = _count(usage, "prompt_tokens", required=True)
+    details = _details(usage, "prompt_tokens_details")
+    cached = (
+        _count(details, "cached_tokens")
+        or _count(usage, "prompt_cache_hit_tokens")
+        or _count(usage, "cached_tokens")
+    )
+    written = _count(details, "cache_write_tokens")
+    rest = _difference(prompt, cached + written)
+    # Cached audio is counted in both details; what the cache served is not input again.
+    audio = min(_count(details, "audio_tokens"), rest)
+    image = min(_count(details, "image_tokens"), rest - audio) if quirks.images_priced_apart else 0
+    return {
+        "input": rest - audio - image,
+        "cached_input": cached,
+        "cache_write": written,
+        "audio_input": audio,
+        "image_input": image,
+    }
+
+
+def _output(usage: Mapping[str, Any], quirks: Quirks) -> dict[str, int]:
+    completion = _count(usage, "completion_tokens", required=True)
+    details = _details(usage, "completion_tokens_details")
+    reasoning = _count(details, "reasoning_tokens") or _count(usage, "reasoning_tokens")
+    audio = _count(details, "audio_tokens")
+    image = _count(details, "image_tokens") if quirks.images_priced_apart else 0
+    beyond = _beyond_completion(usage, completion, reasoning, quirks)
+    within = 0 if beyond else reasoning
+    return {
+        "output": _difference(completion, within + audio + image),
+        "reasoning": beyond or reasoning,
+        "audio_output": audio,
+        "image_output": image,
+    }
+
+
+def _beyond_completion(
+    usage: Mapping[str, Any], completion: int, reasoning: int, quirks: Quirks
+) -> int:
+    """Return the reasoning that the completion count leaves out, by the provider's own total."""
+    if usage.get("total_tokens") is None:
+        return reasoning if reasoning > completion else 0
+    left = _difference(
+        _count(usage, "total_tokens"), _count(usage, "prompt_tokens", required=True) + completion
+    )
+    if left not in {0, reasoning} and not (quirks.hidden_reasoning and reasoning == 0):
+        raise _Contradiction
+    return left
+
+
+def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    details = usage.get(name)
+    if details is None:
+        return {}
+    if not isinstance(details, dict):
+        raise _Contradiction
+    return details
+
+
+def _count(counts: Mapping[str, Any], name: str, *, required: bool = False) -> int:
+    value = counts.get(name)
+    if value is None and not required:
+        return 0
+    if type(value) is not int or not 0 <= value <= MAX_QUANTITY:
+        raise _Contradiction
+    return value
+
+
+def _difference(whole: int, part: int) -> int:
+    if part > whole:
+        raise _Contradiction
+    return whole - part
