@@ -1,0 +1,96 @@
+"""Health, readiness, metrics, and answers for paths that do not exist."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from edge.api import headers as answer_headers
+from edge.api.http import Receive, Scope, Send, answer_error
+from edge.errors import ApiError, unavailable
+from kit.ids import new_request_id
+from kit.telemetry import CONTENT_TYPE
+
+
+class Metrics(Protocol):
+    """What renders the metrics of this worker."""
+
+    def render(self) -> bytes:
+        """Return them in the Prometheus text format."""
+
+
+class Gate:
+    """Refuses requests with 503 until the worker can record them."""
+
+    def __init__(self) -> None:
+        """Start closed."""
+        self._app: ASGIApp | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether requests are let through."""
+        return self._app is not None
+
+    def open(self, app: ASGIApp) -> None:
+        """Let requests through to the endpoint."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if self._app is not None:
+            await self._app(scope, receive, send)
+            return
+        error = unavailable("starting", "This server is starting.")
+        await answer_error(send, error, answer_headers.of_request(new_request_id()))
+
+
+class Status:
+    """What probes and operators ask."""
+
+    def __init__(self, is_ready: Callable[[], bool], metrics: Metrics) -> None:
+        """Ask the worker."""
+        self._is_ready = is_ready
+        self._metrics = metrics
+
+    async def health(self, _request: Request) -> Response:
+        """Answer that the process lives."""
+        return Response("ok\n", media_type="text/plain")
+
+    async def ready(self, _request: Request) -> Response:
+        """Answer whether requests would be served: 200 or 503."""
+        if self._is_ready():
+            return Response("ready\n", media_type="text/plain")
+        return Response("not ready\n", 503, media_type="text/plain")
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer the metrics, to this machine only."""
+        if not _is_local(request):
+            return _error(ApiError(404, "not_found", "There is no such page."))
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+
+    async def not_found(self, _request: Request, _error_: Exception) -> Response:
+        """Answer a path that does not exist."""
+        return _error(ApiError(404, "unknown_url", "Unknown request URL."))
+
+    async def wrong_method(self, _request: Request, _error_: Exception) -> Response:
+        """Answer a method that the path does not take."""
+        return _error(ApiError(405, "method_not_allowed", "The path does not take this method."))
+
+
+def _is_local(request: Request) -> bool:
+    try:
+        return ipaddress.ip_address(request.client.host if request.client else "").is_loopback
+    except ValueError:
+        return False
+
+
+def _error(error: ApiError) -> Response:
+    response = Response(error.body(), error.status, media_type="application/json")
+    for name, value in answer_headers.of_request(new_request_id()):
+        response.headers[name.decode()] = value.decode()
+    return response

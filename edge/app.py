@@ -1,0 +1,197 @@
+"""The edge's composition root: settings in, a serving worker out."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import socket
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from edge.admission.admit import Admission
+from edge.api.chat import ChatCompletions
+from edge.api.exchange import Parts
+from edge.api.models import Models
+from edge.api.status import Gate, Status
+from edge.core_link import CoreCalls, CoreLink
+from edge.metering.metering import Metering
+from edge.metering.slot import Slot
+from edge.metering.spool import SpoolLimits
+from edge.metrics import EdgeMetrics
+from edge.server.front import Front
+from edge.server.run import FrontServer, front_config, prepare_listener
+from edge.settings import EdgeSettings
+from edge.upstream.attempts import Origins
+from edge.upstream.client import UpstreamClient
+from edge.upstream.message import Limits
+from edge.upstream.routing import Router
+from kit.clock import Clock, clock_for
+from kit.log import EventLog
+from kit.rpc.client import open_channel
+from kit.rpc.identity import Tokens
+from oneapi.metering.v1 import metering_service_pb2_grpc
+
+PREFIXES: Final = ("/v1", "/api/v1")
+"""Where clients expect the API: OpenAI's prefix and OpenRouter's."""
+
+
+class Worker:
+    """One edge process: its link to core, its spool and its HTTP front."""
+
+    def __init__(self, settings: EdgeSettings, slot: Slot, log: EventLog, clock: Clock) -> None:
+        """Put the parts together; nothing runs yet. Needs a running loop."""
+        token = Tokens.read(settings.credentials_file).of("edge")
+        self._settings = settings
+        self._slot = slot
+        self._log = log
+        self._clock = clock
+        self._channel = open_channel(settings.core_target, token)
+        self.link = CoreLink(
+            CoreCalls(self._channel, slot.edge_id),
+            clock,
+            log,
+            disconnected_seconds=settings.disconnected_seconds,
+            on_fenced=self._on_fenced,
+        )
+        self._client = UpstreamClient(limits=Limits(max_connections=settings.upstream_connections))
+        self._metering: Metering | None = None
+        self.front = Front(on_fault=lambda error: log.fault("front_fault", error))
+        self._gate = Gate()
+        self._status = Status(self._is_ready, EdgeMetrics(self))
+        self._server: uvicorn.Server | None = None
+
+    @property
+    def metering(self) -> Metering | None:
+        """Return the spool's owner once the epoch is open."""
+        return self._metering
+
+    @property
+    def upstream_client(self) -> UpstreamClient:
+        """Return the client of the data plane."""
+        return self._client
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until told to stop; then drain, ship and close the epoch."""
+        prepare_listener(listener, self.front.limits)
+        config = front_config(self._application(), self.front)
+        self._server = FrontServer(config, self.front, self._settings.drain_seconds)
+        opening = asyncio.create_task(self._open())
+        opening.add_done_callback(self._on_opened)
+        try:
+            await self._server.serve(sockets=[listener])
+        finally:
+            opening.cancel()
+            await self._close()
+
+    async def _open(self) -> None:
+        """Open the epoch and let requests in, however long core takes to answer."""
+        epoch = await self.link.open()
+        self._metering = Metering(
+            self._slot,
+            epoch,
+            data_dir=self._settings.data_dir,
+            metering=metering_service_pb2_grpc.MeteringServiceStub(self._channel),
+            admission=self.link.calls.stub,
+            log=self._log,
+            limits=SpoolLimits(max_bytes=self._settings.spool_max_bytes),
+        )
+        self.link.start()
+        self._metering.start()
+        await self.link.ready.wait()
+        self._gate.open(self._chat(self._metering))
+        self._log.event("edge_serving", edge_id=self._slot.edge_id, epoch=epoch)
+
+    def _on_opened(self, opening: asyncio.Task[None]) -> None:
+        if opening.cancelled():
+            return
+        error = opening.exception()
+        if error is not None:
+            # A worker without a spool is of no use: the supervisor starts another one.
+            self._log.fault("edge_not_opened", error)
+            self._stop_serving()
+
+    def _on_fenced(self) -> None:
+        self._log.event("edge_fenced", edge_id=self._slot.edge_id)
+        self._stop_serving()
+
+    def _stop_serving(self) -> None:
+        self.front.draining = True
+        if self._server is not None:
+            self._server.should_exit = True
+
+    async def _close(self) -> None:
+        await self.link.stop()
+        if self._metering is not None:
+            await self._metering.stop()
+        await self._client.aclose()
+        await self._channel.close()
+
+    def _is_ready(self) -> bool:
+        return self._gate.is_open and self.link.usable and not self.front.draining
+
+    def _chat(self, metering: Metering) -> ChatCompletions:
+        settings = self._settings
+        peppers = _peppers(settings.peppers)
+        parts = Parts(
+            admission=Admission(self.link, peppers, self._clock),
+            spool=metering.spool,
+            client=self._client,
+            router=Router(self._clock),
+            origins=Origins(),
+            clock=self._clock,
+            log=self._log,
+            keepalive_seconds=settings.keepalive_seconds,
+            request_max_seconds=settings.request_max_seconds,
+            max_answer_bytes=settings.max_answer_bytes,
+        )
+        return ChatCompletions(
+            parts,
+            self.link,
+            max_body_bytes=settings.max_body_bytes,
+            # Its own key, so that a hash of one kind never is one of the other.
+            idempotency_pepper=hmac.digest(peppers[0], b"idempotency-key", "sha256"),
+        )
+
+    def _application(self) -> Starlette:
+        models = Models(self.link, self._clock)
+        routes = [
+            Route("/healthz", self._status.health),
+            Route("/readyz", self._status.ready),
+            Route("/metrics", self._status.metrics),
+        ]
+        for prefix in PREFIXES:
+            routes += [
+                Route(f"{prefix}/chat/completions", self._gate, methods=["POST"]),
+                Route(f"{prefix}/models", models.list),
+                Route(f"{prefix}/models/{{model:path}}", models.get),
+            ]
+        handlers = {404: self._status.not_found, 405: self._status.wrong_method}
+        return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def _peppers(path: Path) -> list[bytes]:
+    """Return the peppers of key hashes, newest first."""
+    by_version = {int(version): text for version, text in json.loads(path.read_text()).items()}
+    return [bytes.fromhex(by_version[version]) for version in sorted(by_version, reverse=True)]
+
+
+async def serve(settings: EdgeSettings, slot_number: int) -> None:
+    """Serve as the worker of a slot, on the socket that the supervisor holds or on our own port."""
+    clock = clock_for(settings.test_clock, settings.profile)
+    log = EventLog("edge", clock=clock)
+    slot = Slot.acquire(settings.data_dir, slot_number + 1)
+    worker = Worker(settings, slot, log, clock)
+    await worker.run(_listener(settings))
+
+
+def _listener(settings: EdgeSettings) -> socket.socket:
+    if settings.listen_fd is not None:
+        return socket.socket(fileno=settings.listen_fd)
+    listener = socket.create_server(("127.0.0.1", settings.edge_port), backlog=2048)
+    listener.setblocking(False)
+    return listener
