@@ -7,7 +7,7 @@ import hmac
 import json
 import socket
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,6 +35,9 @@ from kit.log import EventLog
 from kit.rpc.client import open_channel
 from kit.rpc.identity import Tokens
 from oneapi.metering.v1 import metering_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIApplication
 
 PREFIXES: Final = ("/v1", "/api/v1")
 """Where clients expect the API: OpenAI's prefix and OpenRouter's."""
@@ -78,7 +81,8 @@ class Worker:
     async def run(self, listener: socket.socket) -> None:
         """Serve until told to stop; then drain, ship and close the epoch."""
         prepare_listener(listener, self.front.limits)
-        config = front_config(self._application(), self.front)
+        app = cast("ASGIApplication", self._application())
+        config = front_config(app, self.front)
         self._server = FrontServer(config, self.front, self._settings.drain_seconds)
         opening = asyncio.create_task(self._open())
         opening.add_done_callback(self._on_opened)
@@ -192,6 +196,4 @@ async def serve(settings: EdgeSettings, slot_number: int) -> None:
 def _listener(settings: EdgeSettings) -> socket.socket:
     if settings.listen_fd is not None:
         return socket.socket(fileno=settings.listen_fd)
-    listener = socket.create_server(("127.0.0.1", settings.edge_port), backlog=2048)
-    listener.setblocking(False)
-    return listener
+    return socket.create_server(("127.0.0.1", settings.edge_port), backlog=2048)

@@ -73,11 +73,11 @@ class Status:
             return _error(ApiError(404, "not_found", "There is no such page."))
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
 
-    async def not_found(self, _request: Request, _error_: Exception) -> Response:
+    async def not_found(self, _request: Request, _cause: Exception) -> Response:
         """Answer a path that does not exist."""
         return _error(ApiError(404, "unknown_url", "Unknown request URL."))
 
-    async def wrong_method(self, _request: Request, _error_: Exception) -> Response:
+    async def wrong_method(self, _request: Request, _cause: Exception) -> Response:
         """Answer a method that the path does not take."""
         return _error(ApiError(405, "method_not_allowed", "The path does not take this method."))
 
