@@ -182,7 +182,11 @@ def main() -> None:
     sys.exit(run(Commands(entry_points(group=ENTRY_POINT_GROUP)), sys.argv[1:]))
 
 
-def _remember_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+def _remember_json(
+    context: click.Context,
+    _parameter: click.Parameter,
+    value: bool,  # noqa: FBT001 - click's signature
+) -> None:
     if value:
         context.meta[_JSON_KEY] = True
 

@@ -11,7 +11,8 @@ from typing import Final
 from core.up.settings import HOST
 
 _INHERITED: Final = re.compile(
-    r"PATH|HOME|LANG|LC_[A-Z]+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|SSL_CERT_(FILE|DIR)|PYTHON[A-Z]+"
+    r"PATH|HOME|LANG|LC_[A-Z]+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH"
+    r"|SSL_CERT_(FILE|DIR)|PYTHON[A-Z]+"
 )
 _OURS: Final = re.compile(r"ONEAPI_[A-Z0-9_]+")
 _SECRET: Final = re.compile(r"[A-Z0-9_]*(KEY|SECRET|TOKEN|PEPPER|PASSWORD|URL)")

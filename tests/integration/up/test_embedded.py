@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -80,8 +81,8 @@ def make(folder: Path) -> Iterator[Make]:
     """Make servers on one data directory that are stopped after the test."""
     made: list[EmbeddedPostgres] = []
 
-    def make_one(**options: object) -> EmbeddedPostgres:
-        server = EmbeddedPostgres(folder / "postgres", **{"settings": _QUICK, **options})  # type: ignore[arg-type]
+    def make_one(**options: Any) -> EmbeddedPostgres:
+        server = EmbeddedPostgres(folder / "postgres", **{"settings": _QUICK, **options})
         made.append(server)
         return server
 
