@@ -1,1 +1,1 @@
-"""Turns closed months into verified files, keeps them two years, hands them out."""
+"""Turns closed months of usage metadata into files. Today it is a process that says it lives."""
