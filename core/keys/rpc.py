@@ -14,10 +14,10 @@ from core.db.paging import (
     parse_int_token,
     split_page,
 )
+from core.keyring import Keyring
 from core.keys import service, store
 from core.keys.messages import event_message, key_message, parse_settings
 from core.keys.model import ApiKey, KeyEventKind
-from core.keys.peppers import Peppers
 from kit.clock import Clock, now
 from kit.ids import IdSource, parse_id
 from kit.rpc.server import Service
@@ -46,7 +46,7 @@ _FIRST_VERSION = 2**63 - 1
 class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
     """Serves API keys to operators."""
 
-    def __init__(self, pool: Pool, clock: Clock, ids: IdSource, peppers: Peppers) -> None:
+    def __init__(self, pool: Pool, clock: Clock, ids: IdSource, peppers: Keyring) -> None:
         """Work on the pool's database; hash new secrets under the newest pepper."""
         self._pool = pool
         self._clock = clock
@@ -152,7 +152,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
         return key_message(key, now(self._clock))
 
 
-def key_service(pool: Pool, clock: Clock, ids: IdSource, peppers: Peppers) -> Service:
+def key_service(pool: Pool, clock: Clock, ids: IdSource, peppers: Keyring) -> Service:
     """Return the service for the server."""
     add = key_service_pb2_grpc.add_KeyServiceServicer_to_server
     return Service(NAME, add, KeyServicer(pool, clock, ids, peppers), ALLOWED)

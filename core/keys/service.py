@@ -15,6 +15,7 @@ from core.audit import Act
 from core.db.call_replay import claim_call
 from core.db.database import Transaction
 from core.feed import ChangeKind, record_change
+from core.keyring import Keyring
 from core.keys import store
 from core.keys.model import (
     ApiKey,
@@ -25,7 +26,6 @@ from core.keys.model import (
     checked_settings,
     moved,
 )
-from core.keys.peppers import Peppers
 from kit.ids import format_id
 from kit.reasons import InvalidArgument, InvalidState
 from kit.secret import hint_of, new_secret, secret_hash
@@ -52,7 +52,7 @@ class ShownKey:
 async def create_key(
     tx: Transaction,
     act: Act,
-    peppers: Peppers,
+    peppers: Keyring,
     *,
     request_id: str,
     workspace_id: bytes,
@@ -128,7 +128,7 @@ async def update_key(
 async def rotate_key(
     tx: Transaction,
     act: Act,
-    peppers: Peppers,
+    peppers: Keyring,
     *,
     request_id: str,
     key_id: bytes,
@@ -185,7 +185,7 @@ async def record_expiry(tx: Transaction, act: Act, key_id: bytes) -> None:
         await _recorded(tx, act, key, KeyEventKind.EXPIRED)
 
 
-def _with_secret(key: ApiKey, secret: str, peppers: Peppers, old_until: datetime) -> ApiKey:
+def _with_secret(key: ApiKey, secret: str, peppers: Keyring, old_until: datetime) -> ApiKey:
     version, pepper = peppers.newest
     return replace(
         key,

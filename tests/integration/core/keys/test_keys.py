@@ -10,17 +10,17 @@ from sqlalchemy import exc
 
 from core.accounts import service as accounts
 from core.accounts.model import Workspace
+from core.keyring import Keyring
 from core.keys import service, store
 from core.keys.expiry import record_expiries
 from core.keys.model import ApiKey, KeyEventKind, KeyLimits, KeySettings, KeyState
-from core.keys.peppers import Peppers
 from core.keys.service import ShownKey
 from kit.clock import now
 from kit.reasons import InvalidArgument, InvalidState, NotFound, RequestIdReused
 from kit.secret import is_well_formed, secret_hash
 from tests.integration.core.conftest import World
 
-PEPPERS = Peppers({1: b"o" * 32, 2: b"n" * 32})
+PEPPERS = Keyring({1: b"o" * 32, 2: b"n" * 32})
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The catalogue: public models, lanes, routes, upstreams, and prices that never change."""

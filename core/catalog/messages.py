@@ -1,0 +1,149 @@
+"""The catalogue between messages and our own types, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.catalog.diff import ChangeLine
+from core.catalog.model import (
+    DIALECTS,
+    DISCONNECT_POLICIES,
+    STREAM_ENDS,
+    Catalog,
+    Route,
+    StoredModel,
+    StoredPrice,
+    StoredUpstream,
+    lane_number,
+)
+from core.catalog.sealing import CannotOpen, Sealer
+from core.timestamps import to_timestamp
+from kit.charge import Dimension, PriceTier
+from oneapi.admission.v1 import snapshot_pb2
+from oneapi.catalog.v1 import catalog_pb2 as pb
+from oneapi.catalog.v1 import catalog_service_pb2
+from oneapi.common.v1.lane_pb2 import Lane
+
+
+def model_message(model: StoredModel) -> pb.Model:
+    """Render a model."""
+    facts = model.facts
+    return pb.Model(
+        number=model.number,
+        public_id=facts.public_id,
+        display_name=facts.display_name,
+        maker=facts.maker,
+        context_tokens=facts.context_tokens,
+        max_output_tokens=facts.max_output_tokens,
+        input_overhead_tokens=facts.input_overhead_tokens,
+        input_overhead_with_tools_tokens=facts.input_overhead_with_tools_tokens,
+        image_max_tokens=facts.image_max_tokens,
+        audio_max_tokens=facts.audio_max_tokens,
+        file_max_tokens=facts.file_max_tokens,
+        reasoning_beyond_limit_tokens=facts.reasoning_beyond_limit_tokens,
+        enabled=facts.enabled,
+        created_at=to_timestamp(model.created_at),
+        aliases=facts.aliases,
+        capabilities=facts.capabilities,
+    )
+
+
+def upstream_message(upstream: StoredUpstream) -> pb.Upstream:
+    """Render an upstream without its credential."""
+    facts = upstream.facts
+    return pb.Upstream(
+        number=upstream.number,
+        name=facts.name,
+        base_url=facts.base_url,
+        dialect=pb.Upstream.Dialect.ValueType(DIALECTS.index(facts.dialect) + 1),
+        stream_end=pb.Upstream.StreamEnd.ValueType(STREAM_ENDS.index(facts.stream_end) + 1),
+        disconnect_policy=pb.Upstream.DisconnectPolicy.ValueType(
+            DISCONNECT_POLICIES.index(facts.disconnect_policy) + 1
+        ),
+        bills_refused=facts.bills_refused,
+        enabled=upstream.enabled,
+        has_credential=upstream.credential_sealed is not None,
+    )
+
+
+def price_message(price: StoredPrice) -> pb.PriceVersion:
+    """Render a price version."""
+    return pb.PriceVersion(
+        number=price.number,
+        model_number=price.model_number,
+        lane=Lane.ValueType(lane_number(price.lane)),
+        effective_from=to_timestamp(price.effective_from),
+        tiers=map(tier_message, price.tiers),
+        public_id=price.public_id,
+    )
+
+
+def tier_message(tier: PriceTier) -> pb.PriceTier:
+    """Render a price tier."""
+    rates = {dimension.name.lower(): tier.rates[dimension] for dimension in Dimension}
+    return pb.PriceTier(above_context_tokens=tier.above_context_tokens, **rates)
+
+
+def parse_tier(message: pb.PriceTier) -> PriceTier:
+    """Read a price tier as it is: an unset rate is zero."""
+    rates = tuple(getattr(message, dimension.name.lower()) for dimension in Dimension)
+    return PriceTier(message.above_context_tokens, rates)
+
+
+def change_message(line: ChangeLine) -> catalog_service_pb2.CatalogChange:
+    """Render a line of a comparison."""
+    return catalog_service_pb2.CatalogChange(
+        kind=line.kind, name=line.name, before=line.before, after=line.after
+    )
+
+
+def snapshot_message(
+    catalog: Catalog, version: int, sealer: Sealer
+) -> snapshot_pb2.CatalogSnapshot:
+    """Render the whole catalogue for edges, with opened credentials."""
+    numbers = {name: upstream.number for name, upstream in catalog.upstreams.items()}
+    return snapshot_pb2.CatalogSnapshot(
+        version=version,
+        models=map(model_message, catalog.models.values()),
+        upstreams=(_snapshot_upstream(item, sealer) for item in catalog.upstreams.values()),
+        routes=_route_messages(catalog.models.values(), numbers),
+        prices=(price_message(price) for found in catalog.prices.values() for price in found),
+    )
+
+
+def _snapshot_upstream(upstream: StoredUpstream, sealer: Sealer) -> snapshot_pb2.SnapshotUpstream:
+    message = upstream_message(upstream)
+    credential = b""
+    if upstream.credential_sealed is not None:
+        try:
+            credential = sealer.open(upstream.facts.name, upstream.credential_sealed)
+        except CannotOpen:
+            # An edge without the credential could only fail: the upstream is off for it.
+            message.enabled = False
+    return snapshot_pb2.SnapshotUpstream(upstream=message, credential=credential)
+
+
+def _route_messages(models: Iterable[StoredModel], numbers: dict[str, int]) -> Iterable[pb.Route]:
+    return (
+        _route_message(model.number, route, numbers) for model in models for route in model.routes
+    )
+
+
+def _route_message(model_number: int, route: Route, numbers: dict[str, int]) -> pb.Route:
+    candidates = (
+        pb.RouteCandidate(
+            upstream_number=numbers[candidate.upstream],
+            upstream_model=candidate.upstream_model,
+            weight=candidate.weight,
+            priority=candidate.priority,
+            first_byte_timeout_ms=candidate.first_byte_timeout_ms,
+            idle_timeout_ms=candidate.idle_timeout_ms,
+        )
+        for candidate in route.candidates
+    )
+    return pb.Route(
+        model_number=model_number,
+        lane=Lane.ValueType(lane_number(route.lane)),
+        candidates=candidates,
+        max_attempts=route.max_attempts,
+    )

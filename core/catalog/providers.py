@@ -1,0 +1,51 @@
+"""Which upstreams this installation has credentials for: core's environment says so at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from core.catalog.model import UpstreamFacts
+
+DEMO: Final = "demo"
+_DEMO_CREDENTIAL: Final = b"demo"
+_OTHER_NAMES: Final[Mapping[str, str]] = {
+    "google": "GEMINI",
+    "togetherai": "TOGETHER",
+    "moonshotai": "MOONSHOT",
+}
+"""Where a provider's own tools read other variables than its name suggests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """Credentials and addresses by upstream name, from variables such as `OPENAI_API_KEY`.
+
+    `<NAME>_BASE_URL` points an upstream elsewhere. The built-in demo provider has an address only.
+    """
+
+    variables: Mapping[str, str] = field(repr=False)
+    demo_base_url: str | None = None
+
+    def credential_of(self, upstream: str) -> bytes | None:
+        """Return the credential of an upstream, None if this installation has none."""
+        if upstream == DEMO:
+            return _DEMO_CREDENTIAL if self.demo_base_url else None
+        value = self.variables.get(f"{_prefix(upstream)}_API_KEY", "").strip()
+        return value.encode() or None
+
+    def placed(self, facts: UpstreamFacts) -> UpstreamFacts:
+        """Return the upstream at the address that this installation uses."""
+        elsewhere = self.variables.get(f"{_prefix(facts.name)}_BASE_URL", "").strip()
+        if facts.name == DEMO and self.demo_base_url:
+            elsewhere = self.demo_base_url
+        if not elsewhere:
+            return facts
+        moved = {**facts.model_dump(), "base_url": elsewhere.rstrip("/")}
+        return UpstreamFacts.model_validate(moved)
+
+
+def _prefix(upstream: str) -> str:
+    name = _OTHER_NAMES.get(upstream, upstream)
+    return name.upper().replace("-", "_").replace(".", "_")

@@ -1,0 +1,261 @@
+"""Write core/catalog/seed/catalog.json from a models.json of public model facts.
+
+Usage: python tools/make_catalog_seed.py path/to/models.json
+
+The input lists models with limits in tokens and prices in US dollars per 1,000,000 tokens. Only
+facts are taken: limits, prices, modalities. The rules that fill gaps are in docs/catalogue.md.
+Run by people, reviewed like code; nothing runs it automatically.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+TARGET: Final = Path(__file__).parent.parent / "core" / "catalog" / "seed" / "catalog.json"
+NANOS_PER_DOLLAR: Final = 1_000_000_000
+
+UPSTREAMS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("openai", "https://api.openai.com/v1", "openai"),
+    ("anthropic", "https://api.anthropic.com/v1", "anthropic"),
+    ("google", "https://generativelanguage.googleapis.com/v1beta", "google"),
+    ("groq", "https://api.groq.com/openai/v1", "openai"),
+    ("mistral", "https://api.mistral.ai/v1", "openai"),
+    ("deepseek", "https://api.deepseek.com/v1", "openai"),
+    ("xai", "https://api.x.ai/v1", "openai"),
+    ("cerebras", "https://api.cerebras.ai/v1", "openai"),
+    ("togetherai", "https://api.together.xyz/v1", "openai"),
+    ("moonshotai", "https://api.moonshot.ai/v1", "openai"),
+    ("cohere", "https://api.cohere.ai/compatibility/v1", "openai"),
+)
+ROUTED_DIALECT: Final = "openai"
+"""Others have facts and prices but no route, and are disabled, until their translation exists."""
+RESELLERS: Final = frozenset({"groq", "togetherai", "cerebras"})
+"""They serve models of others: their public ids begin with the provider's name."""
+
+# Not chat models: embeddings, images, speech, guards, and models served by other endpoints only.
+OTHER_KINDS: Final = re.compile(r"embed|image|tts|guard|deep-research|codex|-pro$|multi-agent")
+NOT_ONLY_CHAT: Final = frozenset({"deepseek-v4-pro", "gemini-2.5-pro"})
+
+# What the input leaves out and the makers publish: context, output, modalities, reasoning.
+KNOWN: Final[dict[str, dict[str, Any]]] = {
+    "gpt-5": {
+        "name": "GPT-5",
+        "limit": {"context": 400_000, "output": 128_000},
+        "modalities": {"input": ["text", "image", "pdf"], "output": ["text"]},
+        "reasoning": True,
+        "tool_call": True,
+        "structured_output": True,
+    },
+    "gemini-2.5-flash": {
+        "name": "Gemini 2.5 Flash",
+        "limit": {"context": 1_048_576, "output": 65_536},
+        "modalities": {"input": ["text", "image", "audio", "pdf"], "output": ["text"]},
+        "reasoning": True,
+        "tool_call": True,
+        "structured_output": True,
+    },
+    "gemini-2.5-pro": {
+        "name": "Gemini 2.5 Pro",
+        "limit": {"context": 1_048_576, "output": 65_536},
+        "modalities": {"input": ["text", "image", "audio", "pdf"], "output": ["text"]},
+        "reasoning": True,
+        "tool_call": True,
+        "structured_output": True,
+    },
+    "mistral-medium-latest": {
+        "name": "Mistral Medium",
+        "limit": {"context": 262_144, "output": 262_144},
+        "modalities": {"input": ["text", "image"], "output": ["text"]},
+        "tool_call": True,
+    },
+    "openai/gpt-oss-120b": {
+        "name": "GPT OSS 120B",
+        "limit": {"context": 131_072, "output": 65_536},
+        "modalities": {"input": ["text"], "output": ["text"]},
+        "reasoning": True,
+        "tool_call": True,
+    },
+    "gpt-oss-120b": {
+        "name": "GPT OSS 120B",
+        "limit": {"context": 131_072, "output": 40_960},
+        "modalities": {"input": ["text"], "output": ["text"]},
+        "reasoning": True,
+        "tool_call": True,
+    },
+}
+# Upper bounds of what one image counts as, by provider; generous, because a hold must be a bound.
+IMAGE_TOKENS: Final = {"openai": 10_000, "anthropic": 5_000, "google": 16_384}
+IMAGE_TOKENS_OF: Final = {"gpt-4o-mini": 50_000}
+IMAGE_TOKENS_ELSEWHERE: Final = 10_000
+AUDIO_TOKENS: Final = 65_536
+# Providers that do not count reasoning inside the output limit.
+REASONING_BEYOND: Final = frozenset({"xai"})
+DEFAULT_OVERHEAD_WITH_TOOLS: Final = 2_048
+CAPABILITIES: Final = {
+    "tool_call": "tools",
+    "reasoning": "reasoning",
+    "structured_output": "structured_output",
+}
+INPUTS: Final = {"image": "image_input", "audio": "audio_input", "pdf": "file_input"}
+CLAUDE_VERSION: Final = re.compile(r"^(claude-[a-z]+-\d)-(\d)$")
+
+
+def main() -> None:
+    """Read the facts and write the seed."""
+    source = json.loads(Path(sys.argv[1]).read_text(), parse_float=Decimal)
+    entries = [model_entry(merged(model)) for model in source["models"] if is_chat(model)]
+    models = sorted((entry for entry in entries if entry), key=lambda entry: entry["public_id"])
+    head = {"format": 1, "upstreams": [upstream_entry(*upstream) for upstream in UPSTREAMS]}
+    lines = [json.dumps(model, separators=(",", ":")) for model in models]
+    text = json.dumps(head, indent=1)[:-2] + ',\n "models": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+    json.loads(text)
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(text)
+
+
+def is_chat(model: dict[str, Any]) -> bool:
+    """Say whether a model answers chat completions today."""
+    outputs = (model.get("modalities") or {}).get("output") or ["text"]
+    name = model["id"]
+    other = OTHER_KINDS.search(name.lower()) is not None and name not in NOT_ONLY_CHAT
+    return model.get("status") != "deprecated" and outputs == ["text"] and not other
+
+
+def merged(model: dict[str, Any]) -> dict[str, Any]:
+    """Add what is known beyond the input, where the input has nothing."""
+    known = KNOWN.get(model["id"], {})
+    found = {key: value for key, value in model.items() if value is not None}
+    limit = {**known.get("limit", {}), **found.get("limit", {})}
+    return {**known, **found, "limit": limit}
+
+
+def upstream_entry(name: str, base_url: str, dialect: str) -> dict[str, Any]:
+    """Return an upstream of the document."""
+    end = "eof" if dialect == "google" else "terminal"
+    return {"name": name, "base_url": base_url, "dialect": dialect, "stream_end": end}
+
+
+def model_entry(model: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a model of the document, None where its limits are not known."""
+    limit, provider = model["limit"], model["provider"]
+    if not {"context", "output"} <= limit.keys():
+        return None
+    public_id, aliases = names(provider, model["id"])
+    routed = dialect_of(provider) == ROUTED_DIALECT
+    output = min(limit["output"], limit["context"])
+    entry: dict[str, Any] = {
+        "public_id": public_id,
+        "display_name": model.get("name", model["id"]),
+        "maker": maker(provider, model["id"]),
+        "context_tokens": limit["context"],
+        "max_output_tokens": output,
+        **media_limits(model),
+        "capabilities": capabilities(model),
+    }
+    if aliases:
+        entry["aliases"] = aliases
+    if model.get("reasoning") and provider in REASONING_BEYOND:
+        entry["reasoning_beyond_limit_tokens"] = output
+    if routed:
+        entry["routes"] = routes(provider, model["id"])
+    else:
+        entry["enabled"] = False
+    entry["prices"] = [{"tiers": tiers(provider, model["cost"])}]
+    return entry
+
+
+def names(provider: str, identifier: str) -> tuple[str, list[str]]:
+    """Return the public id and aliases: Claude's versions are written with a dot."""
+    lowered = identifier.lower()
+    if provider in RESELLERS:
+        return f"{provider}/{lowered}", []
+    version = CLAUDE_VERSION.match(lowered)
+    if version is None:
+        return lowered, []
+    family, minor = version.groups()
+    return (family if minor == "0" else f"{family}.{minor}"), [lowered]
+
+
+def maker(provider: str, identifier: str) -> str:
+    """Return who made the model: the name before the slash where a reseller gives one."""
+    before, slash, _ = identifier.lower().partition("/")
+    return before if slash else provider
+
+
+def dialect_of(provider: str) -> str:
+    """Return what the provider's endpoint speaks."""
+    return next(dialect for name, _, dialect in UPSTREAMS if name == provider)
+
+
+def media_limits(model: dict[str, Any]) -> dict[str, int]:
+    """Return the most tokens that an image, an audio part and a file can count as."""
+    inputs = (model.get("modalities") or {}).get("input", [])
+    limits = {}
+    if "image" in inputs:
+        usual = IMAGE_TOKENS.get(model["provider"], IMAGE_TOKENS_ELSEWHERE)
+        limits["image_max_tokens"] = IMAGE_TOKENS_OF.get(model["id"], usual)
+    if "audio" in inputs:
+        limits["audio_max_tokens"] = min(AUDIO_TOKENS, model["limit"]["context"])
+    if "pdf" in inputs:
+        # Nothing smaller is a bound: a file may fill the context.
+        limits["file_max_tokens"] = model["limit"]["context"]
+    return limits
+
+
+def capabilities(model: dict[str, Any]) -> list[str]:
+    """Return short names of what the model can do."""
+    inputs = (model.get("modalities") or {}).get("input", [])
+    can = {word for key, word in CAPABILITIES.items() if model.get(key)}
+    return sorted(can | {word for key, word in INPUTS.items() if key in inputs})
+
+
+def routes(provider: str, identifier: str) -> list[dict[str, Any]]:
+    """Return one candidate for all lanes; agents and spare capacity get their own time-outs."""
+    candidate = {"upstream": provider, "upstream_model": identifier}
+    patient = {**candidate, "first_byte_timeout_ms": 600_000, "idle_timeout_ms": 300_000}
+    hurried = {**candidate, "first_byte_timeout_ms": 60_000, "idle_timeout_ms": 60_000}
+    return [
+        {"lanes": ["default", "opportunistic"], "candidates": [candidate]},
+        {"lanes": ["economy", "coding"], "candidates": [patient]},
+        {"lanes": ["priority"], "candidates": [hurried]},
+    ]
+
+
+def tiers(provider: str, cost: dict[str, Any]) -> list[dict[str, int]]:
+    """Return the price tiers, smallest context first."""
+    larger = [rates(provider, tier, tier["tier"]["size"]) for tier in cost.get("tiers", ())]
+    found = [rates(provider, cost, 0), *larger]
+    return sorted(found, key=lambda tier: tier["above_context_tokens"])
+
+
+def rates(provider: str, cost: dict[str, Any], above: int) -> dict[str, int]:
+    """Return the rates that the input has; a cache price of 0 beside a real price means none."""
+    found = {"above_context_tokens": above, "input": nanos(cost["input"])}
+    found["output"] = nanos(cost["output"])
+    cached = nanos(cost.get("cache_read") or cost.get("cached_input") or 0)
+    written = nanos(cost.get("cache_write") or 0)
+    audio = nanos(cost.get("input_audio") or 0)
+    found |= {"cached_input": cached} if cached else {}
+    found |= {"cache_write": written} if written else {}
+    found |= {"audio_input": audio} if audio else {}
+    if provider == "anthropic":
+        # Published rule: writing to the one-hour cache costs twice the input price.
+        found["cache_write_long"] = 2 * found["input"]
+    return found
+
+
+def nanos(dollars: Decimal | int) -> int:
+    """Return nano-dollars, exactly."""
+    exact = Decimal(dollars) * NANOS_PER_DOLLAR
+    if exact != int(exact):
+        raise ValueError("a price finer than a nano-dollar per 1,000,000 units")
+    return int(exact)
+
+
+if __name__ == "__main__":
+    main()
