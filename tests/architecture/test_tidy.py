@@ -61,3 +61,10 @@ def test_a_line_one_character_too_long_is_found() -> None:
     """Control for lines."""
     assert long_lines("a" * LINE_CHARACTERS) == []
     assert [finding.line for finding in long_lines("\n" + "a" * (LINE_CHARACTERS + 1))] == [2]
+
+
+def test_a_pragma_does_not_lengthen_its_line() -> None:
+    """Control: the reason of an exception has room, the code has not."""
+    pragma = "  # noqa: S608 - names from a constant"
+    assert long_lines("a" * LINE_CHARACTERS + pragma) == []
+    assert long_lines("a" * (LINE_CHARACTERS + 1) + pragma)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from tests.architecture.rules.tree import Finding
 
 FUNCTION_LINES = 70
 FILE_LINES = 500
 LINE_CHARACTERS = 100
+# A pragma with its reason is no part of what the line says.
+PRAGMA = re.compile(r"\s+# (?:noqa|type: ignore)\b.*$")
 
 
 def long_functions(text: str) -> list[Finding]:
@@ -37,5 +40,5 @@ def long_lines(text: str) -> list[Finding]:
     return [
         Finding(number, f"{len(line)} characters, {LINE_CHARACTERS} allowed")
         for number, line in enumerate(text.splitlines(), start=1)
-        if len(line) > LINE_CHARACTERS
+        if len(PRAGMA.sub("", line)) > LINE_CHARACTERS
     ]
