@@ -81,9 +81,11 @@ class Pool:
 
     @asynccontextmanager
     async def transaction(
-        self, role: Role, workspace_id: bytes | None = None
+        self, role: Role, workspace_id: bytes | None = None, *, snapshot: bool = False
     ) -> AsyncIterator[Transaction]:
         """Open a transaction as `role`; `app` sees the rows of the workspace and no others.
+
+        With `snapshot` all its statements see the database of one moment (REPEATABLE READ).
 
         Raises:
             Unavailable: PostgreSQL cannot be reached, or a time limit or lock stood in the way;
@@ -91,6 +93,8 @@ class Pool:
         """
         try:
             async with self._engine.connect() as connection:
+                if snapshot:
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
                 raw = await connection.get_raw_connection()
                 workspace = "" if workspace_id is None else str(to_uuid(workspace_id))
                 parameters = {"role": f"oneapi_{role}", "workspace": workspace}
