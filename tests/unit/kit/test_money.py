@@ -35,7 +35,8 @@ def test_decimal_strings_are_read(text: str, nanos: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1e3", "1\n", "1.0000000001", "NaN", "\u0661", "1,5", " 1", "1.", ".5", "99999999999"]
+    "text",
+    ["", "1e3", "1\n", "1.0000000001", "NaN", "\u0661", "1,5", " 1", "1.", ".5", "99999999999"],
 )
 def test_other_texts_are_no_amount(text: str) -> None:
     """Exponents, other digits, too many places or too much money are refused."""

@@ -18,7 +18,8 @@ CREATE TABLE api_key (
     pepper_version smallint NOT NULL,
     previous_secret_hash bytea UNIQUE CHECK (octet_length(previous_secret_hash) = 32),
     previous_secret_expires_at timestamptz,
-    state smallint NOT NULL CHECK (state BETWEEN 1 AND 3), -- active, disabled, revoked; expiry is decided on read
+    -- active, disabled, revoked; expiry is decided on read
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 3),
     lane smallint NOT NULL CHECK (lane BETWEEN 0 AND 5),
     allowed_models text[] NOT NULL,
     default_model text NOT NULL,
@@ -46,7 +47,8 @@ CREATE TABLE api_key_event (
     PRIMARY KEY (key_id, version)
 );
 
--- Answers of calls that carry a request id (AIP-155): same id and content replays, other content is refused.
+-- Answers of calls that carry a request id (AIP-155): same id and content replays, other content
+-- is refused.
 CREATE TABLE call_replay (
     method text NOT NULL CHECK (method ~ '^[A-Za-z.]{1,64}$'),
     request_id text NOT NULL CHECK (request_id ~ '^[0-9A-Za-z_-]{8,64}$'),
@@ -64,7 +66,8 @@ CREATE TABLE model (
     context_tokens bigint NOT NULL CHECK (context_tokens > 0),
     max_output_tokens bigint NOT NULL CHECK (max_output_tokens > 0),
     input_overhead_tokens bigint NOT NULL CHECK (input_overhead_tokens >= 512),
-    input_overhead_with_tools_tokens bigint NOT NULL CHECK (input_overhead_with_tools_tokens >= 512),
+    input_overhead_with_tools_tokens bigint NOT NULL
+        CHECK (input_overhead_with_tools_tokens >= 512),
     image_max_tokens bigint NOT NULL CHECK (image_max_tokens >= 0),
     audio_max_tokens bigint NOT NULL CHECK (audio_max_tokens >= 0),
     file_max_tokens bigint NOT NULL CHECK (file_max_tokens >= 0),
@@ -128,7 +131,8 @@ CREATE TABLE price_tier (
     PRIMARY KEY (price_version, above_context_tokens)
 );
 
--- The change feed. The counter row is locked last, right before COMMIT: commit order is sequence order.
+-- The change feed. The counter row is locked last, right before COMMIT: commit order is sequence
+-- order.
 CREATE TABLE change_counter (
     single boolean PRIMARY KEY CHECK (single),
     sequence bigint NOT NULL

@@ -42,7 +42,8 @@ CREATE INDEX ledger_txn_workspace ON ledger_txn (workspace_id, id);
 CREATE TABLE ledger_entry (
     txn_id uuid NOT NULL REFERENCES ledger_txn,
     position smallint NOT NULL CHECK (position >= 0),
-    account text NOT NULL CHECK (account ~ '^[a-z_.]{1,32}$'), -- promo, paid, held, rev.usage, exp.promo, ...
+    -- promo, paid, held, rev.usage, exp.promo, ...
+    account text NOT NULL CHECK (account ~ '^[a-z_.]{1,32}$'),
     workspace_id uuid REFERENCES wallet,
     grant_id uuid REFERENCES credit_grant,
     amount bigint NOT NULL CHECK (amount <> 0),
@@ -54,12 +55,14 @@ CREATE INDEX ledger_entry_grant ON ledger_entry (grant_id) WHERE grant_id IS NOT
 CREATE FUNCTION ledger_entry_zero_sum() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM new_entries GROUP BY txn_id HAVING sum(amount) <> 0) THEN
-        RAISE EXCEPTION 'entries do not sum to zero' USING ERRCODE = 'integrity_constraint_violation';
+        RAISE EXCEPTION 'entries do not sum to zero'
+            USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER ledger_entry_zero_sum AFTER INSERT ON ledger_entry
-    REFERENCING NEW TABLE AS new_entries FOR EACH STATEMENT EXECUTE FUNCTION ledger_entry_zero_sum();
+    REFERENCING NEW TABLE AS new_entries
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_entry_zero_sum();
 
 CREATE TABLE wallet_log (
     workspace_id uuid NOT NULL REFERENCES wallet,
@@ -104,7 +107,8 @@ CREATE TABLE lease (
 CREATE INDEX lease_process ON lease (edge_id, epoch, workspace_id, acquire_number);
 CREATE UNIQUE INDEX lease_open ON lease (edge_id, epoch, workspace_id) WHERE closed_at IS NULL;
 CREATE INDEX lease_open_workspace ON lease (workspace_id) WHERE closed_at IS NULL;
-CREATE INDEX lease_recalled ON lease (edge_id, epoch) WHERE recalled_at IS NOT NULL AND closed_at IS NULL;
+CREATE INDEX lease_recalled ON lease (edge_id, epoch)
+    WHERE recalled_at IS NOT NULL AND closed_at IS NULL;
 
 -- How much of each grant a lease got. Used in the grants' burn order, given back in reverse.
 CREATE TABLE lease_slice (
@@ -190,7 +194,8 @@ CREATE TABLE usage_record (
     waive_reason smallint NOT NULL,
     usage_source smallint NOT NULL,
     hold_nanos bigint NOT NULL CHECK (hold_nanos >= 0),
-    attempts integer[] NOT NULL, -- five numbers an attempt: upstream, http status, error class, started ms, duration ms
+    -- five numbers an attempt: upstream, http status, error class, started ms, duration ms
+    attempts integer[] NOT NULL,
     attempts_omitted integer NOT NULL,
     delivered_events integer NOT NULL,
     content_hash bytea NOT NULL CHECK (octet_length(content_hash) = 32),
@@ -201,7 +206,9 @@ CREATE INDEX usage_record_workspace ON usage_record (workspace_id, id);
 CREATE INDEX usage_record_settlement ON usage_record (settlement_id);
 
 -- Records older than the archive watermark: charge 0, the figure in waived_nanos.
-CREATE TABLE usage_late (LIKE usage_record INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (id));
+CREATE TABLE usage_late (
+    LIKE usage_record INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (id)
+);
 
 CREATE TABLE usage_hourly (
     workspace_id uuid NOT NULL,
