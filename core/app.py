@@ -1,0 +1,149 @@
+"""Core's composition root: settings in, a serving process out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from core.accounts.rpc import workspace_service
+from core.admission.rpc import admission_service
+from core.audit import Act
+from core.catalog.providers import Providers
+from core.catalog.rpc import catalog_service
+from core.catalog.sealing import Sealer
+from core.catalog.seeding import seed_catalog
+from core.catalog.service import Upstreams
+from core.db.bootstrap import ensure_roles
+from core.db.database import Database
+from core.db.migrate import migrate
+from core.dev import make_example
+from core.feed.poller import ChangeFeed
+from core.keyring import Keyring, load_or_make_keyring
+from core.keys.expiry import record_expiries
+from core.keys.rpc import key_service
+from core.ledger.rpc import credit_service, ledger_service
+from core.metering.intake import Intake
+from core.metering.partitions import keep_partitions, make_partitions
+from core.metering.rpc import metering_service
+from core.metering.usage_rpc import usage_service
+from core.settings import CoreSettings
+from kit.clock import Clock, clock_for, now
+from kit.ids import IdSource
+from kit.log import EventLog
+from kit.reasons import DomainError
+from kit.rpc.identity import Tokens
+from kit.rpc.server import RpcServer, Service, start_server
+
+GRACE_SECONDS: Final = 5.0
+EXPIRY_ROUND_SECONDS: Final = 10.0
+
+
+class Core:
+    """One core process."""
+
+    def __init__(self, settings: CoreSettings, log: EventLog, clock: Clock) -> None:
+        """Put the parts together; nothing is connected yet."""
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._ids = IdSource(now_ns=clock.now_ns)
+        self._peppers: Keyring = load_or_make_keyring(settings.peppers)
+        sealer = Sealer(load_or_make_keyring(settings.key_encryption_keys))
+        providers = Providers(dict(os.environ), settings.demo_base_url)
+        self._upstreams = Upstreams(providers, sealer)
+        self._database = Database.connect(settings.database_url)
+        self._feed = ChangeFeed(self._database.jobs, clock, log)
+        self._intake = Intake(self._database.metering, clock, self._ids, log)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Prepare the database, serve until told to stop, then let running calls finish.
+
+        Raises:
+            Exception: a background loop died; the supervisor starts another core.
+        """
+        await self._prepare()
+        await self._feed.start()
+        self._intake.start()
+        server = await self._start()
+        loops = [asyncio.create_task(loop) for loop in self._loops()]
+        stop = asyncio.create_task(stopping.wait())
+        await server.set_serving(serving=True)
+        self._log.event("core_serving", port=server.port)
+        done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
+        await server.stop(GRACE_SECONDS)
+        await self._intake.stop()
+        for task in (*loops, stop):
+            task.cancel()
+        await asyncio.gather(*loops, stop, return_exceptions=True)
+        await self._database.close()
+        for task in done:
+            task.result()
+
+    async def _prepare(self) -> None:
+        await asyncio.to_thread(ensure_roles, self._settings.database_url)
+        await asyncio.to_thread(migrate, self._settings.database_url)
+        await make_partitions(self._database.jobs, self._clock)
+        act = self._act()
+        is_dev = self._settings.profile == "dev"
+        await seed_catalog(self._database.jobs, act, self._upstreams, with_demo=is_dev)
+        if is_dev:
+            file = self._settings.example_file
+            await make_example(self._database.jobs, act, self._peppers, file)
+
+    async def _start(self) -> RpcServer:
+        return await start_server(
+            self._services(),
+            target=f"127.0.0.1:{self._settings.core_port}",
+            tokens=Tokens.read(self._settings.credentials_file),
+            log=self._log,
+        )
+
+    def _services(self) -> list[Service]:
+        pool, clock, ids = self._database.rpc, self._clock, self._ids
+        return [
+            workspace_service(pool, clock, ids),
+            key_service(pool, clock, ids, self._peppers),
+            catalog_service(pool, clock, ids, self._upstreams),
+            credit_service(pool, clock, ids),
+            ledger_service(pool),
+            usage_service(pool, clock),
+            metering_service(self._intake),
+            admission_service(
+                self._database, clock, ids, self._feed, self._upstreams, self._settings
+            ),
+        ]
+
+    def _loops(self) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self._feed.run(),
+            keep_partitions(self._database.jobs, self._clock, self._log),
+            self._record_expiries(),
+        ]
+
+    async def _record_expiries(self) -> None:
+        """Write down what time has decided; nothing waits for it."""
+        while True:
+            await asyncio.sleep(EXPIRY_ROUND_SECONDS)
+            try:
+                await record_expiries(self._database.jobs, self._act())
+            except DomainError as error:
+                self._log.fault("expiries_not_recorded", error)
+
+    def _act(self) -> Act:
+        return Act("core", now(self._clock), self._ids)
+
+
+async def serve(settings: CoreSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    clock = clock_for(settings.test_clock, settings.profile)
+    log = EventLog("core", clock=clock)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stopping.set)
+    await Core(settings, log, clock).run(stopping)
