@@ -18,7 +18,7 @@ async def open_spool(tmp_path: Path) -> AsyncIterator[SpoolFactory]:
     opened: list[Spool] = []
 
     def factory(**options: Any) -> Spool:
-        defaults = {"reporter": DirectLine(), "limits": SMALL}
+        defaults: dict[str, Any] = {"reporter": DirectLine(), "limits": SMALL}
         opened.append(Spool(tmp_path / "5", 1, 5, **(defaults | options)))
         return opened[-1]
 

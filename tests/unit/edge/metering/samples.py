@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge.metering.errors import OutcomeNotDurable
+from edge.metering.errors import OutcomeNotDurable, SpoolFull
 from edge.metering.frames import FRAME_BYTES, Fault, Frame, decode
 from edge.metering.records import Attempt, Intent, Outcome
 from edge.metering.segment import segment_paths
 from edge.metering.spool import Spool, SpoolLimits
+from edge.metering.ticket import Ticket
 from kit.charge import Price, PriceTier, quantities
 from kit.ids import new_request_id
 
@@ -113,7 +115,18 @@ async def serve_requests(spool: Spool, count: int) -> list[Outcome]:
     return outcomes
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+async def eventually(condition: Callable[[], bool]) -> None:
     """Return when the condition holds; the test's time limit ends a wait in vain."""
-    while not condition():
+    while True:
+        if condition():
+            return
         await asyncio.sleep(0.005)
+
+
+def fill(spool: Spool) -> list[Ticket]:
+    """Begin requests until the spool takes no more."""
+    tickets = []
+    with suppress(SpoolFull):
+        while True:
+            tickets.append(spool.begin(an_intent()))
+    return tickets
