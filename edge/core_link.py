@@ -203,6 +203,8 @@ class CoreLink:
                 self._log.event("feed_lost", reason=int(error.reason))
                 if isinstance(error, EpochFenced):
                     self._on_fenced()
+            except Exception as error:  # noqa: BLE001  the feed outlives whatever a message brings
+                self._log.fault("feed_fault", error)
             await asyncio.sleep(_backoff(attempt))
             attempt += 1
 

@@ -63,6 +63,12 @@ def rate_limited(limit: str, retry_ms: int) -> ApiError:
     )
 
 
+def lane_unavailable() -> ApiError:
+    """Return the 429 of the opportunistic lane while nothing is spare."""
+    message = "The opportunistic lane has no spare capacity for this model now."
+    return ApiError(429, "lane_unavailable", message, "requests", headers=_retry(5_000))
+
+
 def insufficient_credits(available_nanos: int, hold_nanos: int, could_pay: str) -> ApiError:
     """Return the 402 that says what there is, what was needed and what it would pay for."""
     return ApiError(

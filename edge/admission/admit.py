@@ -23,7 +23,7 @@ from kit.charge import Price
 from kit.clock import Clock, now_micros
 from kit.hold import RequestShape, affordable_output_tokens, default_output_tokens, hold_nanos
 from kit.money import InvalidAmountError, parse_dollars
-from kit.reasons import DomainError, InsufficientCredits
+from kit.reasons import CreditInUse, DomainError, InsufficientCredits
 from kit.secret import is_well_formed, secret_hash
 from oneapi.common.v1.lane_pb2 import Lane
 
@@ -190,16 +190,14 @@ class Admission:
             await account.learn()
             try:
                 return await self._admit(grant, choice, shape, client_limit, ceiling)
-            except InsufficientCredits:
+            except (InsufficientCredits, CreditInUse):
                 if client_limit is not None or ceiling is not None:
                     raise
-            # The limit was ours, chosen after a balance that is no longer there: choose again.
+            # The limit was ours, chosen after a balance that may have changed: ask, choose again.
+            (await account.take(_hold(choice, shape, 1))).settle(0)
             return await self._admit(grant, choice, shape, client_limit, ceiling)
         except InsufficientCredits as error:
-            available = int(error.metadata.get("available_nanos", account.available))
-            tokens = affordable_output_tokens(shape, choice.price, max(0, available))
-            needed = int(error.metadata.get("needed_nanos", 1))
-            raise errors.insufficient_credits(available, needed, _could_pay(tokens)) from None
+            raise _no_credit(choice, shape, account.available, error) from None
         except DomainError as error:
             raise errors.from_domain(error) from None
 
@@ -307,6 +305,19 @@ def _output_limit(
             "max_cost_too_low", "The request alone may cost more than x-max-cost.", "x-max-cost"
         )
     return OutputLimit(min(wanted, fits), fits if fits < wanted else applied)
+
+
+def _no_credit(
+    choice: Choice, shape: RequestShape, available: int, error: InsufficientCredits
+) -> ApiError:
+    tokens = affordable_output_tokens(
+        shape,
+        choice.price,
+        max(0, available),
+        reasoning_beyond_limit=choice.model.reasoning_beyond_limit_tokens,
+    )
+    needed = int(error.metadata.get("needed_nanos", 1))
+    return errors.insufficient_credits(available, needed, _could_pay(tokens))
 
 
 def _could_pay(tokens: int) -> str:

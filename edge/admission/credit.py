@@ -179,12 +179,21 @@ class WorkspaceCredit:
             rate = int(self.spend_rate() + self._waiting / RATE_SECONDS)
             message = await self._calls.acquire(self.workspace_id, self._number, needed, rate)
             self.apply(message, sent_at)
-        except (InsufficientCredits, CreditInUse) as error:
-            # For a moment nobody asks again for as much: a storm of refused requests stays here.
+        except DomainError as error:
+            # For a moment nobody asks again for as much: a storm of refused requests stays here,
+            # and those who wait while core is away learn it together.
+            if not isinstance(error, InsufficientCredits | CreditInUse):
+                wanted = 0
             self._refused = (self._clock.monotonic() + REFUSED_SECONDS, wanted, error)
+            self._learn_from(error)
             raise
         finally:
             self._asking = None
+
+    def _learn_from(self, refusal: DomainError) -> None:
+        available = refusal.metadata.get("available_nanos")
+        if available is not None:
+            self.wallet_available = int(available)
 
     def apply(self, message: lease_pb2.CreditLease, sent_at: float) -> None:
         """Take over what core says of the lease; its lifetime counts from the sending."""

@@ -98,6 +98,7 @@ class GrantCache:
         self._by_hash: dict[bytes, Grant] = {}
         self._unknown: OrderedDict[bytes, float] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Grant | None]] = {}
+        self._clearings = 0
 
     def __len__(self) -> int:
         """Return how many grants are kept."""
@@ -135,7 +136,7 @@ class GrantCache:
 
     async def _ask(self, secret_hashes: list[bytes]) -> Grant | None:
         try:
-            message = await self._fetch(secret_hashes)
+            message = await self._fetched(secret_hashes)
         except NotFound:
             self._note_unknown(secret_hashes[0])
             return None
@@ -143,6 +144,14 @@ class GrantCache:
         return next(
             (grant for item in secret_hashes if (grant := self.known(item)) is not None), None
         )
+
+    async def _fetched(self, secret_hashes: list[bytes]) -> grant_pb2.Grant:
+        while True:
+            clearings = self._clearings
+            message = await self._fetch(secret_hashes)
+            # An answer from before a clearing may miss a change that no feed will bring.
+            if clearings == self._clearings:
+                return message
 
     def _note_unknown(self, secret_hash: bytes) -> None:
         self._unknown[secret_hash] = self._clock.monotonic() + UNKNOWN_SECONDS
@@ -176,6 +185,7 @@ class GrantCache:
         self._by_key.clear()
         self._by_hash.clear()
         self._unknown.clear()
+        self._clearings += 1
 
     def _forget(self, grant: Grant) -> None:
         self._by_key.pop(grant.key_id, None)

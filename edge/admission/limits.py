@@ -7,7 +7,8 @@ last whole minute: that bounds the rate, as leases bound the money.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from edge.admission.grants import Grant
@@ -46,6 +47,7 @@ class KeyUse:
     permits_until: float = 0.0
     running: int = 0
     spend: int = 0
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,10 @@ class Limits:
         use = self._keys.setdefault(grant.key_id, KeyUse())
         self._roll(use)
         if self._lacks(grant, use, tokens, hold_nanos):
-            await self._acquire(grant, use, tokens, hold_nanos)
+            # One at a time, so that a burst does not take the slices of all other edges.
+            async with use.asking:
+                if self._lacks(grant, use, tokens, hold_nanos):
+                    await self._acquire(grant, use, tokens, hold_nanos)
         self._refuse_if_lacking(grant, use, tokens, hold_nanos)
         use.requests -= 1
         use.tokens -= tokens
@@ -139,7 +144,7 @@ class Limits:
         if limit is None:
             return
         left = max(0.0, use.window_ends - self._clock.monotonic())
-        retry_ms = 1_000 if limit == "concurrency" else int(left * 1000) + 1
+        retry_ms = int(left * 1000) + 1 if left and limit != "concurrency" else 1_000
         raise RateLimited(limit=limit, retry_ms=retry_ms)
 
     async def _acquire(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> None:
@@ -162,6 +167,8 @@ class Limits:
         ends = now + answer.window_remaining_ms / 1000
         if ends > use.window_ends + 1.0:
             use.granted_requests = use.granted_tokens = 0
+            # What was given back while core was asked belongs to the minute that is over.
+            use.requests = use.tokens = 0
             use.window_ends = ends
         use.requests += answer.requests
         use.tokens += answer.tokens
@@ -174,7 +181,7 @@ class Limits:
     def _go_on_alone(self, use: KeyUse) -> None:
         # Only once a minute, and only what core had granted for a whole one.
         now = self._clock.monotonic()
-        if now >= use.window_ends and use.granted_requests:
+        if now >= use.window_ends and (use.granted_requests or use.granted_tokens):
             use.window_ends = now + WINDOW_SECONDS
             use.requests, use.tokens = use.granted_requests, use.granted_tokens
         use.permits_until = max(use.permits_until, now + PERMIT_SECONDS if use.permits else 0.0)

@@ -41,6 +41,7 @@ from kit.money import format_dollars
 from kit.reasons import DomainError
 from oneapi.admission.v1 import admission_service_pb2 as pb2
 from oneapi.common.v1.endpoint_pb2 import Endpoint
+from oneapi.common.v1.lane_pb2 import Lane
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
@@ -125,6 +126,9 @@ class ChatCompletions:
         choice = self._parts.admission.choose(
             grant, name or None, header(scope, b"x-delivery-lane"), body.get("service_tier")
         )
+        router = self._parts.router
+        if choice.lane == Lane.LANE_OPPORTUNISTIC and not router.has_spare(choice.route):
+            raise errors.lane_unavailable()
         body["model"] = choice.model.public_id
         return choice
 

@@ -47,10 +47,12 @@ class ClientSide:
         await self._send({"type": "http.response.body", "body": data})
 
     def stop(self) -> None:
-        """Send no more keep-alives."""
+        """Send no more keep-alives, not even one that is about to go out."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._comment is not None:
+            self._comment.cancel()
 
     def _tick(self) -> None:
         seconds = self._seconds or 0.0

@@ -26,17 +26,15 @@ class ClientGone(Exception):
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """Return the last value of a header, None if it is not there or not ASCII."""
+    """Return the last value of a header, None if it is not there.
+
+    A value that is not ASCII stays one, so that its reader refuses it instead of missing it.
+    """
     found = None
     for key, value in scope["headers"]:
         if key == name:
             found = value
-    if found is None:
-        return None
-    try:
-        return str(found, "ascii")
-    except UnicodeDecodeError:
-        return None
+    return None if found is None else str(found, "latin-1")
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -47,7 +47,9 @@ def class_of(error: upstream_errors.UpstreamError) -> ErrorClass.ValueType:
 
 
 def class_of_status(status: int) -> ErrorClass.ValueType:
-    """Return the recorded class of an upstream's error status."""
+    """Return the recorded class of an upstream's status that is not 200."""
+    if status < 400:
+        return ErrorClass.ERROR_CLASS_PROTOCOL
     if status in (401, 402, 403):
         return ErrorClass.ERROR_CLASS_UPSTREAM_AUTH
     if status == 429:
