@@ -7,6 +7,8 @@ from typing import overload
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.clock import to_micros
+
 
 @overload
 def to_timestamp(moment: datetime) -> Timestamp: ...
@@ -24,3 +26,8 @@ def to_timestamp(moment: datetime | None) -> Timestamp | None:
 def from_timestamp(timestamp: Timestamp) -> datetime:
     """Return a timestamp as an aware UTC datetime."""
     return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def to_micros_or_zero(moment: datetime | None) -> int:
+    """Return microseconds since 1970 (UTC), 0 for no moment."""
+    return 0 if moment is None else to_micros(moment)

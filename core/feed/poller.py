@@ -54,6 +54,7 @@ class ChangeFeed:
         self._floor = 0
         self._polled = asyncio.Event()
         self._polled_at = float("-inf")
+        self._stopped = False
         self.sequence = 0
         self.catalog_sequence = 0
         self.polled_at_micros = 0
@@ -98,6 +99,11 @@ class ChangeFeed:
         polled, self._polled = self._polled, asyncio.Event()
         polled.set()
 
+    def stop(self) -> None:
+        """End all subscriptions, so that edges turn to another core at once."""
+        self._stopped = True
+        self._polled.set()
+
     def is_fresh(self) -> bool:
         """Say whether the last successful poll is at most two seconds old."""
         return self._clock.monotonic() - self._polled_at <= STALE_SECONDS
@@ -129,6 +135,8 @@ class ChangeFeed:
                 await self._polled.wait()
         except TimeoutError:
             raise Unavailable(cause="feed") from None
+        if self._stopped:
+            raise Unavailable(cause="stopping")
 
     def _check_fresh(self) -> None:
         if not self.is_fresh():

@@ -14,14 +14,14 @@ from core.db.values import from_uuid, to_uuid
 from core.keys.model import ApiKey, KeyEvent, KeyEventKind, KeyLimits, KeySettings, KeyState
 from kit.reasons import NotFound
 
-_COLUMNS: Final = """
+KEY_COLUMNS: Final = """
     id, workspace_id, display_name, secret_hint, secret_hash, pepper_version, previous_secret_hash,
     previous_secret_expires_at, state, lane, allowed_models, default_model, model_aliases,
     requests_per_minute, tokens_per_minute, concurrent_requests, spend_per_day, spend_per_month,
     spend_total, allowed_networks, expires_at, created_at, version
 """
 _INSERT: Final = f"""
-INSERT INTO api_key ({_COLUMNS})
+INSERT INTO api_key ({KEY_COLUMNS})
 VALUES (:id, :workspace_id, :display_name, :secret_hint, :secret_hash, :pepper_version,
     :previous_secret_hash, :previous_secret_expires_at, :state, :lane, :allowed_models,
     :default_model, :model_aliases, :requests_per_minute, :tokens_per_minute,
@@ -40,10 +40,10 @@ UPDATE api_key SET display_name = :display_name, secret_hint = :secret_hint,
     spend_total = :spend_total, allowed_networks = :allowed_networks, expires_at = :expires_at
  WHERE id = :id
 """
-_GET: Final = f"SELECT {_COLUMNS} FROM api_key WHERE id = :id"  # noqa: S608 constant columns
+_GET: Final = f"SELECT {KEY_COLUMNS} FROM api_key WHERE id = :id"  # noqa: S608 constant columns
 _LOCK: Final = f"{_GET} FOR NO KEY UPDATE"
 _LIST: Final = f"""
-SELECT {_COLUMNS} FROM api_key
+SELECT {KEY_COLUMNS} FROM api_key
  WHERE workspace_id = :workspace_id AND id < :before ORDER BY id DESC LIMIT :limit
 """  # noqa: S608 constant columns
 # One statement, because the change feed's counter is locked while it runs.

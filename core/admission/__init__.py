@@ -1,0 +1,1 @@
+"""What edges need to admit requests by themselves: grants, leases, slices of limits, changes."""

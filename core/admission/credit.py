@@ -1,0 +1,109 @@
+"""Credit for edges: waits a moment for credit that other edges are asked to give back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from core.accounts.model import WorkspaceState
+from core.accounts.store import get_workspace
+from core.admission.epochs import check_current
+from core.db.database import Pool
+from core.ledger import leases
+from core.ledger.model import LeaseState
+from kit.clock import Clock, now
+from kit.reasons import CreditInUse, WorkspaceNotActive
+
+WAIT_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.1
+RENEWALS_PER_TRANSACTION: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CreditWish:
+    """What an edge asks for; amounts are nano-US-dollars."""
+
+    edge_id: int
+    epoch: int
+    workspace_id: bytes
+    acquire_number: int
+    needed: int
+    spend_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """How long leases last: an edge's time without core, and the longest request."""
+
+    disconnected_seconds: int
+    request_max_seconds: int
+
+
+class CreditDesk:
+    """Grants and renews leases."""
+
+    def __init__(self, pool: Pool, clock: Clock, terms: LeaseTerms) -> None:
+        """Work on the pool's database under the terms."""
+        self._pool = pool
+        self._clock = clock
+        self.terms = terms
+
+    async def acquire(self, wish: CreditWish, edges: int) -> LeaseState:
+        """Grant credit, waiting up to two seconds while other leases are recalled.
+
+        Raises:
+            EpochFenced, WorkspaceNotActive, InsufficientCredits
+            CreditInUse: other holds still stand after the wait.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + WAIT_SECONDS
+        while True:
+            try:
+                return await self._acquire(wish, edges)
+            except CreditInUse:
+                if loop.time() + POLL_SECONDS >= deadline:
+                    raise
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def renew(
+        self, edge_id: int, epoch: int, renewals: Sequence[tuple[bytes, int]]
+    ) -> list[LeaseState]:
+        """Keep leases alive and take back what was returned on them, 200 in a transaction.
+
+        Raises:
+            EpochFenced
+        """
+        states: list[LeaseState] = []
+        for start in range(0, max(1, len(renewals)), RENEWALS_PER_TRANSACTION):
+            part = renewals[start : start + RENEWALS_PER_TRANSACTION]
+            async with self._pool.transaction("system") as tx:
+                await check_current(tx, edge_id, epoch)
+                states += await leases.renew(
+                    tx, edge_id=edge_id, epoch=epoch, renewals=part, now=now(self._clock)
+                )
+                await tx.commit()
+        return states
+
+    async def _acquire(self, wish: CreditWish, edges: int) -> LeaseState:
+        async with self._pool.transaction("system") as tx:
+            await check_current(tx, wish.edge_id, wish.epoch)
+            workspace = await get_workspace(tx, wish.workspace_id)
+            if workspace.state is not WorkspaceState.ACTIVE:
+                raise WorkspaceNotActive
+            state = await leases.acquire(
+                tx,
+                edge_id=wish.edge_id,
+                epoch=wish.epoch,
+                workspace_id=wish.workspace_id,
+                acquire_number=wish.acquire_number,
+                needed=wish.needed,
+                spend_rate=wish.spend_rate,
+                lifetime_s=self.terms.disconnected_seconds,
+                request_max_s=self.terms.request_max_seconds,
+                edges=edges,
+                now=now(self._clock),
+            )
+            await tx.commit()
+        return state

@@ -1,0 +1,113 @@
+"""Epochs of edge processes: each start fences what an earlier process of the same slot may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from core.audit import Act
+from core.db.database import Transaction
+from core.db.values import to_uuid
+from core.ledger import leases
+from kit.reasons import EpochFenced, InvalidArgument, NotFound, Unavailable
+
+_ATTEMPTS: Final = 3
+
+_OF_NONCE: Final = "SELECT edge_id, epoch FROM edge_epoch WHERE boot_nonce = :nonce"
+_OPEN: Final = """
+INSERT INTO edge_epoch (edge_id, epoch, boot_nonce, opened_at, acked_sequence, missing_frames)
+SELECT :edge_id, coalesce(max(epoch), 0) + 1, :nonce, :now, 0, 0
+  FROM edge_epoch WHERE edge_id = :edge_id
+ON CONFLICT DO NOTHING RETURNING epoch
+"""
+# FOR SHARE: while a lease is being granted its epoch can be neither closed nor acknowledged.
+_CURRENT: Final = """
+SELECT 1 FROM edge_epoch AS e
+ WHERE edge_id = :edge_id AND epoch = :epoch AND closed_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM edge_epoch AS n
+                    WHERE n.edge_id = e.edge_id AND n.epoch > e.epoch)
+   FOR SHARE OF e
+"""
+_LOCK: Final = """
+SELECT closed_at, acked_sequence, missing_frames FROM edge_epoch
+ WHERE edge_id = :edge_id AND epoch = :epoch FOR UPDATE
+"""
+_CLOSE: Final = """
+UPDATE edge_epoch SET closed_at = :now, missing_frames = :missing
+ WHERE edge_id = :edge_id AND epoch = :epoch
+"""
+_ALARM: Final = """
+INSERT INTO alarm (id, occurred_at, kind, edge_id, epoch, object_id, expected, found)
+VALUES (:id, :now, 'missing_frames', :edge_id, :epoch, '', :expected, :found)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What closing an epoch gave back (nano-US-dollars) and how much of its spool never came."""
+
+    released_nanos: int
+    missing_frames: int
+
+
+async def open_epoch(tx: Transaction, act: Act, edge_id: int, nonce: bytes) -> int:
+    """Return the epoch of a process: a new one, larger than all before; the same nonce, the same.
+
+    Raises:
+        InvalidArgument: the nonce belongs to a process of another slot.
+        Unavailable: other processes of the slot start at the same time.
+    """
+    for _ in range(_ATTEMPTS):
+        known = await tx.one(_OF_NONCE, nonce=nonce)
+        if known is not None and known.edge_id != edge_id:
+            raise InvalidArgument(fields="boot_nonce")
+        if known is not None:
+            return int(known.epoch)
+        opened = await tx.one(_OPEN, edge_id=edge_id, nonce=nonce, now=act.now)
+        if opened is not None:
+            await act.audit(tx, "admission.OpenEpoch", f"edge/{edge_id}/{opened.epoch}")
+            return int(opened.epoch)
+    raise Unavailable(cause="epoch")
+
+
+async def check_current(tx: Transaction, edge_id: int, epoch: int) -> None:
+    """Refuse an edge process that is closed or has been replaced.
+
+    Raises:
+        EpochFenced
+    """
+    if await tx.one(_CURRENT, edge_id=edge_id, epoch=epoch) is None:
+        raise EpochFenced(edge=edge_id, epoch=epoch)
+
+
+async def close_epoch(
+    tx: Transaction, act: Act, edge_id: int, epoch: int, last_sequence: int
+) -> Closed:
+    """End an epoch whose spool was shipped: its leases are freed; what never came is alarmed.
+
+    A repeated call releases nothing more.
+
+    Raises:
+        NotFound: there is no such epoch.
+    """
+    row = await tx.one(_LOCK, edge_id=edge_id, epoch=epoch)
+    if row is None:
+        raise NotFound(edge=edge_id, epoch=epoch)
+    if row.closed_at is not None:
+        return Closed(0, int(row.missing_frames))
+    tail = max(0, last_sequence - row.acked_sequence)
+    missing = int(row.missing_frames) + tail
+    if tail:
+        await tx.run(
+            _ALARM,
+            id=to_uuid(act.ids.new()),
+            now=act.now,
+            edge_id=edge_id,
+            epoch=epoch,
+            expected=last_sequence,
+            found=row.acked_sequence,
+        )
+    await tx.run(_CLOSE, edge_id=edge_id, epoch=epoch, now=act.now, missing=missing)
+    released = await leases.close_epoch(tx, edge_id, epoch, act.now)
+    await act.audit(tx, "admission.CloseEpoch", f"edge/{edge_id}/{epoch}")
+    return Closed(released, missing)
