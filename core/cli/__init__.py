@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from core.cli.catalog import catalog
+from core.cli.key import key
 from core.cli.up import up
 
-commands: list[click.Command] = [up]
+commands: list[click.Command] = [up, key, catalog]
