@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from typing import Final
 
 from core.app import serve
 from core.settings import CoreSettings
-from kit.log import silence_libraries
+from kit.log import EventLog, silence_libraries
+
+EXIT_SETTINGS: Final = 78
+"""EX_CONFIG of sysexits.h: starting again cannot help."""
 
 
-def main() -> None:
-    """Run core."""
+def main() -> int:
+    """Run core; a fault is logged by its type and place, never by its text."""
     silence_libraries()
-    asyncio.run(serve(CoreSettings()))
+    log = EventLog("core")
+    settings = CoreSettings()
+    if settings.profile == "production":
+        # Tokens on loopback are no protection between machines.
+        log.event("profile_incomplete", missing="mutual_tls:stripe_adapter")
+        return EXIT_SETTINGS
+    try:
+        asyncio.run(serve(settings))
+    except Exception as fault:  # noqa: BLE001 the boundary: its text may quote a row
+        log.fault("core_failed", fault)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

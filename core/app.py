@@ -10,7 +10,10 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from core.accounts.rpc import workspace_service
+from core.admission import idempotency, limits
+from core.admission.credit import CreditDesk, LeaseTerms
 from core.admission.rpc import admission_service
+from core.admission.watch import Snapshots, Watch
 from core.audit import Act
 from core.catalog.providers import Providers
 from core.catalog.rpc import catalog_service
@@ -25,6 +28,7 @@ from core.feed.poller import ChangeFeed
 from core.keyring import Keyring, load_or_make_keyring
 from core.keys.expiry import record_expiries
 from core.keys.rpc import key_service
+from core.ledger import leases
 from core.ledger.rpc import credit_service, ledger_service
 from core.metering.intake import Intake
 from core.metering.partitions import keep_partitions, make_partitions
@@ -39,7 +43,7 @@ from kit.rpc.identity import Tokens
 from kit.rpc.server import RpcServer, Service, start_server
 
 GRACE_SECONDS: Final = 5.0
-EXPIRY_ROUND_SECONDS: Final = 10.0
+TIDY_SECONDS: Final = 10.0
 
 
 class Core:
@@ -53,10 +57,10 @@ class Core:
         self._ids = IdSource(now_ns=clock.now_ns)
         self._peppers: Keyring = load_or_make_keyring(settings.peppers)
         sealer = Sealer(load_or_make_keyring(settings.key_encryption_keys))
-        providers = Providers(dict(os.environ), settings.demo_base_url)
+        providers = Providers.of_environment(os.environ, settings.demo_base_url)
         self._upstreams = Upstreams(providers, sealer)
         self._database = Database.connect(settings.database_url)
-        self._feed = ChangeFeed(self._database.jobs, clock, log)
+        self._feed = ChangeFeed(self._database.rpc, clock, log)
         self._intake = Intake(self._database.metering, clock, self._ids, log)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -74,6 +78,8 @@ class Core:
         await server.set_serving(serving=True)
         self._log.event("core_serving", port=server.port)
         done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
+        # Streams to edges never end by themselves: without this they would use up the grace time.
+        self._feed.stop()
         await server.stop(GRACE_SECONDS)
         await self._intake.stop()
         for task in (*loops, stop):
@@ -104,6 +110,8 @@ class Core:
 
     def _services(self) -> list[Service]:
         pool, clock, ids = self._database.rpc, self._clock, self._ids
+        snapshots = Snapshots(pool, clock, self._feed, self._upstreams.sealer)
+        watch = Watch(pool, clock, self._feed, snapshots)
         return [
             workspace_service(pool, clock, ids),
             key_service(pool, clock, ids, self._peppers),
@@ -112,26 +120,47 @@ class Core:
             ledger_service(pool),
             usage_service(pool, clock),
             metering_service(self._intake),
-            admission_service(
-                self._database, clock, ids, self._feed, self._upstreams, self._settings
-            ),
+            admission_service(pool, clock, ids, CreditDesk(pool, clock, self._terms()), watch),
         ]
 
     def _loops(self) -> list[Coroutine[Any, Any, None]]:
         return [
             self._feed.run(),
             keep_partitions(self._database.jobs, self._clock, self._log),
-            self._record_expiries(),
+            self._tidy(),
         ]
 
-    async def _record_expiries(self) -> None:
-        """Write down what time has decided; nothing waits for it."""
+    async def _tidy(self) -> None:
+        """Write down what time has decided: correctness never waits for it."""
         while True:
-            await asyncio.sleep(EXPIRY_ROUND_SECONDS)
+            await asyncio.sleep(TIDY_SECONDS)
             try:
                 await record_expiries(self._database.jobs, self._act())
+                await self._close_and_forget()
             except DomainError as error:
-                self._log.fault("expiries_not_recorded", error)
+                self._log.fault("tidying_failed", error)
+
+    async def _close_and_forget(self) -> None:
+        terms, moment = self._terms(), now(self._clock)
+        async with self._database.jobs.transaction("system") as tx:
+            await leases.close_expired(
+                tx,
+                None,
+                moment,
+                lifetime_s=terms.disconnected_seconds,
+                request_max_s=terms.request_max_seconds,
+            )
+            await tx.commit()
+        async with self._database.jobs.transaction("system") as tx:
+            await limits.sweep(tx, moment)
+            await idempotency.sweep(tx, moment)
+            await tx.commit()
+
+    def _terms(self) -> LeaseTerms:
+        return LeaseTerms(
+            disconnected_seconds=self._settings.disconnected_seconds,
+            request_max_seconds=self._settings.request_max_seconds,
+        )
 
     def _act(self) -> Act:
         return Act("core", now(self._clock), self._ids)

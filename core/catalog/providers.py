@@ -10,6 +10,7 @@ from core.catalog.model import UpstreamFacts
 
 DEMO: Final = "demo"
 _DEMO_CREDENTIAL: Final = b"demo"
+_SUFFIXES: Final = ("_API_KEY", "_BASE_URL")
 _OTHER_NAMES: Final[Mapping[str, str]] = {
     "google": "GEMINI",
     "togetherai": "TOGETHER",
@@ -27,6 +28,12 @@ class Providers:
 
     variables: Mapping[str, str] = field(repr=False)
     demo_base_url: str | None = None
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str], demo_base_url: str | None) -> Providers:
+        """Keep the variables of providers, and nothing else of an environment."""
+        kept = {name: value for name, value in environment.items() if name.endswith(_SUFFIXES)}
+        return cls(kept, demo_base_url)
 
     def credential_of(self, upstream: str) -> bytes | None:
         """Return the credential of an upstream, None if this installation has none."""
