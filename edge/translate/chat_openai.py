@@ -113,7 +113,7 @@ def prepare(
         _ask_for_usage(body, quirks)
     if output_limit is not None:
         for name in request.limit_fields or (quirks.limit_field,):
-            body[name] = min(body.get(name, output_limit), output_limit)
+            body[name] = min(body.get(name) or output_limit, output_limit)
     if body.get("store"):
         body["store"] = False
     if request.service_tier in LANE_TIERS:
@@ -148,7 +148,7 @@ def response(
             finish.finish_reason(c.get("finish_reason")) for c in choices
         ),
         has_output=any(has_output(message) for message in messages),
-        content_bytes=sum(content_bytes(message) for message in messages),
+        content_bytes=sum(size_of(texts_of(message)) for message in messages),
     )
 
 
@@ -171,16 +171,23 @@ def has_output(message: Any) -> bool:
     return False
 
 
-def content_bytes(message: Any) -> int:
-    """Return the size of the texts that the model made, tool arguments included."""
+def texts_of(message: Any) -> set[str]:
+    """Return the texts that the model made, tool arguments included.
+
+    As a set: providers that give reasoning under two names made it once.
+    """
     if not isinstance(message, dict):
-        return 0
+        return set()
     texts = {value for name, value in message.items() if name != "role" and type(value) is str}
     for call in objects(message.get("tool_calls")):
         function = call.get("function")
         if isinstance(function, dict):
             texts |= {value for value in function.values() if isinstance(value, str)}
-    # As a set: providers that give reasoning under two names made it once.
+    return texts
+
+
+def size_of(texts: set[str]) -> int:
+    """Return the bytes of these texts."""
     return sum(len(text.encode()) for text in texts)
 
 

@@ -87,7 +87,9 @@ def shape(request: ChatRequest, limits: ModelLimits) -> RequestShape:
 
 def _refuse_provider_tools(request: ChatRequest) -> None:
     for name in PROVIDER_TOOL_FIELDS:
-        if request.body.get(name):
+        # An empty object switches the tool on as well.
+        value = request.body.get(name)
+        if value is not None and value is not False:
             raise UnsupportedParameter(name)
     for index, tool in enumerate(request.body.get("tools") or ()):
         path = f"tools[{index}]"

@@ -15,9 +15,10 @@ import orjson
 from edge.translate import finish, plain_frames, splice, sse
 from edge.translate.chat_openai import (
     MAX_CHOICES,
-    content_bytes,
     has_output,
     objects,
+    size_of,
+    texts_of,
     with_cost,
 )
 from edge.translate.quirks import COMPATIBLE, Quirks
@@ -260,11 +261,11 @@ class ChatStream:
             return b""
         if not self._show_usage and not choices and isinstance(chunk.get("usage"), dict):
             return b""
-        size = self._count(choices)
+        texts = self._count(choices)
         edits = self._edits(data, chunk, cost)
         edited = sse.with_data(frame, splice.edit(data, chunk, edits)) if edits else frame
         if usage is None and self.has_output and _is_plain(choices):
-            self._learn(frame, chunk, edited, size)
+            self._learn(frame, chunk, edited, texts)
         return edited
 
     def _edits(
@@ -278,13 +279,13 @@ class ChatStream:
                 edits |= with_cost(data, chunk["usage"], cost)
         return edits
 
-    def _count(self, choices: list[dict[str, Any]]) -> int:
-        size = 0
+    def _count(self, choices: list[dict[str, Any]]) -> set[str]:
+        texts: set[str] = set()
         made = False
         for choice in choices:
             delta = choice.get("delta")
             made = made or has_output(delta)
-            size += content_bytes(delta)
+            texts |= texts_of(delta)
             index = _index(choice)
             self._seen.add(index)
             reason = finish.finish_reason(choice.get("finish_reason"))
@@ -293,14 +294,15 @@ class ChatStream:
         self.has_output = self.has_output or made
         # A plain chunk counts even if empty, as it does within a burst.
         self.events += made or (self.has_output and _is_plain(choices))
-        self.content_bytes += size
-        return size
+        self.content_bytes += size_of(texts)
+        return texts
 
-    def _learn(self, frame: bytes, chunk: dict[str, Any], edited: bytes, size: int) -> None:
+    def _learn(self, frame: bytes, chunk: dict[str, Any], edited: bytes, texts: set[str]) -> None:
         # Of several choices each chunk must be seen, to know which of them have finished.
-        if self._choices == 1 and self._learnings < MAX_LEARNINGS:
+        texts.discard("")
+        if self._choices == 1 and len(texts) == 1 and self._learnings < MAX_LEARNINGS:
             self._learnings += 1
-            self._plain = plain_frames.learn(frame, chunk, edited, size) or self._plain
+            self._plain = plain_frames.learn(frame, chunk, edited, *texts) or self._plain
 
     def _break(self, fault: Fault) -> None:
         self.fault = fault

@@ -1,17 +1,18 @@
 r"""Bursts of plain chunks, edited all at once: the fast path of a stream.
 
-A plain chunk carries a piece of the answer and nothing that we count: no usage, no finish reason,
-no error. Within one stream such chunks differ in the middle only. From one that was parsed we learn
-its constant ends, and edit those ends in all frames of a read by a handful of C-level searches.
+A plain chunk carries one piece of text and nothing that we count: no usage, no finish reason, no
+error. Within one stream such chunks differ in the text only. From one that was parsed we learn what
+stands before and behind the text, and edit these ends in all frames of a read by a handful of
+searches.
 
 Why that equals parsing each chunk and editing its members:
-- A frame that begins with the learned prefix has, up to the first choice, the learned structure.
-- A frame that ends with the learned tail closes the same brackets, so a member in the tail stands
-  where it stood in the parsed chunk. The tail begins at `finish_reason":null` of the choice.
+- A frame that begins with the learned prefix and ends with the learned tail opens and closes the
+  same brackets, so the members in them stand where they stood in the parsed chunk, with the same
+  values: the model, `usage: null`, `finish_reason: null`.
 - `model"`, `usage"`, `error"` and `finish_reason"` end a real string wherever they occur, as
   quotation marks inside strings are escaped; so their number shows that no other member has such
   a name. Names spelled with \u00.. escapes are left to the parser.
-- A newline cannot occur inside JSON strings, so it separates the middles without ambiguity.
+- A newline cannot occur inside JSON strings, so it separates the texts without ambiguity.
 Whatever does not fit is left to the parser, frame by frame.
 """
 
@@ -20,10 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import orjson
+
 _NEEDLES: Final = (b'finish_reason"', b'usage"', b'model"', b'error"', b"\\u00")
-_LEAD: Final = b"data: "
-_CHOICES_NAME: Final = b'choices"'
-_CHOICES: Final = b'"choices":[{'
 _PADDED: Final = b',"obfuscation":"'
 _PADDING: Final = "obfuscation"
 """OpenAI pads chunks to hide the length of tokens: the last member then differs in each chunk."""
@@ -33,8 +33,8 @@ _PADDING: Final = "obfuscation"
 class PlainFrames:
     """The constant ends of a stream's plain chunks, as they come and as they go out.
 
-    `tail` runs to the end of the frame, or, where chunks are padded, to the padding's first byte.
-    `middle_bytes` is what a middle holds beside the content.
+    Between them is the text. `tail` begins with its closing quotation mark and runs to the first
+    newline, or, where chunks are padded, to the padding's first byte.
     """
 
     prefix: bytes
@@ -43,7 +43,6 @@ class PlainFrames:
     tail_out: bytes
     needles: tuple[tuple[bytes, int], ...]
     is_padded: bool
-    middle_bytes: int
 
     def edit(self, frames: list[bytes], start: int) -> tuple[bytes, int, int]:
         """Edit the plain frames from here on: the new bytes, how many, and their bytes of content.
@@ -56,7 +55,7 @@ class PlainFrames:
             joined = b"".join(middles)
             count = len(middles)
             if self._all_plain(joined, count):
-                content = 0 if self.is_padded else max(0, len(joined) - count * self.middle_bytes)
+                content = 0 if self.is_padded else len(joined) - count * len(self.tail)
                 return self._edited(joined), count, content
             del middles[count // 2 :]
         return b"", 0, 0
@@ -89,43 +88,40 @@ class PlainFrames:
         return all(joined.count(needle) == times * count for needle, times in self.needles)
 
 
-def learn(frame: bytes, chunk: dict[str, Any], edited: bytes, size: int) -> PlainFrames | None:
+def learn(frame: bytes, chunk: dict[str, Any], edited: bytes, text: str) -> PlainFrames | None:
     """Learn from a frame that was parsed and found plain; None if its ends cannot be told.
 
-    `chunk` is what it was parsed to, `edited` the frame as the client gets it, `size` the bytes of
-    content in it.
+    `chunk` is what it was parsed to, `edited` the frame as the client gets it, `text` the piece of
+    the answer in it.
     """
-    if not frame.startswith(_LEAD + b"{") or frame.find(b"\n") != len(frame) - 2:
+    if not frame.startswith(b"data:") or frame.find(b"\n") != len(frame) - 2 or b"\r" in frame:
         return None
     is_padded = next(reversed(chunk)) == _PADDING
-    before, after = _ends(frame, is_padded=is_padded), _ends(edited, is_padded=is_padded)
-    if before is None or after is None or frame[before.middle] != edited[after.middle]:
+    raw = orjson.dumps(text)
+    before, after = _ends(frame, raw, is_padded=is_padded), _ends(edited, raw, is_padded=is_padded)
+    if before is None or after is None:
         return None
     tail = frame[before.tail]
     plain = PlainFrames(
-        prefix=frame[: before.middle.start],
-        prefix_out=edited[: after.middle.start],
+        prefix=frame[before.prefix],
+        prefix_out=edited[after.prefix],
         tail=tail,
         tail_out=edited[after.tail],
         needles=tuple((needle, tail.count(needle)) for needle in _NEEDLES),
         is_padded=is_padded,
-        middle_bytes=len(frame) - 1 - before.middle.start - size,
     )
-    # Two members of such names in one chunk: its own ends would not recognise it.
-    return plain if plain.edit([frame], 0)[1] else None
+    # Where the text occurs twice in the chunk, its own ends may not recognise it.
+    return plain if plain.edit([frame], 0)[:2] == (edited, 1) else None
 
 
 class _Ends(NamedTuple):
-    middle: slice
+    prefix: slice
     tail: slice
 
 
-def _ends(frame: bytes, *, is_padded: bool) -> _Ends | None:
-    """Tell where the first choice begins, and where the last `finish_reason` and what follows."""
-    choices = frame.find(_CHOICES) + len(_CHOICES)
-    reason = frame.rfind(_NEEDLES[0])
+def _ends(frame: bytes, raw: bytes, *, is_padded: bool) -> _Ends | None:
+    """Tell what stands before and behind the text, without the text's quotation marks' inside."""
     padding = frame.rfind(_PADDED) + len(_PADDED)
     end = padding if is_padded else len(frame) - 1
-    if frame.count(_CHOICES_NAME) != 1 or not len(_CHOICES) <= choices < reason < end:
-        return None
-    return _Ends(slice(choices, reason), slice(reason, end))
+    start = frame.rfind(raw, 0, end)
+    return _Ends(slice(0, start + 1), slice(start + len(raw) - 1, end)) if start > 0 else None
