@@ -50,6 +50,7 @@ class Cycle(RequestResponseCycle):
             if not self.response_complete and not self.disconnected:
                 raise AnswerInvalid  # noqa: TRY301 - a fault like one that the application raises
         except AnswerCut:
+            self._flush_head()
             self.transport.close()
         except asyncio.CancelledError:
             self.transport.close()
@@ -63,7 +64,7 @@ class Cycle(RequestResponseCycle):
     async def _end_badly(self) -> None:
         """Answer 500 if nothing was sent; else cut, so that nobody takes the part for the whole."""
         if self._head:
-            self._head, self.response_started, self.chunked_encoding = b"", False, None
+            self._head, self.response_started = b"", False
         if self.response_started or self.disconnected:
             self.transport.close()
             return
@@ -96,8 +97,7 @@ class Cycle(RequestResponseCycle):
             raise AnswerInvalid
 
     def _send_start(self, status: int, headers: Any) -> None:
-        self.response_started = True
-        self.waiting_for_100_continue = False
+        self.chunked_encoding = None
         lines = [b"%s: %s" % each for each in self.default_headers]
         for raw_name, value in headers:
             name = raw_name.lower()
@@ -118,6 +118,8 @@ class Cycle(RequestResponseCycle):
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked")
         self._head = _joined(status, lines)
+        self.response_started = True
+        self.waiting_for_100_continue = False
         # An application that waits before its first byte still gets its head out.
         self._loop.call_soon(self._flush_head)
 

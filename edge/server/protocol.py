@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from edge.server.cycle import Cycle
@@ -77,6 +78,8 @@ class FrontProtocol(HttpToolsProtocol):
         self.access_log = False
         self._front = front
         self._limits = front.limits
+        # With requests queued behind it, the one that runs is not the latest, `self.cycle`.
+        self._running: RequestResponseCycle | None = None
         self._refusal: Refusal | None = None
         self._wait = Wait.HEAD
         self._in_head = False
@@ -112,9 +115,10 @@ class FrontProtocol(HttpToolsProtocol):
         """Tell the applications of this connection that the client is gone."""
         self._front.open_connections -= 1
         self._stop_timer()
-        for cycle, _ in self.pipeline:
-            cycle.disconnected = True
-            cycle.message_event.set()
+        for cycle in (self._running, *(queued for queued, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -248,13 +252,16 @@ class FrontProtocol(HttpToolsProtocol):
         )
 
     def _start(self, cycle: Cycle) -> None:
-        running = self.cycle
-        self.cycle = cycle
-        if running is None or running.response_complete:
-            self._start_asgi_task(cycle, self.app)
+        latest, self.cycle = self.cycle, cycle
+        if latest is None or latest.response_complete:
+            self._run(cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _run(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        self._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body to the application, reading on only as it takes them."""
@@ -334,8 +341,7 @@ class FrontProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            self._run(*self.pipeline.pop())
         elif self._in_body:
             self._wait_for(Wait.LINGER, self._limits.linger_seconds)
         elif not self._in_head:

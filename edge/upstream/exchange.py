@@ -191,8 +191,10 @@ class Exchange:
         parser = self._parser
         assert parser is not None
         status: int = parser.get_status_code()
+        if status == 101:
+            raise Refused
         if status < 200:
-            self._skip_interim(status)
+            self.headers.clear()  # 100 and 103; their bytes stay counted, which bounds them
             return
         self.status = status
         self.framing = self._read_framing()
@@ -205,15 +207,6 @@ class Exchange:
     def on_message_complete(self) -> None:
         """Note the proper end; an interim answer (100, 103) has none."""
         self.complete = self.head_complete
-
-    def _skip_interim(self, status: int) -> None:
-        """Pass over 100 and 103; their headers stay in the byte count, which bounds them."""
-        if status == 101:
-            raise Refused
-        self._header_bytes += 16
-        if self._header_bytes > self._limits.max_header_bytes:
-            raise Refused
-        self.headers.clear()
 
     def _read_framing(self) -> Framing:
         framing: Framing = "close"

@@ -149,6 +149,26 @@ class TestSlowSenders:
             assert not server.front.missed
             writer.close()
 
+    async def test_a_body_gets_its_full_time_after_a_pause_of_ours(self) -> None:
+        """What we did not read for a while is not counted against the client."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.9)
+            await echo(scope, receive, send)
+
+        async with running(app, body_idle_seconds=0.5) as server:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, limit=1_000_000
+            )
+            # One read is more than the application may leave unread: we pause.
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 80001\r\n\r\n")
+            writer.write(b"x" * 80_000)
+            await asyncio.sleep(1.2)
+            writer.write(b"x")
+            head, _ = await read_one(reader)
+            assert head.startswith(b"HTTP/1.1 200 ")
+            writer.close()
+
     async def test_the_rest_of_a_refused_body_is_read_for_a_bounded_time(self) -> None:
         """The client gets its 413 instead of a reset, but cannot go on for ever."""
 
@@ -211,12 +231,13 @@ class TestSlowTakers:
         """Closing waits for the client only as long as any write does."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            size = 1_000_000
+            size = 60_000
             headers = [(b"content-length", b"%d" % size), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"x" * size})
 
-        async with running(app, write_stall_seconds=0.2) as server:
+        # Less than what makes the application wait: only the closing connection holds it.
+        async with running(app, write_stall_seconds=0.2, send_buffer_bytes=4_096) as server:
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             client.setblocking(False)  # noqa: FBT003 - the socket's signature
@@ -270,6 +291,52 @@ class TestConnections:
             await _until(lambda: server.front.open_connections == 0)
             assert (await server.exchange(_CLOSE)).startswith(b"HTTP/1.1 200 ")
             assert server.front.accepted_connections == 4
+
+    async def test_accepted_connections_have_small_kernel_buffers(self) -> None:
+        """Thousands of stalled readers must not fill the kernel's memory."""
+        async with running(echo) as server:
+            _, writer = await server.connect()
+            await _until(lambda: server.front.open_connections == 1)
+            (connection,) = server.state.connections
+            sock = connection.transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 128 * 1024
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 16 * 1024
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            writer.close()
+
+    async def test_bytes_behind_a_last_request_do_not_hide_that_the_client_left(self) -> None:
+        """They are dropped, not queued, so that the connection is still watched."""
+        entered, gone = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            entered.set()
+            await _until_disconnect(receive)
+            gone.set()
+
+        async with running(app) as server:
+            _, writer = await server.connect()
+            writer.write(_CLOSE + _GET)
+            await entered.wait()
+            writer.close()
+            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
+
+    async def test_every_application_of_a_lost_connection_is_told(self) -> None:
+        """The one that runs, and not only the last in the queue."""
+        entered, gone = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            entered.set()
+            await _until_disconnect(receive)
+            gone.set()
+
+        async with running(app) as server:
+            _, writer = await server.connect()
+            writer.write(_GET * 3)
+            await entered.wait()
+            (connection,) = server.state.connections
+            connection.transport.abort()
+            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
+            writer.close()
 
     async def test_a_client_that_leaves_is_reported_to_the_application(self) -> None:
         """The upstream must be cancelled within 250 ms."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
 
+from edge.server.cycle import AnswerCut
 from tests.unit.edge.server.conftest import bodies, echo, running
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -109,6 +111,7 @@ async def test_a_refusal_has_openais_shape_and_a_request_id() -> None:
         ([b"GET /" + b"a" * 100_000], 414),
         ([_GET + b"x: y\r\n" * 100 + b"\r\n"], 431),
         ([_GET + b"x: " + b"y" * 33_000 + b"\r\n\r\n"], 431),
+        ([_GET + b"x: " + b"y" * 3_000_000 + b"\r\n\r\n"], 431),
         ([_GET + b"x: ", *[b"y" * 10_000] * 6], 431),
         ([_GET, *[b"x: " + b"y" * 5_000 + b"\r\n"] * 9], 431),
         ([_CHUNKED + b"3\r\nabc\r\n0\r\nx: ", *[b"y" * 10_000] * 6], 431),
@@ -119,6 +122,7 @@ async def test_a_refusal_has_openais_shape_and_a_request_id() -> None:
         "endless-target",
         "header-count",
         "header-size",
+        "much-unread-behind-the-limit",
         "endless-header",
         "all-headers",
         "endless-trailer",
@@ -239,6 +243,76 @@ async def test_expect_100_continue_is_answered_before_the_body() -> None:
         writer.close()
 
 
+async def test_a_bad_chunk_behind_a_started_answer_cuts_it() -> None:
+    """A refusal inside another answer would be read as its body."""
+    started = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        started.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with running(app) as server:
+        reader, writer = await server.connect()
+        writer.write(_CHUNKED)
+        await started.wait()
+        writer.write(b"zz\r\n")
+        wire = await reader.read()
+        writer.close()
+    assert wire.endswith(b"4\r\nhalf\r\n")
+    assert not server.faults
+
+
+async def test_the_head_goes_out_before_the_application_has_a_body() -> None:
+    """A stream's client learns the status while the model thinks."""
+    go_on = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async with running(app) as server:
+        reader, writer = await server.connect()
+        writer.write(_GET + _CLOSE)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        go_on.set()
+        assert await reader.read() == b"4\r\nlate\r\n0\r\n\r\n"
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "expected"),
+    [
+        ("GET", 200, [(b"content-length", b"2")], b"hi"),
+        ("GET", 200, [], b"2\r\nhi\r\n0\r\n\r\n"),
+        ("GET", 200, [(b"transfer-encoding", b"chunked")], b"2\r\nhi\r\n0\r\n\r\n"),
+        ("HEAD", 200, [(b"content-length", b"2")], b""),
+        ("GET", 304, [], b""),
+    ],
+)
+async def test_answers_are_framed(
+    method: str, status: int, headers: list[tuple[bytes, bytes]], expected: bytes
+) -> None:
+    """By length where the application knows it, else in chunks; a HEAD has no body."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"" if status == 304 else b"hi"
+        await send({"type": "http.response.body", "body": body})
+
+    async with running(app) as server:
+        raw = method.encode() + b" / HTTP/1.1\r\nHost: a\r\n" + _CLOSE
+        wire = await server.exchange(raw)
+    head, _, body = wire.partition(b"\r\n\r\n")
+    assert body == expected
+    assert head.count(b"transfer-encoding") == (b"0\r\n\r\n" in expected)
+    assert not server.faults
+
+
 class TestFaults:
     """What the application raises stays inside."""
 
@@ -266,6 +340,65 @@ class TestFaults:
         async with running(app) as server:
             wire = await server.exchange(_GET + b"\r\n")
             assert wire.endswith(b"4\r\nhalf\r\n")
+            assert len(server.faults) == 1
+
+    async def test_an_exception_before_a_byte_is_out_is_answered_500(self) -> None:
+        """The head that the application began is not on the wire yet."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            raise RuntimeError
+
+        async with running(app) as server:
+            wire = await server.exchange(_GET + b"\r\n")
+            assert wire.startswith(b"HTTP/1.1 500 ")
+            assert bodies(wire)[0]["error"]["code"] == "internal_error"
+
+    async def test_an_answer_that_is_cut_on_purpose_is_no_fault(self) -> None:
+        """What was written goes out, then the connection closes without a clean end."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            if scope["path"] == "/body":
+                await send({"type": "http.response.body", "body": b"half", "more_body": True})
+            raise AnswerCut
+
+        async with running(app) as server:
+            wire = await server.exchange(b"GET /body HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert wire.endswith(b"\r\n\r\n4\r\nhalf\r\n")
+            wire = await server.exchange(_GET + b"\r\n")
+            assert wire.startswith(b"HTTP/1.1 200 ")
+            assert wire.endswith(b"\r\n\r\n")
+            assert not server.faults
+
+    @pytest.mark.parametrize(
+        "header",
+        [(b"x", b"a\r\nset-cookie: b"), (b"x", b"a\nb"), (b"x\r\ny", b"a"), (b"x", b"\0")],
+    )
+    async def test_a_header_that_would_split_the_answer_is_a_fault(
+        self, header: tuple[bytes, bytes]
+    ) -> None:
+        """An upstream's header, passed on, cannot add one of its own."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [header]})
+
+        async with running(app) as server:
+            wire = await server.exchange(_GET + b"\r\n")
+            assert wire.startswith(b"HTTP/1.1 500 ")
+            assert b"cookie" not in wire
+
+    @pytest.mark.parametrize("body", [b"x", b"xxx"])
+    async def test_a_body_of_another_length_is_a_fault(self, body: bytes) -> None:
+        """A client would wait for the rest, or take it for the next answer."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            length = (b"content-length", b"2")
+            await send({"type": "http.response.start", "status": 200, "headers": [length]})
+            await send({"type": "http.response.body", "body": body})
+
+        async with running(app) as server:
+            assert (await server.exchange(_GET + b"\r\n")).startswith(b"HTTP/1.1 500 ")
             assert len(server.faults) == 1
 
     async def test_an_application_that_forgets_to_answer_is_a_fault(self) -> None:

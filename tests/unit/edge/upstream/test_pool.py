@@ -153,28 +153,55 @@ class TestCancelling:
                 await asyncio.wait_for(response.next_chunk(), 0.02)
             assert await response.read(100) == b"late"
 
-    async def test_a_waiter_cancelled_as_its_turn_comes_passes_it_on(self) -> None:
-        """The connection came at the very moment the caller gave up."""
+    async def test_cancelling_before_the_headers_hangs_up(self) -> None:
+        """The client left while the model was still thinking."""
+        gone = asyncio.Event()
+
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            gone.set()
+
+        async with upstream(script) as server, closing(UpstreamClient()) as client:
+            sending = asyncio.ensure_future(client.send(server.request()))
+            await until(lambda: server.connections == 1)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            assert client.stats().active == 0
+            await asyncio.wait_for(gone.wait(), 5)
+
+    @pytest.mark.parametrize("passed_on", ["connection", "slot"])
+    async def test_a_waiter_cancelled_as_its_turn_comes_passes_it_on(self, passed_on: str) -> None:
+        """The connection, or the right to open one, came at the very moment the caller gave up."""
+        finish = asyncio.Event()
+
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await read_request(reader):
+                writer.write(CHUNKED_HEAD + chunk(b"hi"))
+                await finish.wait()
+                writer.write(b"0\r\n\r\n")
+
         limits = Limits(max_connections=1)
         async with (
-            upstream(says(SHORT_ANSWER)) as server,
+            upstream(script) as server,
             closing(UpstreamClient(limits=limits)) as client,
         ):
-            for free in ("by reading", "by cancelling"):
-                holder = await client.send(server.request())
-                first = asyncio.ensure_future(client.send(server.request()))
-                second = asyncio.ensure_future(_answers_hi(client, server))
-                await asyncio.sleep(0)
-                assert client.stats().waiting >= 1
-                if free == "by cancelling":
-                    holder.cancel()
-                else:
-                    await until(lambda: client.stats().waiting < 2, pause_seconds=0)
-                first.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    (await first).cancel()
-                assert await asyncio.wait_for(second, 5)
+            holder = await client.send(server.request())
+            first = asyncio.ensure_future(client.send(server.request()))
+            second = asyncio.ensure_future(_answers_hi(client, server))
+            await until(lambda: client.stats().waiting == 2)
+            finish.set()
+            if passed_on == "slot":
+                holder.cancel()
+            await until(lambda: client.stats().waiting == 1, pause_seconds=0)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            assert await asyncio.wait_for(second, 5)
             assert client.stats().active == client.stats().waiting == 0
+            assert server.connections == (1 if passed_on == "connection" else 2)
 
     async def test_a_storm_of_cancelled_requests_leaves_the_pool_whole(self) -> None:
         """80 rounds of 60 requests, 70 % cancelled at random points: afterwards all 20 of 20 serve.
