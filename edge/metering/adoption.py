@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,7 +53,10 @@ class Adopter:
     async def run(self, live_epoch: int) -> None:
         """Adopt what there is, then look again every 5 s, until cancelled."""
         while True:
-            await self.adopt_all(live_epoch)
+            try:
+                await self.adopt_all(live_epoch)
+            except OSError as error:
+                self._log.fault("slots_not_readable", error)
             await asyncio.sleep(ADOPT_EVERY_SECONDS)
 
     async def adopt_all(self, live_epoch: int) -> None:
@@ -80,10 +84,10 @@ class Adopter:
         folder = slot.epoch_folder(epoch)
         left = LeftSpool(folder, slot.edge_id, epoch, counters=self._counters)
         try:
-            await asyncio.to_thread(left.open)
+            await _in_thread(left.open)
             await self._ship(left, Quarantine(slot.quarantine, self._counters))
             missing = await close_epoch(self._admission, slot.edge_id, epoch, left.durable)
-            await asyncio.to_thread(left.remove)
+            await _in_thread(left.remove)
         finally:
             left.close()
         self._counters.epochs_adopted += 1
@@ -98,6 +102,16 @@ class Adopter:
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run file work in a thread; if cancelled, wait for its end before the files are closed."""
+    running = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 async def close_epoch(

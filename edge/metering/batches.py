@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from edge.metering.counters import Counters
@@ -11,15 +11,13 @@ from edge.metering.frames import (
     EMPTY,
     FRAME_BYTES,
     Fault,
-    Kind,
     Place,
     fault_at,
-    kind_of,
-    read_outcome,
+    is_outcome,
 )
-from edge.metering.messages import usage_record
+from edge.metering.messages import add_record
 from edge.metering.quarantine import Origin, Quarantine, QuarantineEntry
-from oneapi.metering.v1.metering_service_pb2 import RecordUsageRequest, SequencedRecord
+from oneapi.metering.v1.metering_service_pb2 import RecordUsageRequest
 
 MAX_BATCH_RECORDS: Final = 500
 MAX_BATCH_FRAMES: Final = 4_096
@@ -54,31 +52,17 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """A gap-free range of a spool: its outcomes, and how many other and lost frames it has."""
+    """A gap-free range of a spool and its message: outcomes, other and lost frames."""
 
     first: int
     through: int
-    other_frames: int = 0
-    lost_frames: int = 0
-    records: list[SequencedRecord] = field(default_factory=list)
+    request: RecordUsageRequest
 
     def is_full(self) -> bool:
         """Return whether the batch has reached a limit."""
         return (
-            len(self.records) >= MAX_BATCH_RECORDS
+            len(self.request.records) >= MAX_BATCH_RECORDS
             or self.through - self.first + 1 >= MAX_BATCH_FRAMES
-        )
-
-    def request(self, edge_id: int, epoch: int) -> RecordUsageRequest:
-        """Return the message for core."""
-        return RecordUsageRequest(
-            edge_id=edge_id,
-            epoch=epoch,
-            first_sequence=self.first,
-            through_sequence=self.through,
-            other_frames=self.other_frames,
-            lost_frames=self.lost_frames,
-            records=self.records,
         )
 
 
@@ -88,7 +72,8 @@ async def cut_batch(source: Source, first: int, quarantine: Quarantine) -> Batch
     Raises:
         OSError: the spool cannot be read.
     """
-    batch = Batch(first, first - 1)
+    request = RecordUsageRequest(edge_id=source.edge_id, epoch=source.epoch, first_sequence=first)
+    batch = Batch(first, first - 1, request)
     while batch.through < source.durable and not batch.is_full():
         start = batch.through + 1
         run = source.read(start, min(FRAMES_PER_STEP, source.durable - batch.through))
@@ -97,6 +82,7 @@ async def cut_batch(source: Source, first: int, quarantine: Quarantine) -> Batch
                 break
             _add(batch, source, run[offset : offset + FRAME_BYTES], quarantine)
         await asyncio.sleep(0)
+    request.through_sequence = batch.through
     return batch
 
 
@@ -105,13 +91,12 @@ def _add(batch: Batch, source: Source, raw: bytes, quarantine: Quarantine) -> No
     sequence = batch.through
     fault = fault_at(raw, Place(source.edge_id, source.epoch, sequence))
     if fault is not None:
-        batch.lost_frames += 1
+        batch.request.lost_frames += 1
         _keep(source, sequence, raw, fault, quarantine)
-    elif kind_of(raw) is Kind.OUTCOME:
-        record = usage_record(read_outcome(raw))
-        batch.records.append(SequencedRecord(sequence=sequence, record=record))
+    elif is_outcome(raw):
+        add_record(batch.request, sequence, raw)
     else:
-        batch.other_frames += 1
+        batch.request.other_frames += 1
 
 
 def _keep(source: Source, sequence: int, raw: bytes, fault: Fault, quarantine: Quarantine) -> None:

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import grpc
 
 from edge.metering.errors import OutcomeNotDurable
-from edge.metering.messages import usage_record
+from edge.metering.frames import Place, encode
+from edge.metering.messages import add_record
 from edge.metering.records import Outcome
-from oneapi.metering.v1.metering_service_pb2 import (
-    RecordUsageRequest,
-    RecordUsageResponse,
-    SequencedRecord,
-)
+from oneapi.metering.v1.metering_service_pb2 import RecordUsageRequest, RecordUsageResponse
 
 if TYPE_CHECKING:
     from oneapi.metering.v1.metering_service_pb2_grpc import MeteringServiceAsyncStub
@@ -38,8 +35,8 @@ class Reporter(Protocol):
 class DirectReporter:
     """Reports outcomes to core one by one; core's acknowledgement takes the place of fdatasync.
 
-    The batch covers sequence 0 only, the head of the first segment: it moves nothing of what the
-    shipper or an adopter accounts for. If the frame reaches core later as well, it is a duplicate
+    The batch covers no sequence (its range is 0 to 0): it moves nothing of what the shipper or an
+    adopter accounts for. If the frame reaches core later as well, it is a duplicate
     of the same content.
     """
 
@@ -78,11 +75,8 @@ class DirectReporter:
 
     async def _is_taken(self, outcome: Outcome) -> bool:
         """Return whether core answered; a refusal raises."""
-        request = RecordUsageRequest(
-            edge_id=self._edge_id,
-            epoch=self._epoch,
-            records=[SequencedRecord(record=usage_record(outcome))],
-        )
+        request = RecordUsageRequest(edge_id=self._edge_id, epoch=self._epoch)
+        add_record(request, 0, encode(Place(self._edge_id, self._epoch, 0), outcome))
         call = self._stub.RecordUsage()
         try:
             await call.write(request)

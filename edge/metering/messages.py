@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from edge.metering.records import Attempt, Outcome
+from edge.metering.frames import outcome_values, read_attempts
+from edge.metering.records import Attempt
 from kit.charge import Dimension
-from oneapi.common.v1 import quantities_pb2
-from oneapi.metering.v1 import usage_record_pb2
+from oneapi.metering.v1.metering_service_pb2 import RecordUsageRequest
 
 _QUANTITY_FIELDS: Final = {
     Dimension.INPUT: "input_tokens",
@@ -26,44 +26,53 @@ _QUANTITY_FIELDS: Final = {
 _NAMES: Final = tuple(_QUANTITY_FIELDS[dimension] for dimension in Dimension)
 
 
-def usage_record(outcome: Outcome) -> usage_record_pb2.UsageRecord:
-    """Return the record of an outcome; numbers of enums pass as they are."""
-    counted = zip(_NAMES, outcome.quantities, strict=True)
-    # Enum fields are open in proto3: a number that this build does not name is core's to judge.
-    return usage_record_pb2.UsageRecord(
-        request_id=outcome.request_id,
-        workspace_id=outcome.workspace_id,
-        key_id=outcome.key_id,
-        started_at_micros=outcome.started_at_micros,
-        model_number=outcome.model_number,
-        requested_lane=outcome.requested_lane,  # type: ignore[arg-type]
-        served_lane=outcome.served_lane,  # type: ignore[arg-type]
-        upstream_number=outcome.upstream_number,
-        endpoint=outcome.endpoint,  # type: ignore[arg-type]
-        streamed=outcome.streamed,
-        quantities=quantities_pb2.Quantities(**{name: value for name, value in counted if value}),
-        outcome=outcome.outcome,  # type: ignore[arg-type]
-        error_class=outcome.error_class,  # type: ignore[arg-type]
-        http_status=outcome.http_status,
-        first_token_ms=outcome.first_token_ms,
-        total_ms=outcome.total_ms,
-        price_version=outcome.price_version,
-        charge_nanos=outcome.charge_nanos,
-        usage_source=outcome.usage_source,  # type: ignore[arg-type]
-        hold_nanos=outcome.hold_nanos,
-        attempts=[_attempt(attempt) for attempt in outcome.attempts],
-        attempts_omitted=outcome.attempts_omitted,
-        finish_reason=outcome.finish_reason,  # type: ignore[arg-type]
-        delivered_events=outcome.delivered_events,
-        waive_reason=outcome.waive_reason,  # type: ignore[arg-type]
-    )
+def add_record(request: RecordUsageRequest, sequence: int, raw: bytes) -> None:
+    """Add the record in a checked OUTCOME frame to a message; numbers of enums pass as they are.
+
+    Filled in place by nested mappings: a record that is built first is copied twice.
+    """
+    intent, amounts, rest = outcome_values(raw)
+    request_id, workspace_id, key_id, started, model, upstream, asked, served = intent[:8]
+    endpoint, streamed, price, hold = intent[8:]
+    charge, outcome, error, finish, source, waive, listed, status = rest[:8]
+    first_token_ms, total_ms, delivered, omitted, attempts = rest[8:]
+    record: dict[str, Any] = {
+        "request_id": request_id,
+        "workspace_id": workspace_id,
+        "key_id": key_id,
+        "started_at_micros": started,
+        "model_number": model,
+        "requested_lane": asked,
+        "served_lane": served,
+        "upstream_number": upstream,
+        "endpoint": endpoint,
+        "streamed": streamed,
+        "quantities": {
+            name: amount for name, amount in zip(_NAMES, amounts, strict=True) if amount
+        },
+        "outcome": outcome,
+        "error_class": error,
+        "http_status": status,
+        "first_token_ms": first_token_ms,
+        "total_ms": total_ms,
+        "price_version": price,
+        "charge_nanos": charge,
+        "usage_source": source,
+        "hold_nanos": hold,
+        "attempts": [_attempt(attempt) for attempt in read_attempts(attempts, listed)],
+        "attempts_omitted": omitted,
+        "finish_reason": finish,
+        "delivered_events": delivered,
+        "waive_reason": waive,
+    }
+    request.records.add(sequence=sequence, record=record)
 
 
-def _attempt(attempt: Attempt) -> usage_record_pb2.Attempt:
-    return usage_record_pb2.Attempt(
-        upstream_number=attempt.upstream_number,
-        http_status=attempt.http_status,
-        error_class=attempt.error_class,  # type: ignore[arg-type]
-        started_ms=attempt.started_ms,
-        duration_ms=attempt.duration_ms,
-    )
+def _attempt(attempt: Attempt) -> dict[str, int]:
+    return {
+        "upstream_number": attempt.upstream_number,
+        "http_status": attempt.http_status,
+        "error_class": attempt.error_class,
+        "started_ms": attempt.started_ms,
+        "duration_ms": attempt.duration_ms,
+    }

@@ -114,10 +114,11 @@ class Shipper:
             await self._window()
             batch = await cut_batch(self._source, self._sent + 1, self._quarantine)
             self._sent = batch.through
+            request = batch.request
             self._flights.append(
-                _Flight(batch.through, len(batch.records), batch.lost_frames, _now())
+                _Flight(batch.through, len(request.records), request.lost_frames, _now())
             )
-            await call.write(batch.request(self._source.edge_id, self._source.epoch))
+            await call.write(request)
 
     async def _gather(self) -> None:
         """Let a batch fill for 20 ms, unless a full one is there already."""

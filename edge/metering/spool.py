@@ -282,14 +282,19 @@ class Spool:
     # --- forgetting
 
     def _forget(self) -> None:
-        while self._may_forget(self._log.oldest):
-            self._log.drop_oldest()
+        try:
+            while self._may_forget(self._log.oldest):
+                self._log.drop_oldest()
+        except OSError:
+            # A disk that cannot forget is not trusted with new requests either.
+            self._state = SpoolState.FAILED
         if self._is_pinned(self._log.oldest):
             self._carry(self._log.oldest)
 
     def _may_forget(self, segment: Segment) -> bool:
         return (
-            segment is not self._log.active
+            self._state is not SpoolState.FAILED
+            and segment is not self._log.active
             and segment.last <= self._acked
             and segment.open_intents == 0
             and segment.released_through <= self._durable

@@ -8,13 +8,23 @@ import pytest
 
 from edge.metering import quarantine as quarantine_module
 from edge.metering.counters import Counters
-from edge.metering.frames import EMPTY
-from edge.metering.messages import usage_record
+from edge.metering.frames import EMPTY, Place, encode
+from edge.metering.messages import add_record
 from edge.metering.quarantine import Origin, Quarantine, QuarantineEntry, read_quarantine
-from edge.metering.records import Attempt
+from edge.metering.records import Attempt, Outcome
 from edge.metering.ticket import provable
 from kit.charge import MAX_QUANTITY
+from oneapi.metering.v1.metering_service_pb2 import RecordUsageRequest
+from oneapi.metering.v1.usage_record_pb2 import UsageRecord
 from tests.unit.edge.metering.samples import PRICE, an_intent, an_outcome
+
+
+def usage_record(outcome: Outcome) -> UsageRecord:
+    """Return the record that core gets for an outcome."""
+    request = RecordUsageRequest()
+    add_record(request, 9, encode(Place(1, 5, 9), outcome))
+    assert request.records[0].sequence == 9
+    return request.records[0].record
 
 
 def test_every_field_of_the_contract_is_filled() -> None:

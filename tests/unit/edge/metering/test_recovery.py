@@ -61,7 +61,7 @@ async def read_whole(folder: Path) -> tuple[LeftSpool, Batch]:
 
 def shipped(batch: Batch) -> dict[bytes, tuple[int, int]]:
     """Return outcome and charge by request id."""
-    records = [sequenced.record for sequenced in batch.records]
+    records = [sequenced.record for sequenced in batch.request.records]
     return {record.request_id: (record.outcome, record.charge_nanos) for record in records}
 
 
@@ -69,11 +69,11 @@ async def test_a_whole_spool_is_read_whole(left: tuple[Path, list[Outcome]]) -> 
     """Every outcome comes back, the open request is resolved, and each sequence is accounted."""
     folder, outcomes = left
     spool, batch = await read_whole(folder)
-    assert [record.record.request_id for record in batch.records[:-1]] == [
+    assert [record.record.request_id for record in batch.request.records[:-1]] == [
         outcome.request_id for outcome in outcomes
     ]
-    assert (batch.first, batch.through, batch.lost_frames) == (1, spool.durable, 0)
-    assert batch.other_frames + len(batch.records) == spool.durable
+    assert (batch.first, batch.through, batch.request.lost_frames) == (1, spool.durable, 0)
+    assert batch.request.other_frames + len(batch.request.records) == spool.durable
 
 
 async def test_a_request_without_an_outcome_becomes_a_crash_for_free(
@@ -81,7 +81,7 @@ async def test_a_request_without_an_outcome_becomes_a_crash_for_free(
 ) -> None:
     """No checkpoint proves a delivery, so nothing is charged."""
     _, batch = await read_whole(left[0])
-    crash = batch.records[-1].record
+    crash = batch.request.records[-1].record
     assert crash.outcome == usage.OUTCOME_EDGE_CRASH
     assert crash.waive_reason == usage.WAIVE_REASON_EDGE_CRASH
     assert (crash.charge_nanos, crash.quantities.ByteSize()) == (0, 0)
@@ -97,7 +97,7 @@ async def test_a_crash_is_charged_what_the_last_checkpoint_proves(tmp_path: Path
         spool.checkpoint(ticket, tokens, tokens + 1)
     await spool.close()
     _, batch = await read_whole(tmp_path / "5")
-    crash = batch.records[-1].record
+    crash = batch.request.records[-1].record
     assert (crash.quantities.output_tokens, crash.quantities.input_tokens) == (25, 0)
     assert (crash.charge_nanos, crash.delivered_events) == (50, 26)
     assert crash.usage_source == usage.USAGE_SOURCE_CHECKPOINT
@@ -172,7 +172,7 @@ async def test_flipped_bits_never_make_a_wrong_record(
         wrong = {key: value for key, value in found.items() if value not in {(1, 44), (4, 0)}}
         assert wrong == {}
         # Damage behind the last good frame is a torn tail, which nothing was lost with.
-        assert batch.lost_frames <= len(hit)
+        assert batch.request.lost_frames <= len(hit)
 
 
 def damage(folder: Path, generator: random.Random) -> set[int]:
@@ -203,7 +203,7 @@ async def test_a_lost_frame_is_quarantined_and_counted(left: tuple[Path, list[Ou
     raw[4 * FRAME_BYTES + 100] ^= 1
     path.write_bytes(raw)
     _, batch = await read_whole(folder)
-    assert batch.lost_frames == 1
+    assert batch.request.lost_frames == 1
     assert (folder.parent / "quarantine").stat().st_size == 520
 
 
@@ -212,7 +212,7 @@ async def test_a_missing_segment_is_a_counted_gap(left: tuple[Path, list[Outcome
     folder, outcomes = left
     segment_paths(folder)[1].unlink()
     _, batch = await read_whole(folder)
-    assert batch.lost_frames == 8
+    assert batch.request.lost_frames == 8
     assert outcomes[-1].request_id in shipped(batch)
 
 
@@ -221,7 +221,7 @@ async def test_segments_that_core_had_are_no_gap(left: tuple[Path, list[Outcome]
     folder, _ = left
     segment_paths(folder)[0].unlink()
     _, batch = await read_whole(folder)
-    assert (batch.first, batch.lost_frames) == (8, 0)
+    assert (batch.first, batch.request.lost_frames) == (8, 0)
 
 
 async def test_a_torn_tail_makes_room_for_the_crash_outcome(
@@ -235,7 +235,7 @@ async def test_a_torn_tail_makes_room_for_the_crash_outcome(
         file.seek((last % 8 + 2) * FRAME_BYTES)
         file.write(b"\xff" * 700)
     spool, batch = await read_whole(folder)
-    assert (spool.durable, batch.lost_frames) == (last + 1, 0)
+    assert (spool.durable, batch.request.lost_frames) == (last + 1, 0)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 5_000], ids=["empty", "garbage"])
@@ -247,7 +247,7 @@ async def test_a_spool_without_a_good_frame_has_nothing_to_ship(
     folder.mkdir()
     (folder / f"{0:020d}.seg").write_bytes(content)
     spool, batch = await read_whole(folder)
-    assert (spool.durable, batch.records) == (0, [])
+    assert (spool.durable, len(batch.request.records)) == (0, 0)
     remove_spool(folder)
     assert not folder.exists()
 
