@@ -50,9 +50,10 @@ def of_limits(state: LimitState) -> Headers:
 
 def duration(seconds: float) -> bytes:
     """Return a duration such as `120ms`, `8.64s` or `6m0s`."""
-    if seconds < 1:
-        return b"%dms" % round(seconds * 1000)
-    if seconds < 60:
-        return f"{seconds:.2f}".rstrip("0").rstrip(".").encode() + b"s"
-    minutes, rest = divmod(round(seconds), 60)
-    return b"%dm%ds" % (minutes, rest)
+    ms = round(seconds * 1000)
+    if ms < 1_000:
+        return b"%dms" % ms
+    hundredths = round(seconds * 100)
+    if hundredths < 6_000:
+        return f"{hundredths / 100:.2f}".rstrip("0").rstrip(".").encode() + b"s"
+    return b"%dm%ds" % divmod(round(seconds), 60)

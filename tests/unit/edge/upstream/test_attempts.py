@@ -1,0 +1,146 @@
+"""Candidates in order until one answers; over real sockets, to upstreams of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from edge.admission.catalog import Candidate, Upstream
+from edge.upstream.attempts import Answer, Attempts, Failure, Origins, class_of_status, timeouts_of
+from edge.upstream.client import UpstreamClient
+from edge.upstream.message import UpstreamRequest
+from edge.upstream.routing import Router
+from kit.clock import SystemClock
+from oneapi.metering.v1.usage_record_pb2 import ErrorClass
+
+
+NOTHING_SPECIAL = (1, True, False, False, b"")
+"""Dialect, a terminal frame, no drain, no bill for the refused, no credential."""
+
+
+def answer(status: int, body: bytes = b"{}", extra: bytes = b"") -> bytes:
+    """Return a whole HTTP answer."""
+    head = b"HTTP/1.1 %d Status\r\ncontent-length: %d\r\n%s\r\n" % (status, len(body), extra)
+    return head + body
+
+
+@dataclass
+class World:
+    """Upstreams that give one fixed answer each, and a client."""
+
+    client: UpstreamClient
+    servers: list[asyncio.Server] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+
+    async def candidate(self, reply: bytes) -> Candidate:
+        """Start an upstream; an empty reply closes the connection."""
+        number = len(self.servers) + 1
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            self.asked.append(number)
+            writer.write(reply)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        self.servers.append(server)
+        port = server.sockets[0].getsockname()[1]
+        base_url = f"http://127.0.0.1:{port}/v1"
+        upstream = Upstream(number, f"up{number}", base_url, *NOTHING_SPECIAL)
+        return Candidate(upstream, "model", 1, number, 5.0, 5.0)
+
+    def attempts(self) -> Attempts:
+        """Return the attempts of a new request."""
+        clock = SystemClock()
+        return Attempts(self.client, Router(clock), clock, clock.monotonic())
+
+    async def run(
+        self, *replies: bytes, is_over: Callable[[], bool] = lambda: False
+    ) -> tuple[Answer | Failure, Attempts]:
+        """Ask upstreams with these replies in order."""
+        candidates = [await self.candidate(reply) for reply in replies]
+        attempts, origins = self.attempts(), Origins()
+
+        def build(candidate: Candidate) -> UpstreamRequest:
+            origin = origins.of(candidate.upstream.base_url)
+            target = origin.target(b"/chat/completions")
+            return UpstreamRequest(origin, b"POST", target, (), b"{}", timeouts_of(candidate))
+
+        found = await attempts.run(candidates, build, is_over)
+        if isinstance(found, Answer):
+            found.response.cancel()
+        return found, attempts
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Give a world and end it."""
+    found = World(UpstreamClient())
+    yield found
+    await found.client.aclose()
+    for server in found.servers:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 409, 429, 500, 503, 529])
+async def test_what_is_about_us_leads_to_the_next_candidate(world: World, status: int) -> None:
+    """Another upstream may do better."""
+    found, attempts = await world.run(answer(status), answer(200))
+    assert isinstance(found, Answer)
+    assert found.candidate.upstream.number == 2
+    assert [made.http_status for made in attempts.made] == [status, 200]
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+async def test_what_is_about_the_client_s_request_ends_the_attempts(
+    world: World, status: int
+) -> None:
+    """The same request would be refused elsewhere as well, and might be billed twice."""
+    found, _ = await world.run(answer(status, b'{"error":{}}'), answer(200))
+    assert isinstance(found, Failure)
+    assert (found.status, found.body) == (status, b'{"error":{}}')
+    assert world.asked == [1]
+
+
+async def test_a_connection_that_closes_leads_to_the_next_candidate(world: World) -> None:
+    """Nothing of an answer was seen."""
+    found, attempts = await world.run(b"", answer(200))
+    assert isinstance(found, Answer)
+    assert attempts.made[0].error_class != ErrorClass.ERROR_CLASS_UNSPECIFIED
+
+
+async def test_the_last_failure_is_told(world: World) -> None:
+    """With what the upstream says of the time to wait."""
+    found, _ = await world.run(answer(500), answer(429, extra=b"retry-after: 7\r\n"))
+    assert isinstance(found, Failure)
+    assert found.error_class == ErrorClass.ERROR_CLASS_UPSTREAM_RATE_LIMITED
+    assert found.retry_after == b"7"
+
+
+async def test_nobody_is_asked_once_nobody_waits(world: World) -> None:
+    """A client that left causes no further attempt."""
+    found, attempts = await world.run(answer(200), is_over=lambda: True)
+    assert isinstance(found, Failure)
+    assert (world.asked, attempts.made) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (204, ErrorClass.ERROR_CLASS_PROTOCOL),
+        (302, ErrorClass.ERROR_CLASS_PROTOCOL),
+        (400, ErrorClass.ERROR_CLASS_UPSTREAM_REFUSED),
+        (401, ErrorClass.ERROR_CLASS_UPSTREAM_AUTH),
+        (402, ErrorClass.ERROR_CLASS_UPSTREAM_AUTH),
+        (429, ErrorClass.ERROR_CLASS_UPSTREAM_RATE_LIMITED),
+        (500, ErrorClass.ERROR_CLASS_UPSTREAM_FAILED),
+        (529, ErrorClass.ERROR_CLASS_UPSTREAM_FAILED),
+    ],
+)
+def test_each_status_has_its_class(status: int, expected: ErrorClass.ValueType) -> None:
+    """The record says what kind of failure it was."""
+    assert class_of_status(status) == expected
