@@ -40,12 +40,8 @@ _OPTIONS: Final = (
 )
 
 
-class _AsyncIdentity(
-    grpc.aio.UnaryUnaryClientInterceptor,
-    grpc.aio.UnaryStreamClientInterceptor,
-    grpc.aio.StreamStreamClientInterceptor,
-):
-    """Adds the caller's token to every call of an asynchronous channel."""
+class _AsyncIdentity:
+    """Adds the caller's token to a call. One class a call kind: grpc.aio sorts them by base."""
 
     def __init__(self, token: str) -> None:
         self._metadata = bearer(token)
@@ -54,20 +50,30 @@ class _AsyncIdentity(
         metadata = grpc.aio.Metadata(*(details.metadata or ()), *self._metadata)
         return details._replace(metadata=metadata)
 
+
+class _UnaryUnary(_AsyncIdentity, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         return await continuation(self._with_identity(details), request)
 
+
+class _UnaryStream(_AsyncIdentity, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
         return await continuation(self._with_identity(details), request)
 
+
+class _StreamStream(_AsyncIdentity, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
         return await continuation(self._with_identity(details), requests)
 
 
 def open_channel(target: str, token: str) -> grpc.aio.Channel:
     """Return an asynchronous channel whose calls carry the token. It connects by itself."""
-    identity = _AsyncIdentity(token)
-    return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=[identity])
+    identities: list[grpc.aio.ClientInterceptor] = [
+        _UnaryUnary(token),
+        _UnaryStream(token),
+        _StreamStream(token),
+    ]
+    return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=identities)
 
 
 class _SyncIdentity(

@@ -1,0 +1,103 @@
+"""Grants: what an edge is told of a key, whichever way it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.accounts.model import WorkspaceState
+from core.admission.grants import NO_MODEL, GrantSource, grant_message
+from core.keys.model import ApiKey, KeySettings, KeyState
+from oneapi.admission.v1.grant_pb2 import Grant
+from oneapi.common.v1.lane_pb2 import Lane
+
+NOW = datetime(2027, 1, 15, tzinfo=UTC)
+NUMBERS = {"m-one": 1, "m-two": 2}
+
+
+def source(
+    settings: KeySettings | None = None,
+    *,
+    state: KeyState = KeyState.ACTIVE,
+    workspace: WorkspaceState = WorkspaceState.ACTIVE,
+    previous_until: datetime | None = None,
+) -> GrantSource:
+    """A key of version 5 in a workspace of version 3."""
+    key = ApiKey(
+        key_id=b"k" * 16,
+        workspace_id=b"w" * 16,
+        display_name="A key",
+        secret_hint="1ac_live_abcd",
+        secret_hash=b"h" * 32,
+        pepper_version=1,
+        previous_secret_hash=None if previous_until is None else b"o" * 32,
+        previous_secret_expires_at=previous_until,
+        stored_state=state,
+        settings=settings or KeySettings(),
+        created_at=NOW,
+        version=5,
+    )
+    return GrantSource(key, workspace, default_lane=2, workspace_version=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        (source, Grant.STATE_ACTIVE),
+        (lambda: source(state=KeyState.DISABLED), Grant.STATE_KEY_DISABLED),
+        (lambda: source(state=KeyState.REVOKED), Grant.STATE_KEY_REVOKED),
+        (lambda: source(KeySettings(expires_at=NOW)), Grant.STATE_KEY_EXPIRED),
+        (lambda: source(workspace=WorkspaceState.CLOSED), Grant.STATE_WORKSPACE_NOT_ACTIVE),
+        (lambda: source(workspace=WorkspaceState.SUSPENDED), Grant.STATE_WORKSPACE_NOT_ACTIVE),
+    ],
+)
+def test_a_grant_says_why_it_is_refused(
+    given: Callable[[], GrantSource], state: Grant.State.ValueType
+) -> None:
+    """The key's own state goes before its workspace's."""
+    assert grant_message(given(), NUMBERS, NOW).state == state
+
+
+def test_a_grants_version_is_the_later_of_key_and_workspace() -> None:
+    """So that a change of either replaces what an edge has."""
+    given = source()
+    assert grant_message(given, NUMBERS, NOW).version == 5
+    later = GrantSource(given.key, given.workspace_state, 2, workspace_version=9)
+    assert grant_message(later, NUMBERS, NOW).version == 9
+
+
+def test_the_lane_is_the_keys_else_its_workspaces() -> None:
+    """The request's own choice comes at the edge."""
+    assert grant_message(source(KeySettings(lane=3)), NUMBERS, NOW).lane == Lane.LANE_CODING
+    assert grant_message(source(), NUMBERS, NOW).lane == Lane.LANE_ECONOMY
+
+
+def test_models_are_told_by_number() -> None:
+    """Names stay in core."""
+    settings = KeySettings(
+        allowed_models=("m-one", "m-two"),
+        default_model="m-two",
+        model_aliases={"mine": "m-one", "gone": "m-nine"},
+    )
+    grant = grant_message(source(settings), NUMBERS, NOW)
+    assert list(grant.allowed_model_numbers) == [1, 2]
+    assert grant.default_model_number == 2
+    assert [(alias.alias, alias.model_number) for alias in grant.aliases] == [("mine", 1)]
+
+
+def test_allowed_models_that_are_gone_allow_nothing() -> None:
+    """An empty list would allow everything."""
+    grant = grant_message(source(KeySettings(allowed_models=("m-nine",))), NUMBERS, NOW)
+    assert list(grant.allowed_model_numbers) == [NO_MODEL]
+
+
+def test_in_its_grace_time_the_old_secret_is_told_with_its_end() -> None:
+    """The edge ends it by itself, to the microsecond."""
+    end = NOW + timedelta(seconds=1)
+    first, second = grant_message(source(previous_until=end), NUMBERS, NOW).secrets
+    assert (first.secret_hash, first.expires_at_micros) == (b"h" * 32, 0)
+    assert second.secret_hash == b"o" * 32
+    assert second.expires_at_micros == int(end.timestamp()) * 1_000_000
+    assert len(grant_message(source(previous_until=NOW), NUMBERS, NOW).secrets) == 1
