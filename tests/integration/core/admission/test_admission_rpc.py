@@ -97,8 +97,8 @@ class Core:
         return workspace_id
 
     async def new_key(self, workspace_id: str, **settings: Any) -> Any:
-        """Create a key and return it with its secret."""
-        return await self.keys.CreateKey(
+        """Create a key, wait until the feed has it, and return it with its secret."""
+        created = await self.keys.CreateKey(
             key_service_pb2.CreateKeyRequest(
                 request_id=f"request-{uuid4().hex}",
                 workspace_id=workspace_id,
@@ -106,6 +106,8 @@ class Core:
                 settings=api_key_pb2.KeySettings(**settings),
             )
         )
+        await until_polled(self, created.key.version)
+        return created
 
     async def open_epoch(self, edge_id: int = 0) -> int:
         """Start an edge process."""
