@@ -170,8 +170,9 @@ async def import_document(core: Core, **changes: Any) -> None:
 
 async def until_polled(core: Core, sequence: int) -> None:
     """Wait until this core has read the feed up to a sequence."""
-    while core.feed.sequence < sequence:
-        await asyncio.sleep(0.01)
+    async for update in core.feed.subscribe(0):
+        if update.sequence >= sequence:
+            return
 
 
 async def next_grant(messages: AsyncIterator[pb.WatchChangesResponse]) -> Grant:
