@@ -32,6 +32,7 @@ from core.ledger import leases
 from core.ledger.rpc import credit_service, ledger_service
 from core.metering.intake import Intake
 from core.metering.partitions import keep_partitions, make_partitions
+from core.metering.proofs import UsageProofs
 from core.metering.rpc import metering_service
 from core.metering.usage_rpc import usage_service
 from core.settings import CoreSettings
@@ -117,7 +118,7 @@ class Core:
             key_service(pool, clock, ids, self._peppers),
             catalog_service(pool, clock, ids, self._upstreams),
             credit_service(pool, clock, ids),
-            ledger_service(pool),
+            ledger_service(pool, self._database.jobs, UsageProofs()),
             usage_service(pool, clock),
             metering_service(self._intake),
             admission_service(pool, clock, ids, CreditDesk(pool, clock, self._terms()), watch),

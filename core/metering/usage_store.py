@@ -1,0 +1,156 @@
+"""All SQL that reads usage records and sums. A record's time is that of its id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from core.db.database import Transaction
+from core.db.paging import LAST_ID
+from core.db.values import to_uuid
+from core.ledger.store import optional_uuid
+from core.metering.copy_row import COLUMNS
+from core.metering.proofs import QUANTITY_COLUMNS
+from kit.clock import to_micros
+from kit.ids import uuid7_floor
+
+HOUR_SECONDS: Final = 3_600
+_MS_MAX: Final = 2**48 - 1
+_FIRST_ID: Final = bytes(16)
+_SCOPE: Final = """
+   AND (CAST(:workspace AS uuid) IS NULL OR workspace_id = CAST(:workspace AS uuid))
+"""
+_USAGE: Final = """
+SELECT u.*, m.public_id AS model, coalesce(p.name, '') AS upstream
+  FROM ({}) AS u
+  LEFT JOIN model AS m ON m.number = u.model_number
+  LEFT JOIN upstream AS p ON p.number = u.upstream_number
+ ORDER BY {}
+"""
+_BOTH: Final = " UNION ALL ".join(
+    f"(SELECT {COLUMNS} FROM {table} WHERE {{condition}}{{order}})"  # noqa: S608 - constants
+    for table in ("usage_record", "usage_late")
+)
+_NEWEST: Final = " ORDER BY id DESC LIMIT :limit"
+_GET: Final = _USAGE.format(_BOTH.format(condition="id = :id", order=""), "u.id")
+_LIST: Final = (
+    _USAGE.format(
+        _BOTH.format(
+            condition="id >= :first AND id < :end"
+            " AND (CAST(:key AS uuid) IS NULL OR key_id = CAST(:key AS uuid))" + _SCOPE,
+            order=_NEWEST,
+        ),
+        "u.id DESC",
+    )
+    + " LIMIT :limit"
+)
+_TAIL: Final = _USAGE.format(
+    _BOTH.format(
+        condition="settlement_id >= :since" + _SCOPE, order=" ORDER BY settlement_id LIMIT :limit"
+    ),
+    "u.settlement_id, u.id",
+)
+_RECORD_SUMS: Final = ", ".join(
+    f"CAST(sum({name}) AS bigint) AS {name}" for name in QUANTITY_COLUMNS
+)
+_HOURLY_SUMS: Final = ", ".join(
+    f"CAST(sum(quantities[{place}]) AS bigint) AS {name}"
+    for place, name in enumerate(QUANTITY_COLUMNS, start=1)
+)
+_SUM_RECORDS: Final = f"""
+SELECT model_number, served_lane AS lane, count(*) AS record_count,
+       count(*) FILTER (WHERE outcome IN (2, 4)) AS failed_count, {_RECORD_SUMS},
+       CAST(sum(charge_nanos) AS bigint) AS charge_nanos,
+       CAST(sum(waived_nanos) AS bigint) AS waived_nanos
+  FROM usage_record WHERE id >= :first AND id < :end {_SCOPE}
+ GROUP BY model_number, served_lane
+"""  # noqa: S608 - constants
+_SUM_HOURS: Final = f"""
+SELECT model_number, lane, CAST(sum(requests) AS bigint) AS record_count,
+       CAST(sum(failed_requests) AS bigint) AS failed_count, {_HOURLY_SUMS},
+       CAST(sum(charge_nanos) AS bigint) AS charge_nanos,
+       CAST(sum(waived_nanos) AS bigint) AS waived_nanos
+  FROM usage_hourly WHERE hour >= :start AND hour < :stop {_SCOPE}
+ GROUP BY model_number, lane
+"""  # noqa: S608 - constants
+_SUMS: Final = """
+SELECT s.*, coalesce(m.public_id, '') AS model FROM ({}) AS s
+  LEFT JOIN model AS m ON m.number = s.model_number ORDER BY model, s.lane
+"""
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FAR_AHEAD: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRange:
+    """Which usage: of a workspace or all, of a time range that may be open at either end."""
+
+    workspace_id: bytes | None
+    started_from: datetime | None
+    started_before: datetime | None
+
+    @property
+    def ids(self) -> tuple[bytes, bytes]:
+        """Return the range of ids: from the first one to below the second."""
+        first = _FIRST_ID if self.started_from is None else _floor(self.started_from)
+        return first, LAST_ID if self.started_before is None else _floor(self.started_before)
+
+    @property
+    def is_whole_hours(self) -> bool:
+        """Say whether the hourly sums answer for the range exactly."""
+        bounds = (self.started_from, self.started_before)
+        return all(each is None or to_micros(each) % (HOUR_SECONDS * 10**6) == 0 for each in bounds)
+
+
+async def get_usage(tx: Transaction, request_id: bytes) -> Row[Any] | None:
+    """Read one usage record, late ones too."""
+    return await tx.one(_GET, id=to_uuid(request_id))
+
+
+async def list_usage(
+    tx: Transaction, wanted: UsageRange, *, key_id: bytes | None, before: bytes, limit: int
+) -> list[Row[Any]]:
+    """Read usage records with ids below `before`, newest first."""
+    first, end = wanted.ids
+    return await tx.all(
+        _LIST,
+        workspace=optional_uuid(wanted.workspace_id),
+        key=optional_uuid(key_id),
+        first=to_uuid(first),
+        end=to_uuid(min(end, before)),
+        limit=limit,
+    )
+
+
+async def settled_since(
+    tx: Transaction, workspace_id: bytes | None, since: bytes, limit: int
+) -> list[Row[Any]]:
+    """Read records by when they were settled: a long request's id is older than its record."""
+    return await tx.all(
+        _TAIL, workspace=optional_uuid(workspace_id), since=to_uuid(since), limit=limit
+    )
+
+
+async def sum_usage(tx: Transaction, wanted: UsageRange) -> list[Row[Any]]:
+    """Sum usage by model and lane: from the hourly sums where they are exact."""
+    workspace = optional_uuid(wanted.workspace_id)
+    if wanted.is_whole_hours:
+        return await tx.all(
+            _SUMS.format(_SUM_HOURS),
+            workspace=workspace,
+            start=wanted.started_from or _LONG_AGO,
+            stop=wanted.started_before or _FAR_AHEAD,
+        )
+    first, end = wanted.ids
+    return await tx.all(
+        _SUMS.format(_SUM_RECORDS), workspace=workspace, first=to_uuid(first), end=to_uuid(end)
+    )
+
+
+def _floor(moment: datetime) -> bytes:
+    """Return the first id at or after a moment; ids count milliseconds."""
+    unix_ms = -(-to_micros(moment) // 1_000)
+    return uuid7_floor(min(max(unix_ms, 0), _MS_MAX))
