@@ -16,7 +16,6 @@ from edge.upstream.routing import Router
 from kit.clock import SystemClock
 from oneapi.metering.v1.usage_record_pb2 import ErrorClass
 
-
 NOTHING_SPECIAL = (1, True, False, False, b"")
 """Dialect, a terminal frame, no drain, no bill for the refused, no credential."""
 
