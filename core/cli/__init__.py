@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import click
 
+from core.cli.audit import audit
 from core.cli.catalog import catalog
+from core.cli.credit import credit
 from core.cli.key import key
+from core.cli.ledger import ledger
 from core.cli.up import up
+from core.cli.usage import usage
 
-commands: list[click.Command] = [up, key, catalog]
+commands: list[click.Command] = [up, key, credit, usage, catalog, ledger, audit]

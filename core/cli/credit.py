@@ -1,0 +1,85 @@
+"""`1api credit …`: what a workspace has, and giving it credit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from core.cli.money_rows import balance_row, dollars, word
+from core.cli.session import call, nanos_of, new_call_id, pages, time_of, workspace_option
+from kit.cli import output
+
+SERVICE: Final = "billing.v1.credit_service"
+
+
+@click.group()
+def credit() -> None:
+    """Read balances and give credit."""
+
+
+@credit.command()
+@workspace_option
+@click.pass_context
+def balance(context: click.Context, workspace: str) -> None:
+    """Show total = held + available + frozen, and the debt, in US dollars."""
+    answer = call(SERVICE, "GetBalance", workspace_id=workspace)
+    output(context, balance_row(answer.balance))
+
+
+@credit.command()
+@click.option("--amount", required=True, metavar="USD", help="Such as 5.00.")
+@click.option(
+    "--kind",
+    type=click.Choice(["promotional", "goodwill"]),
+    default="promotional",
+    show_default=True,
+)
+@click.option("--expires-at", type=click.DateTime(), help="UTC; never by default.")
+@click.option("--request-id", help="Repeat a call with the same id and nothing is given twice.")
+@workspace_option
+@click.pass_context
+def grant(
+    context: click.Context,
+    /,
+    workspace: str,
+    amount: str,
+    kind: str,
+    expires_at: datetime | None,
+    request_id: str | None,
+) -> None:
+    """Give promotional or goodwill credit; a debt is paid first."""
+    from oneapi.billing.v1.ledger_pb2 import CreditGrant  # noqa: PLC0415
+
+    answer = call(
+        SERVICE,
+        "GrantCredit",
+        request_id=request_id or new_call_id(),
+        workspace_id=workspace,
+        kind=CreditGrant.Kind.Value(f"KIND_{kind.upper()}"),
+        amount={"amount_nanos": nanos_of(amount), "currency_code": "USD"},
+        expires_at=expires_at,
+    )
+    output(context, {**_grant_row(answer.grant), "balance": balance_row(answer.balance)})
+
+
+@credit.command("list")
+@workspace_option
+@click.pass_context
+def list_grants(context: click.Context, workspace: str) -> None:
+    """List credit grants, newest first."""
+    found = pages(SERVICE, "ListCreditGrants", "grants", workspace_id=workspace)
+    output(context, [_grant_row(item) for item in found])
+
+
+def _grant_row(item: Any) -> dict[str, Any]:
+    return {
+        "grant_id": item.grant_id,
+        "workspace_id": item.workspace_id,
+        "kind": word(item, "kind"),
+        "amount": dollars(item.amount),
+        "remaining": dollars(item.remaining),
+        "created_at": time_of(item, "created_at"),
+        "expires_at": time_of(item, "expires_at"),
+    }
