@@ -98,11 +98,9 @@ class LeftSpool:
         remove_spool(self._folder)
 
     def _truncate(self) -> None:
-        """Empty what follows the last good frame and drop segments that hold none."""
+        """Drop segments without a good frame; a torn tail in the last one is written over."""
         while self._segments and self._segments[-1].first > self._last:
             self._segments.pop().delete()
-        if self._segments:
-            self._segments[-1].wipe(self._last)
 
     def _append(self, outcome: Outcome) -> None:
         """Write behind the last frame; the last segment grows if it must."""

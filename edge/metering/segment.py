@@ -87,16 +87,6 @@ class Segment:
         offset = (sequence - self.first) * FRAME_BYTES
         return os.pread(self.descriptor, wanted, offset).ljust(wanted, b"\0")
 
-    def wipe(self, after: int) -> None:
-        """Empty every used place after a sequence: what a torn write left there is no frame.
-
-        Raises:
-            OSError: the file cannot be read or written.
-        """
-        for sequence in range(max(after + 1, self.first), self.last + 1):
-            if self.read(sequence, 1) != EMPTY:
-                self.write(sequence, EMPTY)
-
     def close(self) -> None:
         """Close the file."""
         os.close(self.descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -220,10 +221,13 @@ async def test_a_refused_direct_report_is_not_durable(
         await DirectReporter(metering_stub(channel), 1, 5).report(an_outcome(intent))
 
 
-async def test_without_core_a_direct_report_gives_up(unused_tcp_port: int) -> None:
+async def test_without_core_a_direct_report_gives_up() -> None:
     """The client is told of a failure rather than kept waiting."""
-    away = open_channel(f"127.0.0.1:{unused_tcp_port}", "token")
-    reporter = DirectReporter(metering_stub(away), 1, 5, report_seconds=0.3)
-    with pytest.raises(OutcomeNotDurable):
-        await reporter.report(an_outcome(an_intent()))
-    await away.close()
+    with socket.socket() as taken:
+        # Bound but not listening: refuses connections, and nobody else gets the port meanwhile.
+        taken.bind(("127.0.0.1", 0))
+        away = open_channel(f"127.0.0.1:{taken.getsockname()[1]}", "token")
+        reporter = DirectReporter(metering_stub(away), 1, 5, report_seconds=0.3)
+        with pytest.raises(OutcomeNotDurable):
+            await reporter.report(an_outcome(an_intent()))
+        await away.close()
