@@ -18,9 +18,9 @@ from typing import Final
 from urllib.parse import quote
 
 import psycopg
-from psycopg import sql
 
 from core.db import embedded_binaries, embedded_layout
+from core.db.embedded_login import DATABASE, LOGIN, ensure_login, own_public_schema
 from kit.files import private_folder, sync_folder, write_private
 from kit.process import (
     CALLER,
@@ -32,8 +32,6 @@ from kit.process import (
     run_to_end,
 )
 
-DATABASE: Final = "oneapi"
-LOGIN: Final = "oneapi"
 SUPERUSER: Final = "postgres"
 
 _INITDB_SECONDS: Final = 120.0
@@ -42,7 +40,6 @@ _READY_SECONDS: Final = 300.0
 _STOP_SECONDS: Final = 20.0
 _LOCK_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.03
-_CONNECT_SECONDS: Final = 5
 _SHARED_ROOT: Final = Path("/var/lib/oneapi")
 
 SETTINGS: Final[Mapping[str, str]] = {
@@ -274,16 +271,9 @@ class EmbeddedPostgres:
             path.unlink(missing_ok=True)
 
     def _ensure_login_and_database(self) -> None:
-        """Make the ordinary login and its database; does nothing where they are there."""
         secret = self._passwords()
-        with _connect(self._url(SUPERUSER, secret.superuser, SUPERUSER)) as connection:
-            _ensure_login(connection, secret.login)
-            _ensure_database(connection)
-        with _connect(self._url(SUPERUSER, secret.superuser, DATABASE)) as connection:
-            # A NOINHERIT owner of a database has no rights of its own on `public` otherwise.
-            connection.execute(
-                sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(LOGIN))
-            )
+        ensure_login(self._url(SUPERUSER, secret.superuser, SUPERUSER), secret.login)
+        own_public_schema(self._url(SUPERUSER, secret.superuser, DATABASE))
 
     def _check_alive(self, deadline: float) -> None:
         code = None if self.process is None else self.process.poll()
@@ -308,30 +298,3 @@ def _owner(run_as: str) -> int:
     if run_as in {CALLER, USER_NAMESPACE}:
         return os.geteuid()
     return int(run_as.partition(":")[0])
-
-
-def _connect(dsn: str) -> psycopg.Connection:
-    return psycopg.connect(dsn, autocommit=True, connect_timeout=_CONNECT_SECONDS)
-
-
-def _ensure_login(connection: psycopg.Connection, password: str) -> None:
-    """Make the login that the services use: no superuser, may make the four roles."""
-    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (LOGIN,)).fetchone()
-    if known is None:
-        connection.execute(
-            sql.SQL("CREATE ROLE {} LOGIN CREATEROLE NOINHERIT PASSWORD {}").format(
-                sql.Identifier(LOGIN), sql.Literal(password)
-            )
-        )
-
-
-def _ensure_database(connection: psycopg.Connection) -> None:
-    known = connection.execute(
-        "SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)
-    ).fetchone()
-    if known is None:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                sql.Identifier(DATABASE), sql.Identifier(LOGIN)
-            )
-        )

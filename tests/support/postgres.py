@@ -19,6 +19,7 @@ import pytest
 from psycopg import sql
 
 from core.db import bootstrap, embedded, embedded_binaries, migrate
+from core.db.embedded_login import DATABASE, LOGIN
 
 # A crash of the test machine costs nothing, so tests do not wait for the disk.
 _FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -33,11 +34,11 @@ class PostgresServer:
     superuser_dsn: str = field(repr=False)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def make_database(self, *, template: str = embedded.DATABASE, name: str | None = None) -> str:
+    def make_database(self, *, template: str = DATABASE, name: str | None = None) -> str:
         """Copy `template` (the default is empty but for its owner) and return the copy's URL."""
         name = name or f"test_{next(self.numbers)}"
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
-        self._as_superuser(statement.format(*map(sql.Identifier, (name, template, embedded.LOGIN))))
+        self._as_superuser(statement.format(*map(sql.Identifier, (name, template, LOGIN))))
         return self.url_of(name)
 
     def drop_database(self, dsn: str) -> None:
