@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from core.accounts.rpc import workspace_service
@@ -39,11 +39,13 @@ from core.settings import CoreSettings
 from kit.clock import Clock, clock_for, now
 from kit.ids import IdSource
 from kit.log import EventLog
-from kit.reasons import DomainError
+from kit.reasons import DomainError, Unavailable
 from kit.rpc.identity import Tokens
 from kit.rpc.server import RpcServer, Service, start_server
 
 GRACE_SECONDS: Final = 5.0
+PREPARE_ATTEMPTS: Final = 5
+PREPARE_PAUSE_SECONDS: Final = 0.5
 TIDY_SECONDS: Final = 10.0
 
 
@@ -70,7 +72,7 @@ class Core:
         Raises:
             Exception: a background loop died; the supervisor starts another core.
         """
-        await self._prepare()
+        await self._patiently(self._prepare)
         await self._feed.start()
         self._intake.start()
         server = await self._start()
@@ -100,6 +102,20 @@ class Core:
         if is_dev:
             file = self._settings.example_file
             await make_example(self._database.jobs, act, self._peppers, file)
+
+    async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Repeat a step that may be repeated while the database is busy, or other cores start.
+
+        Raises:
+            Unavailable: it stayed so.
+        """
+        for _ in range(PREPARE_ATTEMPTS):
+            try:
+                return await step()
+            except Unavailable as error:
+                self._log.event("database_busy", sqlstate=error.metadata.get("sqlstate"))
+            await asyncio.sleep(PREPARE_PAUSE_SECONDS)
+        return await step()
 
     async def _start(self) -> RpcServer:
         return await start_server(

@@ -28,16 +28,42 @@ _NAME: Final = "Example workspace"
 async def make_example(pool: Pool, act: Act, peppers: Keyring, path: Path) -> bool:
     """Make the example and write its file, unless both are there; say whether it was made.
 
-    The file is written before the commit: after a crash in between, or with a new database, it
+    The file is written last: after a crash in between, or with a new database, it is missing or
     names a workspace that does not exist, and the example is made anew.
     """
     async with pool.transaction("system") as tx:
         if await _exists(tx, path):
             return False
-        run = act.ids.new().hex()
+    run = act.ids.new().hex()
+    workspace_id = await _make_workspace(pool, act, run)
+    async with pool.transaction("system") as tx:
+        shown = await keys.create_key(
+            tx,
+            act,
+            peppers,
+            request_id=f"example-{run}",
+            workspace_id=workspace_id,
+            display_name="Example key",
+            settings=KeySettings(),
+        )
+        await tx.commit()
+    example = {
+        "workspace_id": format_id("ws", workspace_id),
+        "api_key": shown.secret,
+        "demo_model": DEMO_MODEL,
+    }
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(path, json.dumps(example, indent=2).encode())
+    return True
+
+
+async def _make_workspace(pool: Pool, act: Act, run: str) -> bytes:
+    async with pool.transaction("system") as tx:
         workspace = await accounts.create_workspace(
             tx, act, request_id=f"example-{run}", display_name=_NAME, default_lane=0
         )
+        await tx.commit()
+    async with pool.transaction("system") as tx:
         await ledger_credits.grant_credit(
             tx,
             workspace_id=workspace.workspace_id,
@@ -48,23 +74,8 @@ async def make_example(pool: Pool, act: Act, peppers: Keyring, path: Path) -> bo
             actor=act.actor,
             now=act.now,
         )
-        shown = await keys.create_key(
-            tx,
-            act,
-            peppers,
-            request_id=f"example-{run}",
-            workspace_id=workspace.workspace_id,
-            display_name="Example key",
-            settings=KeySettings(),
-        )
-        example = {
-            "workspace_id": format_id("ws", workspace.workspace_id),
-            "api_key": shown.secret,
-            "demo_model": DEMO_MODEL,
-        }
-        write_private(path, json.dumps(example, indent=2).encode())
         await tx.commit()
-    return True
+    return workspace.workspace_id
 
 
 async def _exists(tx: Transaction, path: Path) -> bool:

@@ -12,22 +12,27 @@ from core.catalog.service import Upstreams
 from core.db.database import Pool
 
 SEED: Final = Path(__file__).parent / "seed"
+DEMO_SEED: Final = "demo.json"
+SEEDS: Final = ("catalog.json", DEMO_SEED)
 
 
 async def seed_catalog(pool: Pool, act: Act, upstreams: Upstreams, *, with_demo: bool) -> None:
-    """Import the seed where there are no upstreams, then connect them to this installation."""
+    """Import the seed where there are no upstreams, then connect them to this installation.
+
+    One transaction for each step: the change feed's counter, which each locks last, is not kept.
+    """
+    for name in SEEDS if with_demo else SEEDS[:1]:
+        async with pool.transaction("system") as tx:
+            await store.lock_catalog(tx)
+            known = {upstream.facts.name for upstream in await store.list_upstreams(tx)}
+            if _is_wanted(name, known):
+                content = (SEED / name).read_bytes()
+                await service.import_catalog(tx, act, upstreams, content, dry_run=False)
+                await tx.commit()
     async with pool.transaction("system") as tx:
-        await store.lock_catalog(tx)
-        known = {upstream.facts.name for upstream in await store.list_upstreams(tx)}
-        for name in _wanted(known, with_demo=with_demo):
-            content = (SEED / name).read_bytes()
-            await service.import_catalog(tx, act, upstreams, content, dry_run=False)
         await service.connect_upstreams(tx, act, upstreams)
         await tx.commit()
 
 
-def _wanted(known: set[str], *, with_demo: bool) -> list[str]:
-    files = [] if known - {DEMO} else ["catalog.json"]
-    if with_demo and DEMO not in known:
-        files.append("demo.json")
-    return files
+def _is_wanted(name: str, known: set[str]) -> bool:
+    return DEMO not in known if name == DEMO_SEED else not known - {DEMO}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from core.cli.key import LANES
-from core.cli.session import CALL_SECONDS, core_channel, new_call_id
-from kit.cli import CommandFailed, Exit, output
+from core.cli.session import call, nanos_of, new_call_id, pages, time_of
+from kit.cli import CommandFailed, Exit, output, wants_json
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from oneapi.catalog.v1.catalog_pb2 import Model, PriceTier, PriceVersion, Upstream
 
-RATES = (
+SERVICE: Final = "catalog.v1.catalog_service"
+RATES: Final = (
     "input",
     "cached_input",
     "cache_write",
@@ -28,8 +31,23 @@ RATES = (
     "requests",
     "tool_calls",
 )
-_MODEL_COLUMNS = ("public_id", "maker", "context_tokens", "max_output_tokens", "enabled")
-_PRICE_COLUMNS = ("number", "model", "lane", "effective_from", "input", "cached_input", "output")
+_MODEL_COLUMNS: Final = (
+    "public_id",
+    "maker",
+    "context_tokens",
+    "max_output_tokens",
+    "enabled",
+)
+_PRICE_COLUMNS: Final = (
+    "number",
+    "model",
+    "lane",
+    "effective_from",
+    "above",
+    "input",
+    "cached_input",
+    "output",
+)
 
 
 @click.group()
@@ -37,42 +55,22 @@ def catalog() -> None:
     """Look at and change models, upstreams, routes and prices."""
 
 
-def _call(method: str, **fields: Any) -> Any:
-    from oneapi.catalog.v1 import catalog_service_pb2, catalog_service_pb2_grpc  # noqa: PLC0415
-
-    request = getattr(catalog_service_pb2, f"{method}Request")(**fields)
-    with core_channel() as channel:
-        stub = catalog_service_pb2_grpc.CatalogServiceStub(channel)
-        return getattr(stub, method)(request, timeout=CALL_SECONDS)
-
-
-def _pages(method: str, field: str, **fields: Any) -> list[Any]:
-    found: list[Any] = []
-    token = ""
-    while True:
-        page = _call(method, page_size=1_000, page_token=token, **fields)
-        found += getattr(page, field)
-        token = page.next_page_token
-        if not token:
-            return found
-
-
 @catalog.command("list")
 @click.pass_context
 def list_models(context: click.Context) -> None:
     """List the models by public id."""
-    rows = [_model(item) for item in _pages("ListModels", "models")]
-    output(context, rows, table=_MODEL_COLUMNS)
+    found = pages(SERVICE, "ListModels", "models")
+    output(context, [_model(item) for item in found], table=_MODEL_COLUMNS)
 
 
 @catalog.command()
-@click.argument("public_id")
+@click.argument("model")
 @click.pass_context
-def show(context: click.Context, public_id: str) -> None:
-    """Show one model with its prices."""
-    for item in _pages("ListModels", "models"):
-        if item.public_id == public_id or public_id in item.aliases:
-            prices = _pages("ListPrices", "prices", public_id=item.public_id)
+def show(context: click.Context, model: str) -> None:
+    """Show one model, by public id or alias, with its prices."""
+    for item in pages(SERVICE, "ListModels", "models"):
+        if model == item.public_id or model in item.aliases:
+            prices = pages(SERVICE, "ListPrices", "prices", public_id=item.public_id)
             output(context, {**_model(item), "prices": [_price(price) for price in prices]})
             return
     raise CommandFailed("There is no such model.", code=Exit.NOT_FOUND, reason="NOT_FOUND")
@@ -84,7 +82,7 @@ def show(context: click.Context, public_id: str) -> None:
 @click.pass_context
 def import_file(context: click.Context, file: Path, *, dry_run: bool) -> None:
     """Import a catalogue document (docs/catalogue.md) in one transaction."""
-    answer = _call("ImportCatalog", document=file.read_bytes(), dry_run=dry_run)
+    answer = call(SERVICE, "ImportCatalog", document=file.read_bytes(), dry_run=dry_run)
     fields = ("kind", "name", "before", "after")
     rows = [{name: getattr(change, name) for name in fields} for change in answer.changes]
     output(context, rows, table=fields)
@@ -94,7 +92,7 @@ def import_file(context: click.Context, file: Path, *, dry_run: bool) -> None:
 @click.pass_context
 def upstreams(context: click.Context) -> None:
     """List the upstreams; credentials are never shown."""
-    output(context, [_upstream(item) for item in _call("ListUpstreams").upstreams])
+    output(context, [_upstream(item) for item in call(SERVICE, "ListUpstreams").upstreams])
 
 
 @catalog.group()
@@ -103,50 +101,83 @@ def price() -> None:
 
 
 @price.command("list")
-@click.argument("public_id", default="")
+@click.argument("model", default="")
 @click.pass_context
-def list_prices(context: click.Context, public_id: str) -> None:
+def list_prices(context: click.Context, model: str) -> None:
     """List price versions, newest first, in US dollars per million units."""
-    rows = [_price(item) for item in _pages("ListPrices", "prices", public_id=public_id)]
-    output(context, [_flat(row) for row in rows], table=_PRICE_COLUMNS)
+    found = [_price(item) for item in pages(SERVICE, "ListPrices", "prices", public_id=model)]
+    # A program gets whole versions, a person a line for each tier.
+    lines = [
+        {**version, "above": tier["above_context_tokens"], **tier}
+        for version in found
+        for tier in version["tiers"]
+    ]
+    output(context, found if wants_json(context) else lines, table=_PRICE_COLUMNS)
 
 
 @price.command()
-@click.argument("public_id")
+@click.argument("model")
 @click.option("--lane", type=click.Choice(LANES), default="default", show_default=True)
 @click.option("--effective-from", type=click.DateTime(), help="UTC; default: now.")
-@click.option("--rate", "rates", multiple=True, required=True, metavar="DIMENSION=USD")
+@click.option(
+    "--tier",
+    "tiers",
+    multiple=True,
+    required=True,
+    metavar="[ABOVE:]RATE=USD,…",
+    help="Such as input=2.50,output=10 or 200000:input=5,output=15; repeat for more tiers.",
+)
 @click.pass_context
 def publish(
-    context: click.Context, public_id: str, lane: str, effective_from: Any, rates: tuple[str, ...]
+    context: click.Context,
+    model: str,
+    lane: str,
+    effective_from: datetime | None,
+    tiers: tuple[str, ...],
 ) -> None:
-    """Publish a price version with one tier, in US dollars per million units."""
-    from oneapi.catalog.v1.catalog_pb2 import PriceTier  # noqa: PLC0415
-    from oneapi.catalog.v1.catalog_service_pb2 import PublishPriceRequest  # noqa: PLC0415
+    """Publish a price version, in US dollars per million units; missing rates by the usual rule."""
+    from google.protobuf.timestamp_pb2 import Timestamp  # noqa: PLC0415
+
     from oneapi.common.v1.lane_pb2 import Lane  # noqa: PLC0415
 
-    request = PublishPriceRequest(
-        request_id=new_call_id(),
-        public_id=public_id,
-        lane=Lane.Value(f"LANE_{lane.upper()}"),
-        tiers=[PriceTier(**dict(_rate(text) for text in rates))],
-    )
+    begins = None
     if effective_from is not None:
-        request.effective_from.FromDatetime(effective_from)
-    fields = {name.name: value for name, value in request.ListFields()}
-    output(context, _price(_call("PublishPrice", **fields).price))
+        begins = Timestamp()
+        begins.FromDatetime(effective_from)
+    answer = call(
+        SERVICE,
+        "PublishPrice",
+        request_id=new_call_id(),
+        public_id=model,
+        lane=Lane.Value(f"LANE_{lane.upper()}"),
+        effective_from=begins,
+        tiers=[_parse_tier(text) for text in tiers],
+    )
+    output(context, _price(answer.price))
 
 
-def _rate(text: str) -> tuple[str, int]:
-    from kit.money import InvalidAmountError, parse_dollars  # noqa: PLC0415
+def _parse_tier(text: str) -> PriceTier:
+    """Read `200000:input=5,output=15` and fill in the other rates as a document would."""
+    from pydantic import ValidationError  # noqa: PLC0415
 
+    from core.catalog.messages import tier_message  # noqa: PLC0415
+    from core.catalog.model import Rates  # noqa: PLC0415
+
+    above, colon, listed = text.rpartition(":")
+    if colon and not above.isdecimal():
+        raise click.BadParameter("a tier is [ABOVE:]RATE=USD,…")
+    rates = dict(_parse_rate(part) for part in listed.split(","))
+    try:
+        return tier_message(Rates(above_context_tokens=int(above or 0), **rates).tier())
+    except ValidationError:
+        raise click.BadParameter("a tier has at least input and output") from None
+
+
+def _parse_rate(text: str) -> tuple[str, int]:
     name, _, amount = text.partition("=")
     if name not in RATES:
-        raise click.BadParameter(f"a dimension is one of {', '.join(RATES)}")
-    try:
-        return name, parse_dollars(amount)
-    except InvalidAmountError:
-        raise click.BadParameter("a rate is DIMENSION=USD, such as input=2.50") from None
+        raise click.BadParameter(f"a rate is one of {', '.join(RATES)}")
+    return name, nanos_of(amount)
 
 
 def _model(model: Model) -> dict[str, Any]:
@@ -166,13 +197,13 @@ def _model(model: Model) -> dict[str, Any]:
 def _upstream(upstream: Upstream) -> dict[str, Any]:
     from oneapi.catalog.v1.catalog_pb2 import Upstream as Message  # noqa: PLC0415
 
-    dialect = Message.Dialect.Name(upstream.dialect).removeprefix("DIALECT_").lower()
+    dialect = Message.Dialect.Name(upstream.dialect)
     policy = Message.DisconnectPolicy.Name(upstream.disconnect_policy)
     return {
         "number": upstream.number,
         "name": upstream.name,
         "base_url": upstream.base_url,
-        "dialect": dialect,
+        "dialect": dialect.removeprefix("DIALECT_").lower(),
         "disconnect_policy": policy.removeprefix("DISCONNECT_POLICY_").lower(),
         "bills_refused": upstream.bills_refused,
         "enabled": upstream.enabled,
@@ -187,7 +218,7 @@ def _price(version: PriceVersion) -> dict[str, Any]:
         "number": version.number,
         "model": version.public_id,
         "lane": Lane.Name(version.lane).removeprefix("LANE_").lower(),
-        "effective_from": version.effective_from.ToJsonString(),
+        "effective_from": time_of(version, "effective_from"),
         "tiers": [_tier(tier) for tier in version.tiers],
     }
 
@@ -197,7 +228,3 @@ def _tier(tier: PriceTier) -> dict[str, Any]:
 
     rates = {name: format_dollars(getattr(tier, name)) for name in RATES}
     return {"above_context_tokens": tier.above_context_tokens, **rates}
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, **{name: row["tiers"][0][name] for name in RATES}}

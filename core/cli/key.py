@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from core.cli.session import CALL_SECONDS, core_channel, new_call_id, workspace_option
+from core.cli.session import (
+    call,
+    nanos_of,
+    new_call_id,
+    pages,
+    time_of,
+    workspace_option,
+)
 from kit.cli import output
 
 if TYPE_CHECKING:
-    from oneapi.keys.v1.api_key_pb2 import ApiKey, KeyEvent, KeySettings
+    from oneapi.keys.v1.api_key_pb2 import ApiKey, KeyEvent, KeyLimits, KeySettings
 
-LANES = ("default", "economy", "coding", "priority", "opportunistic")
-_COLUMNS = ("key_id", "name", "state", "hint", "lane", "created_at")
+LANES: Final = ("default", "economy", "coding", "priority", "opportunistic")
+SERVICE: Final = "keys.v1.key_service"
+_COLUMNS: Final = ("key_id", "name", "state", "hint", "lane", "created_at")
+_COUNTS: Final = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
+_SPEND: Final = ("spend_per_day", "spend_per_month", "spend_total")
+_LISTS: Final = {"models": "allowed_models", "networks": "allowed_networks"}
+_RESETTABLE: Final = (
+    "lane",
+    "models",
+    "default-model",
+    "aliases",
+    "networks",
+    "expires-at",
+    *(name.replace("_", "-") for name in (*_COUNTS, *_SPEND)),
+)
 
 
 @click.group()
@@ -21,29 +41,15 @@ def key() -> None:
     """Create, change, rotate and stop API keys."""
 
 
-def _stub() -> Any:
-    from oneapi.keys.v1 import key_service_pb2_grpc  # noqa: PLC0415  keeps `1api --help` quick
-
-    return key_service_pb2_grpc.KeyServiceStub
-
-
-def _call(method: str, **fields: Any) -> Any:
-    from oneapi.keys.v1 import key_service_pb2  # noqa: PLC0415
-
-    request = getattr(key_service_pb2, f"{method}Request")(**fields)
-    with core_channel() as channel:
-        return getattr(_stub()(channel), method)(request, timeout=CALL_SECONDS)
-
-
 def _settings_options(command: Any) -> Any:
     for option in (
         click.option("--lane", type=click.Choice(LANES), help="Lane of requests that choose none."),
         click.option("--model", "models", multiple=True, help="Allowed model; repeat for more."),
-        click.option("--default-model", default="", help="Model of requests that name none."),
+        click.option("--default-model", help="Model of requests that name none."),
         click.option("--alias", "aliases", multiple=True, metavar="NAME=MODEL"),
-        click.option("--requests-per-minute", type=click.IntRange(0), default=0),
-        click.option("--tokens-per-minute", type=click.IntRange(0), default=0),
-        click.option("--concurrent-requests", type=click.IntRange(0), default=0),
+        click.option("--requests-per-minute", type=click.IntRange(1)),
+        click.option("--tokens-per-minute", type=click.IntRange(1)),
+        click.option("--concurrent-requests", type=click.IntRange(1)),
         click.option("--spend-per-day", metavar="USD"),
         click.option("--spend-per-month", metavar="USD"),
         click.option("--spend-total", metavar="USD"),
@@ -54,42 +60,44 @@ def _settings_options(command: Any) -> Any:
     return command
 
 
-def _settings(options: dict[str, Any]) -> KeySettings:
+def _apply(settings: KeySettings, options: dict[str, Any]) -> KeySettings:
+    """Change what the options say; what they do not say stays."""
     from oneapi.common.v1.lane_pb2 import Lane  # noqa: PLC0415
-    from oneapi.keys.v1.api_key_pb2 import KeyLimits, KeySettings  # noqa: PLC0415
 
-    lane = options["lane"]
-    limits = KeyLimits(
-        requests_per_minute=options["requests_per_minute"],
-        tokens_per_minute=options["tokens_per_minute"],
-        concurrent_requests=options["concurrent_requests"],
-        spend_per_day=_money(options["spend_per_day"]),
-        spend_per_month=_money(options["spend_per_month"]),
-        spend_total=_money(options["spend_total"]),
-    )
-    settings = KeySettings(
-        lane=Lane.Value(f"LANE_{lane.upper()}") if lane else Lane.LANE_UNSPECIFIED,
-        allowed_models=options["models"],
-        default_model=options["default_model"],
-        model_aliases=dict(_pair(text) for text in options["aliases"]),
-        limits=limits,
-        allowed_networks=options["networks"],
-    )
+    if options["lane"]:
+        settings.lane = Lane.Value(f"LANE_{options['lane'].upper()}")
+    if options["default_model"] is not None:
+        settings.default_model = options["default_model"]
+    for option, field in _LISTS.items():
+        if options[option]:
+            settings.ClearField(field)  # type: ignore[arg-type]
+            getattr(settings, field).extend(options[option])
+    if options["aliases"]:
+        settings.model_aliases.clear()
+        settings.model_aliases.update(dict(_pair(text) for text in options["aliases"]))
     if options["expires_at"] is not None:
         settings.expires_at.FromDatetime(options["expires_at"])
+    _apply_limits(settings.limits, options)
     return settings
 
 
-def _money(text: str | None) -> Any:
-    from kit.money import InvalidAmountError, parse_dollars  # noqa: PLC0415
-    from oneapi.common.v1.money_pb2 import Money  # noqa: PLC0415
+def _apply_limits(limits: KeyLimits, options: dict[str, Any]) -> None:
+    for name in _COUNTS:
+        if options[name] is not None:
+            setattr(limits, name, options[name])
+    for name in _SPEND:
+        if options[name] is not None:
+            getattr(limits, name).amount_nanos = nanos_of(options[name])
+            getattr(limits, name).currency_code = "USD"
 
-    if text is None:
-        return None
-    try:
-        return Money(amount_nanos=parse_dollars(text), currency_code="USD")
-    except InvalidAmountError:
-        raise click.BadParameter("an amount of US dollars, such as 5.00") from None
+
+def _reset(settings: KeySettings, name: str) -> None:
+    field = name.replace("-", "_")
+    if field in (*_COUNTS, *_SPEND):
+        settings.limits.ClearField(field)  # type: ignore[arg-type]
+    else:
+        other = {"aliases": "model_aliases", **_LISTS}
+        settings.ClearField(other.get(field, field))  # type: ignore[arg-type]
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -99,41 +107,6 @@ def _pair(text: str) -> tuple[str, str]:
     return name, model
 
 
-def _row(api_key: ApiKey, secret: str | None = None) -> dict[str, Any]:
-    from kit.money import format_dollars  # noqa: PLC0415
-    from oneapi.common.v1.lane_pb2 import Lane  # noqa: PLC0415
-    from oneapi.keys.v1.api_key_pb2 import ApiKey as Message  # noqa: PLC0415
-
-    settings, limits = api_key.settings, api_key.settings.limits
-    row: dict[str, Any] = {
-        "key_id": api_key.key_id,
-        "workspace_id": api_key.workspace_id,
-        "name": api_key.display_name,
-        "state": Message.State.Name(api_key.state).removeprefix("STATE_").lower(),
-        "hint": api_key.secret_hint,
-        "lane": Lane.Name(settings.lane).removeprefix("LANE_").lower() if settings.lane else None,
-        "allowed_models": list(settings.allowed_models),
-        "default_model": settings.default_model or None,
-        "aliases": dict(settings.model_aliases),
-        "requests_per_minute": limits.requests_per_minute,
-        "tokens_per_minute": limits.tokens_per_minute,
-        "concurrent_requests": limits.concurrent_requests,
-        "spend_per_day": format_dollars(limits.spend_per_day.amount_nanos),
-        "spend_per_month": format_dollars(limits.spend_per_month.amount_nanos),
-        "spend_total": format_dollars(limits.spend_total.amount_nanos),
-        "networks": list(settings.allowed_networks),
-        "expires_at": _time(settings, "expires_at"),
-        "created_at": _time(api_key, "created_at"),
-        "previous_secret_expires_at": _time(api_key, "previous_secret_expires_at"),
-        "version": api_key.version,
-    }
-    return row if secret is None else {**row, "secret": secret}
-
-
-def _time(message: Any, field: str) -> str | None:
-    return getattr(message, field).ToJsonString() if message.HasField(field) else None
-
-
 @key.command()
 @click.argument("name")
 @workspace_option
@@ -141,14 +114,17 @@ def _time(message: Any, field: str) -> str | None:
 @click.pass_context
 def create(context: click.Context, /, name: str, workspace: str, **options: Any) -> None:
     """Create a key and show its secret, once."""
-    answer = _call(
+    from oneapi.keys.v1.api_key_pb2 import KeySettings  # noqa: PLC0415
+
+    answer = call(
+        SERVICE,
         "CreateKey",
         request_id=new_call_id(),
         workspace_id=workspace,
         display_name=name,
-        settings=_settings(options),
+        settings=_apply(KeySettings(), options),
     )
-    output(context, _row(answer.key, answer.secret))
+    output(context, {**_row(answer.key), "secret": answer.secret})
 
 
 @key.command("list")
@@ -156,15 +132,8 @@ def create(context: click.Context, /, name: str, workspace: str, **options: Any)
 @click.pass_context
 def list_keys(context: click.Context, workspace: str) -> None:
     """List the keys of a workspace, newest first."""
-    rows: list[dict[str, Any]] = []
-    token = ""
-    while True:
-        page = _call("ListKeys", workspace_id=workspace, page_size=1_000, page_token=token)
-        rows += [_row(item) for item in page.keys]
-        token = page.next_page_token
-        if not token:
-            break
-    output(context, rows, table=_COLUMNS)
+    found = pages(SERVICE, "ListKeys", "keys", workspace_id=workspace)
+    output(context, [_row(item) for item in found], table=_COLUMNS)
 
 
 @key.command()
@@ -172,22 +141,35 @@ def list_keys(context: click.Context, workspace: str) -> None:
 @click.pass_context
 def show(context: click.Context, key_id: str) -> None:
     """Show one key."""
-    output(context, _row(_call("GetKey", key_id=key_id).key))
+    output(context, _row(call(SERVICE, "GetKey", key_id=key_id).key))
 
 
 @key.command()
 @click.argument("key_id")
-@click.option("--name", help="Default: the name that it has.")
+@click.option("--name", help="A new name.")
+@click.option(
+    "--reset", "resets", multiple=True, type=click.Choice(_RESETTABLE), help="Unset a setting."
+)
 @_settings_options
 @click.pass_context
-def update(context: click.Context, /, key_id: str, name: str | None, **options: Any) -> None:
-    """Give a key a name and settings, as a whole: what is not said is reset."""
-    before = _call("GetKey", key_id=key_id).key
-    answer = _call(
+def update(
+    context: click.Context,
+    /,
+    key_id: str,
+    name: str | None,
+    resets: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Change a key's name and settings; what is not said stays as it is."""
+    before = call(SERVICE, "GetKey", key_id=key_id).key
+    for setting in resets:
+        _reset(before.settings, setting)
+    answer = call(
+        SERVICE,
         "UpdateKey",
         key_id=key_id,
         display_name=name or before.display_name,
-        settings=_settings(options),
+        settings=_apply(before.settings, options),
         expected_version=before.version,
     )
     output(context, _row(answer.key))
@@ -199,10 +181,10 @@ def update(context: click.Context, /, key_id: str, name: str | None, **options: 
 @click.pass_context
 def rotate(context: click.Context, key_id: str, grace_seconds: int) -> None:
     """Give a key a new secret, shown once; the old one works for the grace time."""
-    answer = _call(
-        "RotateKey", request_id=new_call_id(), key_id=key_id, grace_seconds=grace_seconds
+    answer = call(
+        SERVICE, "RotateKey", request_id=new_call_id(), key_id=key_id, grace_seconds=grace_seconds
     )
-    output(context, _row(answer.key, answer.secret))
+    output(context, {**_row(answer.key), "secret": answer.secret})
 
 
 def _step(method: str, name: str, text: str) -> None:
@@ -210,7 +192,7 @@ def _step(method: str, name: str, text: str) -> None:
     @click.argument("key_id")
     @click.pass_context
     def step(context: click.Context, key_id: str) -> None:
-        output(context, _row(_call(method, key_id=key_id).key))
+        output(context, _row(call(SERVICE, method, key_id=key_id).key))
 
 
 _step("DisableKey", "disable", "Stop a key until it is enabled.")
@@ -223,8 +205,35 @@ _step("RevokeKey", "revoke", "Stop a key for good.")
 @click.pass_context
 def events(context: click.Context, key_id: str) -> None:
     """List the steps of a key's life, newest first."""
-    page = _call("ListKeyEvents", key_id=key_id, page_size=1_000)
-    output(context, [_event(item) for item in page.events])
+    found = pages(SERVICE, "ListKeyEvents", "events", key_id=key_id)
+    output(context, [_event(item) for item in found])
+
+
+def _row(api_key: ApiKey) -> dict[str, Any]:
+    from kit.money import format_dollars  # noqa: PLC0415
+    from oneapi.common.v1.lane_pb2 import Lane  # noqa: PLC0415
+    from oneapi.keys.v1.api_key_pb2 import ApiKey as Message  # noqa: PLC0415
+
+    settings, limits = api_key.settings, api_key.settings.limits
+    spend = {name: getattr(limits, name).amount_nanos for name in _SPEND}
+    return {
+        "key_id": api_key.key_id,
+        "workspace_id": api_key.workspace_id,
+        "name": api_key.display_name,
+        "state": Message.State.Name(api_key.state).removeprefix("STATE_").lower(),
+        "hint": api_key.secret_hint,
+        "lane": Lane.Name(settings.lane).removeprefix("LANE_").lower() if settings.lane else None,
+        "allowed_models": list(settings.allowed_models),
+        "default_model": settings.default_model or None,
+        "aliases": dict(settings.model_aliases),
+        **{name: getattr(limits, name) or None for name in _COUNTS},
+        **{name: format_dollars(nanos) if nanos else None for name, nanos in spend.items()},
+        "networks": list(settings.allowed_networks),
+        "expires_at": time_of(settings, "expires_at"),
+        "created_at": time_of(api_key, "created_at"),
+        "previous_secret_expires_at": time_of(api_key, "previous_secret_expires_at"),
+        "version": api_key.version,
+    }
 
 
 def _event(event: KeyEvent) -> dict[str, Any]:
@@ -233,7 +242,7 @@ def _event(event: KeyEvent) -> dict[str, Any]:
     return {
         "key_id": event.key_id,
         "event": Message.Kind.Name(event.kind).removeprefix("KIND_").lower(),
-        "occurred_at": event.occurred_at.ToJsonString(),
+        "occurred_at": time_of(event, "occurred_at"),
         "actor": event.actor,
         "version": event.version,
     }

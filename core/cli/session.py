@@ -1,80 +1,46 @@
-"""How core's commands reach core: target, identity, example workspace, and errors as exit codes."""
+"""How core's commands call core: one place for identity, deadlines and pages."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import importlib
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
 import click
-import grpc
 
-from kit.cli import CommandFailed, Exit
-from kit.ids import new_request_id
-from kit.rpc.client import sync_channel
-from kit.rpc.identity import Tokens
-from kit.rpc.status import domain_error_of
-from kit.settings import ProcessSettings
-
-CALL_SECONDS: Final = 30.0
-"""How long a command waits for one answer of core."""
-IDENTITY: Final = "operator"
+PAGE_SIZE: Final = 1_000
 
 
-class CliSettings(ProcessSettings):
-    """Where the command line finds the services; the files of `1api up` are the default."""
-
-
-@contextmanager
-def core_channel() -> Iterator[grpc.Channel]:
-    """Open a channel to core as operator; a failed call is raised as its domain error.
+def call(service: str, method: str, **fields: Any) -> Any:
+    """Call a method such as `call("keys.v1.key_service", "GetKey", key_id=…)` as operator.
 
     Raises:
         CommandFailed: there are no credentials.
-        DomainError: what core answered, or Unavailable.
+        grpc.RpcError: what core answered; the command line turns it into an exit code.
     """
-    settings = CliSettings()
-    try:
-        token = Tokens.read(settings.credentials_file).of(IDENTITY)
-    except (OSError, ValueError, KeyError):
-        raise CommandFailed(
-            "No credentials: start `1api up`, or set ONEAPI_CREDENTIALS.",
-            code=Exit.UNREACHABLE,
-            reason="NO_CREDENTIALS",
-        ) from None
-    with sync_channel(_core_target(settings), token) as channel:
-        try:
-            yield channel
-        except grpc.RpcError as error:
-            raise domain_error_of(error) from None
+    # Imported here, so that `1api --help` does not wait for gRPC.
+    from kit.cli_link import CALL_SECONDS, core_channel  # noqa: PLC0415
+
+    messages = importlib.import_module(f"oneapi.{service}_pb2")
+    stubs = importlib.import_module(f"oneapi.{service}_pb2_grpc")
+    (name,) = messages.DESCRIPTOR.services_by_name
+    with core_channel() as channel:
+        stub = getattr(stubs, f"{name}Stub")(channel)
+        request = getattr(messages, f"{method}Request")(**fields)
+        return getattr(stub, method)(request, timeout=CALL_SECONDS)
 
 
-def _core_target(settings: CliSettings) -> str:
-    """Return what is set, else what a running `1api up` says, else the default."""
-    if "core_target" in settings.model_fields_set:
-        return settings.core_target
-    try:
-        target = json.loads((settings.data_dir / "ready.json").read_bytes())["core_target"]
-    except (OSError, ValueError, KeyError):
-        return settings.core_target
-    return str(target)
-
-
-def example_workspace() -> str:
-    """Return the dev profile's example workspace.
-
-    Raises:
-        CommandFailed: there is none.
-    """
-    try:
-        example = json.loads((CliSettings().data_dir / "dev" / "example.json").read_bytes())
-        return str(example["workspace_id"])
-    except (OSError, ValueError, KeyError):
-        raise CommandFailed(
-            "Name a workspace: --workspace ws_…", code=Exit.USAGE, reason="NO_WORKSPACE"
-        ) from None
+def pages(service: str, method: str, field: str, **fields: Any) -> list[Any]:
+    """Return the elements of all pages of a list."""
+    found: list[Any] = []
+    token = ""
+    while True:
+        page = call(service, method, page_size=PAGE_SIZE, page_token=token, **fields)
+        found += getattr(page, field)
+        token = page.next_page_token
+        if not token:
+            return found
 
 
 def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,11 +49,38 @@ def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--workspace", metavar="WS_ID", help="Default: the example workspace.")
     @wraps(command)
     def with_workspace(*arguments: Any, workspace: str | None, **options: Any) -> Any:
-        return command(*arguments, workspace=workspace or example_workspace(), **options)
+        from kit.cli_link import default_workspace  # noqa: PLC0415
+
+        return command(*arguments, workspace=workspace or default_workspace(), **options)
 
     return with_workspace
 
 
 def new_call_id() -> str:
     """Return a request id for a call that may be repeated (AIP-155)."""
+    from kit.ids import new_request_id  # noqa: PLC0415
+
     return new_request_id().hex()
+
+
+def time_of(message: Any, field: str) -> str | None:
+    """Return a timestamp field as RFC 3339 text, None if it is not set."""
+    return getattr(message, field).ToJsonString() if message.HasField(field) else None
+
+
+def nanos_of(text: str) -> int:
+    """Return the nano-dollars of an option such as `5.00`.
+
+    Raises:
+        click.BadParameter: it is no amount, or below zero.
+    """
+    from kit.money import InvalidAmountError, parse_dollars  # noqa: PLC0415
+
+    refusal = click.BadParameter("an amount is US dollars, such as 5.00")
+    try:
+        amount = parse_dollars(text)
+    except InvalidAmountError:
+        raise refusal from None
+    if amount < 0:
+        raise refusal
+    return amount
