@@ -23,8 +23,8 @@ from kit.process import Command, RestartPolicy
 from kit.settings import PROJECT_ROOT
 
 _LOG_CHECK_SECONDS: Final = 30.0
-# Core still takes what the edges report; an edge also gets its drain time.
-_STOP_SECONDS: Final = {"edge": 5.0, "archiver": 5.0, "demo": 3.0, "core": 10.0}
+# An edge has its drain time before this, and then ships what it has recorded for up to 10 s.
+_STOP_SECONDS: Final = {"edge": 15.0, "archiver": 5.0, "demo": 3.0, "core": 10.0}
 
 
 async def run(settings: UpSettings, reporter: Reporter) -> None:
