@@ -16,15 +16,12 @@ SMALL_WALLET_SHARE: Final = 8
 """Without `max_tokens` the output is capped to what one eighth of the available credit buys."""
 SMALL_WALLET_OUTPUT_TOKENS: Final = 4_096
 """That cap is never below this many tokens, as long as the credit covers them."""
-
-_INPUT_RATES: Final = (
-    Dimension.INPUT,
-    Dimension.CACHED_INPUT,
-    Dimension.CACHE_WRITE,
-    Dimension.CACHE_WRITE_LONG,
-    Dimension.IMAGE_INPUT,
-)
-_OUTPUT_RATES: Final = (Dimension.OUTPUT, Dimension.REASONING, Dimension.IMAGE_OUTPUT)
+_INPUT, _CACHED = int(Dimension.INPUT), int(Dimension.CACHED_INPUT)
+_WRITE, _WRITE_LONG = int(Dimension.CACHE_WRITE), int(Dimension.CACHE_WRITE_LONG)
+_OUTPUT, _REASONING = int(Dimension.OUTPUT), int(Dimension.REASONING)
+_AUDIO_INPUT, _AUDIO_OUTPUT = int(Dimension.AUDIO_INPUT), int(Dimension.AUDIO_OUTPUT)
+_IMAGE_INPUT, _IMAGE_OUTPUT = int(Dimension.IMAGE_INPUT), int(Dimension.IMAGE_OUTPUT)
+_REQUESTS, _TOOL_CALLS = int(Dimension.REQUESTS), int(Dimension.TOOL_CALLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +111,24 @@ def _reachable(shape: RequestShape, price: Price) -> list[PriceTier]:
 
 
 def _dearest_input(shape: RequestShape, tier: PriceTier) -> int:
-    dimensions = (*_INPUT_RATES, Dimension.AUDIO_INPUT) if shape.has_audio else _INPUT_RATES
-    return max(tier.rates[dimension] for dimension in dimensions)
+    rates = tier.rates
+    # Written out, as it runs several times for each request.
+    dearest = max(
+        rates[_INPUT], rates[_CACHED], rates[_WRITE], rates[_WRITE_LONG], rates[_IMAGE_INPUT]
+    )
+    return max(dearest, rates[_AUDIO_INPUT]) if shape.has_audio else dearest
 
 
 def _dearest_output(shape: RequestShape, tier: PriceTier) -> int:
-    dimensions = (*_OUTPUT_RATES, Dimension.AUDIO_OUTPUT) if shape.has_audio else _OUTPUT_RATES
-    return max(tier.rates[dimension] for dimension in dimensions)
+    rates = tier.rates
+    dearest = max(rates[_OUTPUT], rates[_REASONING], rates[_IMAGE_OUTPUT])
+    return max(dearest, rates[_AUDIO_OUTPUT]) if shape.has_audio else dearest
 
 
 def _tier_exact(shape: RequestShape, tier: PriceTier, output_tokens: int) -> int:
     return (
         shape.input_tokens * _dearest_input(shape, tier)
         + output_tokens * _dearest_output(shape, tier)
-        + tier.rates[Dimension.REQUESTS]
-        + shape.tool_calls * tier.rates[Dimension.TOOL_CALLS]
+        + tier.rates[_REQUESTS]
+        + shape.tool_calls * tier.rates[_TOOL_CALLS]
     )

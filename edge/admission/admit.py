@@ -25,8 +25,9 @@ from kit.hold import RequestShape, affordable_output_tokens, default_output_toke
 from kit.money import InvalidAmountError, parse_dollars
 from kit.reasons import CreditInUse, DomainError, InsufficientCredits
 from kit.secret import is_well_formed, secret_hash
-from oneapi.common.v1.lane_pb2 import Lane
+from oneapi.common.v1 import lane_pb2
 
+_ACTIVE: Final = int(State.STATE_ACTIVE)
 _STATE_ERRORS: Final[dict[int, tuple[int, str, str]]] = {
     State.STATE_KEY_DISABLED: (403, "api_key_disabled", "This API key is disabled."),
     State.STATE_KEY_REVOKED: (401, "api_key_revoked", "This API key was revoked."),
@@ -104,7 +105,7 @@ class Admission:
         state = grant.state
         if grant.expires_at_micros and grant.expires_at_micros <= now_micros(self._clock):
             state = State.STATE_KEY_EXPIRED
-        if state == State.STATE_ACTIVE:
+        if state == _ACTIVE:
             return
         status, code, message = _STATE_ERRORS.get(
             state, (401, "invalid_api_key", "This API key cannot be used.")
@@ -134,7 +135,7 @@ class Admission:
         catalog = self._link.catalog
         model, suffix = self._model(grant, name)
         requested = _lane(lane_header, suffix, service_tier)
-        lane = requested or grant.lane or Lane.LANE_DEFAULT
+        lane = requested or grant.lane or lane_pb2.LANE_DEFAULT
         if grant.allowed_models and model.number not in grant.allowed_models:
             raise ApiError(
                 403, "model_not_allowed", "This API key may not use this model.", param="model"
@@ -250,8 +251,8 @@ def _lane(header: str | None, suffix: str | None, service_tier: object) -> int:
                 raise errors.invalid("unknown_lane", "There is no such delivery lane.", "lane")
             return lane
     if isinstance(service_tier, str):
-        return SERVICE_TIERS.get(service_tier, Lane.LANE_UNSPECIFIED)
-    return Lane.LANE_UNSPECIFIED
+        return SERVICE_TIERS.get(service_tier, lane_pb2.LANE_UNSPECIFIED)
+    return lane_pb2.LANE_UNSPECIFIED
 
 
 def _ceiling(max_cost: str | None) -> int | None:

@@ -40,7 +40,7 @@ from kit.ids import format_id, new_request_id
 from kit.money import format_dollars
 from kit.reasons import DomainError
 from oneapi.admission.v1 import admission_service_pb2 as pb2
-from oneapi.common.v1.endpoint_pb2 import Endpoint
+from oneapi.common.v1 import endpoint_pb2
 from oneapi.common.v1.lane_pb2 import Lane
 
 MAX_IDEMPOTENCY_KEY: Final = 255
@@ -72,7 +72,7 @@ class ChatCompletions:
         except ClientGone:
             return
         headers += answer_headers.of_terms(accepted.admitted)
-        await Exchange(self._parts, accepted, self._client(send, headers, accepted)).run(receive)
+        await Exchange(self._parts, accepted, self._client(send, headers, accepted)).run(scope)
 
     def _client(self, send: Send, headers: Headers, accepted: Accepted) -> ClientSide:
         if accepted.chat.stream:
@@ -101,7 +101,7 @@ class ChatCompletions:
             model_number=choice.model.number,
             requested_lane=choice.requested_lane,
             served_lane=choice.lane,
-            endpoint=Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+            endpoint=endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS,
             streamed=chat.stream,
             price_version=choice.price.number,
             hold_nanos=admitted.hold.nanos,

@@ -1,12 +1,12 @@
-"""The client's side of an exchange: when its status goes out, keep-alives, its leaving."""
+"""The client's side of an exchange: when its status goes out, and keep-alives."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
-from edge.api.http import Headers, Receive, Send
+from edge.api.http import Headers, Send
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 """A comment of server-sent events (WHATWG HTML 9.2): every client ignores it."""
@@ -67,25 +67,3 @@ class ClientSide:
         if not self.started:
             await self.start(200, ())
         await self.write(KEEP_ALIVE)
-
-
-class Departure:
-    """Calls back once when the client leaves before its answer is complete."""
-
-    __slots__ = ("_callback", "_task", "gone")
-
-    def __init__(self, receive: Receive, callback: Callable[[], None]) -> None:
-        """Watch the connection from now on; the request's body must have been read."""
-        self.gone = False
-        self._callback = callback
-        self._task = asyncio.get_running_loop().create_task(self._watch(receive))
-
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-        self._callback()
-
-    def stop(self) -> None:
-        """Watch no longer."""
-        self._task.cancel()

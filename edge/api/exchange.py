@@ -13,14 +13,14 @@ from typing import Final
 from edge.admission.admit import Admission, Admitted
 from edge.admission.catalog import Candidate
 from edge.api import failures
-from edge.api.client_side import ClientSide, Departure
-from edge.api.http import EVENT_STREAM, JSON, Receive
+from edge.api.client_side import ClientSide
+from edge.api.http import EVENT_STREAM, JSON, Scope
 from edge.metering.errors import OutcomeNotDurable
 from edge.metering.records import MAX_ATTEMPTS, Intent, Outcome
 from edge.metering.spool import Spool
 from edge.metering.ticket import Ticket
 from edge.metering.verdict import Facts, decide
-from edge.server.cycle import AnswerCut
+from edge.server.cycle import DEPARTURE, AnswerCut
 from edge.translate import chat_openai, estimate
 from edge.translate.chat_openai import ChatRequest
 from edge.translate.chat_stream import ChatStream, Dialect, EndKind, Fault, StreamEnd, error_event
@@ -106,9 +106,9 @@ class Exchange:
         self._expired = False
         self._recorded = False
         self._answer: Answer | None = None
-        self._departure: Departure | None = None
+        self._gone = False
 
-    async def run(self, receive: Receive) -> None:
+    async def run(self, scope: Scope) -> None:
         """Serve the request to its end.
 
         Raises:
@@ -116,7 +116,7 @@ class Exchange:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.call_later(self._parts.request_max_seconds, self._on_deadline)
-        self._departure = Departure(receive, self._on_departure)
+        scope[DEPARTURE](self._on_departure)
         try:
             await self._serve()
         except (AnswerCut, asyncio.CancelledError):
@@ -126,7 +126,6 @@ class Exchange:
             await self._fail(Failure(usage.ERROR_CLASS_INTERNAL))
         finally:
             deadline.cancel()
-            self._departure.stop()
             self._client.stop()
             if self._answer is not None:
                 self._answer.response.cancel()
@@ -135,10 +134,6 @@ class Exchange:
     @property
     def _id(self) -> str:
         return f"req_{self._accepted.intent.request_id.hex()}"
-
-    @property
-    def _gone(self) -> bool:
-        return self._departure is not None and self._departure.gone
 
     # --- step 5: an upstream
 
@@ -194,6 +189,7 @@ class Exchange:
         return self._gone or self._expired
 
     def _on_departure(self) -> None:
+        self._gone = True
         candidate = self._attempts.current
         if candidate is None or not candidate.upstream.drains_on_disconnect:
             self._give_up()

@@ -8,34 +8,34 @@ import orjson
 
 from edge.errors import ApiError
 from edge.upstream.attempts import Failure
-from oneapi.metering.v1.usage_record_pb2 import ErrorClass
+from oneapi.metering.v1 import usage_record_pb2 as usage
 
 _SERVER: Final = "server_error"
 _TIMEOUT: Final = (504, "upstream_timeout", "The upstream did not answer in time.")
 _TABLE: Final[dict[int, tuple[int, str, str]]] = {
-    ErrorClass.ERROR_CLASS_FIRST_BYTE_TIMEOUT: _TIMEOUT,
-    ErrorClass.ERROR_CLASS_IDLE_TIMEOUT: _TIMEOUT,
-    ErrorClass.ERROR_CLASS_REQUEST_DEADLINE: (
+    usage.ERROR_CLASS_FIRST_BYTE_TIMEOUT: _TIMEOUT,
+    usage.ERROR_CLASS_IDLE_TIMEOUT: _TIMEOUT,
+    usage.ERROR_CLASS_REQUEST_DEADLINE: (
         504,
         "request_deadline",
         "The request ran for too long.",
     ),
-    ErrorClass.ERROR_CLASS_SPOOL: (503, "not_recorded", "The request could not be recorded."),
-    ErrorClass.ERROR_CLASS_INTERNAL: (
+    usage.ERROR_CLASS_SPOOL: (503, "not_recorded", "The request could not be recorded."),
+    usage.ERROR_CLASS_INTERNAL: (
         500,
         "internal_error",
         "A fault of ours. The request id finds it.",
     ),
-    ErrorClass.ERROR_CLASS_CUT: (502, "upstream_cut", "The upstream cut its answer."),
+    usage.ERROR_CLASS_CUT: (502, "upstream_cut", "The upstream cut its answer."),
 }
 _FAILED: Final = (502, "upstream_failed", "The upstream failed to answer.")
 
 
 def error_of(failure: Failure) -> ApiError:
     """Return the error for how the last attempt failed."""
-    if failure.error_class == ErrorClass.ERROR_CLASS_UPSTREAM_REFUSED:
+    if failure.error_class == usage.ERROR_CLASS_UPSTREAM_REFUSED:
         return _refusal(failure)
-    if failure.error_class == ErrorClass.ERROR_CLASS_UPSTREAM_RATE_LIMITED:
+    if failure.error_class == usage.ERROR_CLASS_UPSTREAM_RATE_LIMITED:
         return _rate_limited(failure)
     status, code, message = _TABLE.get(failure.error_class, _FAILED)
     return ApiError(status, code, message, _SERVER)

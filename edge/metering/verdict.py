@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from kit.charge import NOTHING, Price, Quantities, charge_nanos
-from oneapi.metering.v1.usage_record_pb2 import FinishReason, Outcome, UsageSource, WaiveReason
+from oneapi.metering.v1 import usage_record_pb2 as usage
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """How a request went. Counts only."""
 
-    outcome: Outcome.ValueType
-    finish_reason: FinishReason.ValueType
+    outcome: usage.Outcome.ValueType
+    finish_reason: usage.FinishReason.ValueType
     usage: Quantities | None
     has_output: bool
     upstream_began: bool
@@ -39,11 +39,11 @@ class Verdict:
 
     quantities: Quantities
     charge_nanos: int
-    usage_source: UsageSource.ValueType
-    waive_reason: WaiveReason.ValueType = WaiveReason.WAIVE_REASON_UNSPECIFIED
+    usage_source: usage.UsageSource.ValueType
+    waive_reason: usage.WaiveReason.ValueType = usage.WAIVE_REASON_UNSPECIFIED
 
 
-NO_CHARGE: Final = Verdict(NOTHING, 0, UsageSource.USAGE_SOURCE_UNSPECIFIED)
+NO_CHARGE: Final = Verdict(NOTHING, 0, usage.USAGE_SOURCE_UNSPECIFIED)
 
 
 def decide(facts: Facts) -> Verdict:
@@ -51,29 +51,29 @@ def decide(facts: Facts) -> Verdict:
     if _is_empty_failure(facts):
         if facts.usage is None:
             return NO_CHARGE
-        waived = WaiveReason.WAIVE_REASON_NO_OUTPUT
-        return Verdict(NOTHING, 0, UsageSource.USAGE_SOURCE_PROVIDER, waived)
+        waived = usage.WAIVE_REASON_NO_OUTPUT
+        return Verdict(NOTHING, 0, usage.USAGE_SOURCE_PROVIDER, waived)
     if facts.usage is not None:
-        return _charged(facts.usage, facts.price, UsageSource.USAGE_SOURCE_PROVIDER)
-    if facts.outcome == Outcome.OUTCOME_SUCCEEDED or _left_while_billed(facts):
-        return _charged(facts.estimate, facts.price, UsageSource.USAGE_SOURCE_ESTIMATED)
+        return _charged(facts.usage, facts.price, usage.USAGE_SOURCE_PROVIDER)
+    if facts.outcome == usage.OUTCOME_SUCCEEDED or _left_while_billed(facts):
+        return _charged(facts.estimate, facts.price, usage.USAGE_SOURCE_ESTIMATED)
     return NO_CHARGE
 
 
 def _is_empty_failure(facts: Facts) -> bool:
-    failed = facts.outcome == Outcome.OUTCOME_FAILED
+    failed = facts.outcome == usage.OUTCOME_FAILED
     finished = facts.finish_reason not in (
-        FinishReason.FINISH_REASON_UNSPECIFIED,
-        FinishReason.FINISH_REASON_ERROR,
+        usage.FINISH_REASON_UNSPECIFIED,
+        usage.FINISH_REASON_ERROR,
     )
-    left = facts.outcome == Outcome.OUTCOME_CANCELLED
+    left = facts.outcome == usage.OUTCOME_CANCELLED
     return not facts.has_output and not left and (failed or not finished)
 
 
 def _left_while_billed(facts: Facts) -> bool:
-    left = facts.outcome == Outcome.OUTCOME_CANCELLED
+    left = facts.outcome == usage.OUTCOME_CANCELLED
     return left and (facts.upstream_began or facts.bills_refused)
 
 
-def _charged(used: Quantities, price: Price, source: UsageSource.ValueType) -> Verdict:
+def _charged(used: Quantities, price: Price, source: usage.UsageSource.ValueType) -> Verdict:
     return Verdict(used, charge_nanos(used, price), source)

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from edge.server.refusal import INTERNAL
 
+DEPARTURE: Final = "oneapi.departure"
+"""The scope's key of `Cycle.watch_departure`, our extension of ASGI."""
 _BODILESS_STATUSES: Final = frozenset({204, 304})
 # Below this, one write is cheaper than two; above, copying the body is dearer.
 _JOIN_BYTES: Final = 64 * 1024
@@ -42,6 +44,16 @@ class Cycle(RequestResponseCycle):
         self._loop = loop
         self._on_fault = on_fault
         self._head = b""
+        self._departed: Callable[[], None] | None = None
+        # What an application needs to hear of a lost connection without a task that waits for it.
+        self.scope[DEPARTURE] = self.watch_departure  # type: ignore[typeddict-unknown-key]
+
+    def watch_departure(self, callback: Callable[[], None]) -> None:
+        """Call back once if the client leaves before its answer is complete, at once if it has."""
+        if self.disconnected:
+            callback()
+        else:
+            self._departed = callback
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Run the application on this request; its exceptions end here."""
@@ -60,6 +72,8 @@ class Cycle(RequestResponseCycle):
             await self._end_badly()
         finally:
             self.on_response = _nothing
+            self._departed = None
+            self.scope.pop(DEPARTURE, None)  # type: ignore[typeddict-item]
 
     async def _end_badly(self) -> None:
         """Answer 500 if nothing was sent; else cut, so that nobody takes the part for the whole."""
@@ -77,6 +91,9 @@ class Cycle(RequestResponseCycle):
         """Tell the application that the client is gone."""
         self.disconnected = True
         self.message_event.set()
+        departed, self._departed = self._departed, None
+        if departed is not None and not self.response_complete:
+            departed()
 
     async def send(self, message: Any) -> None:
         """Write a part of the answer, waiting while the client takes too little.

@@ -88,7 +88,6 @@ class FrontProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._sizeless_bytes = 0
         self._upgrade_offered = False
-        self._last_request = False
         self._input_closed = False
         self._unsent_bytes = 0
         self._read_deadline = math.inf
@@ -117,8 +116,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._stop_timer()
         for cycle in (self._running, *(queued for queued, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
+                cycle.hang_up()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -177,10 +175,7 @@ class FrontProtocol(HttpToolsProtocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless the one before was to be the last."""
-        if self._last_request:
-            self._input_closed = True
-            raise _Refused
+        """Begin a request; one behind a last request is parsed, queued and never run."""
         self._in_head = True
         self._header_bytes = 0
         self._sizeless_bytes = 0
@@ -221,9 +216,9 @@ class FrontProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         # Most requests are whole in one read: the deadline is set only if this one is not.
         self._wait, self._read_deadline = Wait.BODY, math.inf
-        self._last_request = version == "1.0" or not parser.should_keep_alive()
         self._fill_scope(version)
-        self._start(self._new_cycle())
+        keep_alive = version == "1.1" and parser.should_keep_alive() and not self._front.draining
+        self._start(self._new_cycle(keep_alive=keep_alive))
 
     def _fill_scope(self, version: str) -> None:
         raw_path, _, query = self.url.partition(b"?")
@@ -235,7 +230,7 @@ class FrontProtocol(HttpToolsProtocol):
         scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         scope["query_string"] = query
 
-    def _new_cycle(self) -> Cycle:
+    def _new_cycle(self, *, keep_alive: bool) -> Cycle:
         return Cycle(
             loop=self.loop,
             scope=self.scope,
@@ -246,7 +241,7 @@ class FrontProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=not self._last_request and not self._front.draining,
+            keep_alive=keep_alive,
             on_response=self.on_response_complete,
             on_fault=self._front.on_fault,
         )

@@ -18,7 +18,7 @@ from edge.upstream.message import Origin, Timeouts, UpstreamRequest
 from edge.upstream.response import UpstreamResponse
 from edge.upstream.routing import Router
 from kit.clock import Clock
-from oneapi.metering.v1.usage_record_pb2 import ErrorClass
+from oneapi.metering.v1 import usage_record_pb2 as usage
 
 CONNECT_SECONDS: Final = 5.0
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
@@ -26,44 +26,46 @@ _OK: Final = 200
 _RETRYABLE: Final = frozenset({401, 402, 403, 408, 409, 421, 425, 429})
 """Statuses below 500 that are about us and not the client: another upstream may do better."""
 
-_CLASSES: Final[tuple[tuple[type[upstream_errors.UpstreamError], ErrorClass.ValueType], ...]] = (
-    (upstream_errors.ConnectFailed, ErrorClass.ERROR_CLASS_CONNECT),
-    (upstream_errors.ConnectTimeout, ErrorClass.ERROR_CLASS_CONNECT),
-    (upstream_errors.PoolFull, ErrorClass.ERROR_CLASS_CONNECT),
-    (upstream_errors.FirstByteTimeout, ErrorClass.ERROR_CLASS_FIRST_BYTE_TIMEOUT),
-    (upstream_errors.IdleTimeout, ErrorClass.ERROR_CLASS_IDLE_TIMEOUT),
-    (upstream_errors.BodyCut, ErrorClass.ERROR_CLASS_CUT),
-    (upstream_errors.ResponseTooLarge, ErrorClass.ERROR_CLASS_TOO_LARGE),
-    (upstream_errors.ProtocolViolation, ErrorClass.ERROR_CLASS_PROTOCOL),
+_CLASSES: Final[
+    tuple[tuple[type[upstream_errors.UpstreamError], usage.ErrorClass.ValueType], ...]
+] = (
+    (upstream_errors.ConnectFailed, usage.ERROR_CLASS_CONNECT),
+    (upstream_errors.ConnectTimeout, usage.ERROR_CLASS_CONNECT),
+    (upstream_errors.PoolFull, usage.ERROR_CLASS_CONNECT),
+    (upstream_errors.FirstByteTimeout, usage.ERROR_CLASS_FIRST_BYTE_TIMEOUT),
+    (upstream_errors.IdleTimeout, usage.ERROR_CLASS_IDLE_TIMEOUT),
+    (upstream_errors.BodyCut, usage.ERROR_CLASS_CUT),
+    (upstream_errors.ResponseTooLarge, usage.ERROR_CLASS_TOO_LARGE),
+    (upstream_errors.ProtocolViolation, usage.ERROR_CLASS_PROTOCOL),
 )
 
 
-def class_of(error: upstream_errors.UpstreamError) -> ErrorClass.ValueType:
+def class_of(error: upstream_errors.UpstreamError) -> usage.ErrorClass.ValueType:
     """Return the recorded class of a failure."""
     for kind, error_class in _CLASSES:
         if isinstance(error, kind):
             return error_class
-    return ErrorClass.ERROR_CLASS_RESET
+    return usage.ERROR_CLASS_RESET
 
 
-def class_of_status(status: int) -> ErrorClass.ValueType:
+def class_of_status(status: int) -> usage.ErrorClass.ValueType:
     """Return the recorded class of an upstream's status that is not 200."""
     if status < 400:
-        return ErrorClass.ERROR_CLASS_PROTOCOL
+        return usage.ERROR_CLASS_PROTOCOL
     if status in (401, 402, 403):
-        return ErrorClass.ERROR_CLASS_UPSTREAM_AUTH
+        return usage.ERROR_CLASS_UPSTREAM_AUTH
     if status == 429:
-        return ErrorClass.ERROR_CLASS_UPSTREAM_RATE_LIMITED
+        return usage.ERROR_CLASS_UPSTREAM_RATE_LIMITED
     if status >= 500:
-        return ErrorClass.ERROR_CLASS_UPSTREAM_FAILED
-    return ErrorClass.ERROR_CLASS_UPSTREAM_REFUSED
+        return usage.ERROR_CLASS_UPSTREAM_FAILED
+    return usage.ERROR_CLASS_UPSTREAM_REFUSED
 
 
 @dataclass(slots=True)
 class Failure:
     """How the last attempt failed: a class, and an upstream's error answer where there is one."""
 
-    error_class: ErrorClass.ValueType
+    error_class: usage.ErrorClass.ValueType
     status: int = 0
     body: bytes = b""
     retry_after: bytes | None = None
@@ -99,7 +101,7 @@ class Attempts:
 
         No further candidate is asked once `is_over` says that nobody waits any more.
         """
-        failure = Failure(ErrorClass.ERROR_CLASS_CONNECT)
+        failure = Failure(usage.ERROR_CLASS_CONNECT)
         for candidate in candidates:
             if is_over():
                 break
@@ -113,7 +115,7 @@ class Attempts:
                 self.router.failed(candidate.upstream.number)
                 continue
             if response.status == _OK:
-                self._note(candidate, _OK, ErrorClass.ERROR_CLASS_UNSPECIFIED, begun)
+                self._note(candidate, _OK, usage.ERROR_CLASS_UNSPECIFIED, begun)
                 self.router.succeeded(candidate.upstream.number, self.clock.monotonic() - begun)
                 return Answer(candidate, response)
             failure = await self._refusal(response)
@@ -135,7 +137,11 @@ class Attempts:
         return Failure(class_of_status(status), status, body, retry_after)
 
     def _note(
-        self, candidate: Candidate, status: int, error_class: ErrorClass.ValueType, begun: float
+        self,
+        candidate: Candidate,
+        status: int,
+        error_class: usage.ErrorClass.ValueType,
+        begun: float,
     ) -> None:
         now = self.clock.monotonic()
         self.made.append(

@@ -14,7 +14,7 @@ from typing import Final
 
 from edge.admission.catalog import Candidate, Route
 from kit.clock import Clock
-from oneapi.common.v1.lane_pb2 import Lane
+from oneapi.common.v1 import lane_pb2
 
 FAILURES_TO_OPEN: Final = 3
 PAUSE_SECONDS: Final = 10.0
@@ -78,10 +78,10 @@ class Router:
         return health is not None and self._clock.monotonic() < health.open_until
 
     def _rank(self, candidate: Candidate, lane: int, sticky_to: bytes) -> float:
-        if lane == Lane.LANE_PRIORITY:
+        if lane == lane_pb2.LANE_PRIORITY:
             health = self._health.get(candidate.upstream.number)
             return health.latency_seconds if health else 0.0
-        if lane == Lane.LANE_CODING:
+        if lane == lane_pb2.LANE_CODING:
             uniform = _uniform(sticky_to, candidate.upstream.number)
         else:
             uniform = random.random()  # noqa: S311  a share of load, not a secret

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from edge.api.client_side import KEEP_ALIVE, ClientSide, Departure
+from edge.api.client_side import KEEP_ALIVE, ClientSide
 from edge.api.http import Message
 
 QUICK_SECONDS = 0.01
@@ -76,16 +76,3 @@ async def test_after_stop_not_even_a_pending_comment_goes_out() -> None:
     await client.finish(b"{}")
     assert sent.bodies == [b"{}"]
     assert sent.messages[0]["status"] == 502
-
-
-async def test_a_departure_is_told_once() -> None:
-    """The call-back cancels the upstream."""
-    gone = asyncio.Event()
-    messages = [{"type": "http.request"}, {"type": "http.disconnect"}]
-
-    async def receive() -> Message:
-        return messages.pop(0)
-
-    departure = Departure(receive, gone.set)
-    await gone.wait()
-    assert departure.gone

@@ -305,7 +305,7 @@ class TestConnections:
             writer.close()
 
     async def test_bytes_behind_a_last_request_do_not_hide_that_the_client_left(self) -> None:
-        """They are dropped, not queued, so that the connection is still watched."""
+        """They are never run, and the connection is still watched."""
         entered, gone = asyncio.Event(), asyncio.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:

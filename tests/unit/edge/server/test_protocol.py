@@ -382,6 +382,7 @@ class TestFaults:
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": [header]})
+            await send({"type": "http.response.body", "body": b"hi"})
 
         async with running(app) as server:
             wire = await server.exchange(_GET + b"\r\n")
