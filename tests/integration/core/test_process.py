@@ -14,6 +14,7 @@ import pytest
 from core.keyring import parse_keyring
 from kit.ids import parse_id
 from kit.rpc.client import sync_channel
+from kit.rpc.status import domain_error_of
 from kit.secret import secret_hash
 from oneapi.admission.v1 import admission_service_pb2 as pb
 from oneapi.admission.v1 import admission_service_pb2_grpc, grant_pb2
@@ -81,7 +82,7 @@ def test_core_stops_although_an_edge_still_follows_it(empty_database: str, tmp_p
             core.process.send_signal(signal.SIGTERM)
             with pytest.raises(grpc.RpcError) as caught:
                 list(watch)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert domain_error_of(caught.value).metadata == {"cause": "stopping"}
         assert core.process.wait(20) == 0
 
 

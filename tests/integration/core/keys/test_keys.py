@@ -309,6 +309,20 @@ async def test_an_expiry_is_recorded_once(world: World, workspace: Workspace) ->
     assert await kinds(world, key) == [KeyEventKind.CREATED, KeyEventKind.EXPIRED]
 
 
+async def test_of_two_cores_that_saw_an_expiry_one_records_it(
+    world: World, workspace: Workspace
+) -> None:
+    """Both may have found the key before either wrote."""
+    expires_at = now(world.clock) + timedelta(hours=1)
+    key = (await create(world, workspace, KeySettings(expires_at=expires_at))).key
+    world.clock.move(hours=2)
+    for _ in range(2):
+        async with world.pool.transaction("system") as tx:
+            await service.record_expiry(tx, world.act("core"), key.key_id)
+            await tx.commit()
+    assert await kinds(world, key) == [KeyEventKind.CREATED, KeyEventKind.EXPIRED]
+
+
 async def test_an_expired_key_works_again_with_a_later_expiry(
     world: World, workspace: Workspace
 ) -> None:
