@@ -75,8 +75,13 @@ def _retrying(engine: Engine, step: Any) -> bool:
     return False
 
 
-# UniqueViolation: two processes make the version table at the same instant.
-_BUSY: Final = (errors.LockNotAvailable, errors.DeadlockDetected, errors.UniqueViolation)
+_BUSY: Final = (
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+    # Two processes make the version table: in the same instant, or one right after the other.
+    errors.UniqueViolation,
+    errors.DuplicateTable,
+)
 
 
 def _make_version_table(connection: Connection) -> None:

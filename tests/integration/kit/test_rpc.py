@@ -24,6 +24,7 @@ from kit.rpc.server import RpcServer, Service, start_server
 from kit.rpc.status import domain_error_of
 from oneapi.accounts.v1 import workspace_service_pb2 as pb2
 from oneapi.accounts.v1 import workspace_service_pb2_grpc as pb2_grpc
+from oneapi.accounts.v1.workspace_pb2 import Workspace
 
 CANARY = "CNYsecretprompt"
 TOKENS = Tokens({"operator": "o" * 43, "finance": "f" * 43})
@@ -31,13 +32,13 @@ KNOWN = "ws_" + "0" * 32
 UNKNOWN = "ws_" + "1" * 32
 
 
-class Workspaces(pb2_grpc.WorkspaceServiceServicer):
+class Workspaces:
     """Answers one workspace; fails on others in both ways."""
 
     async def GetWorkspace(self, request: Any, context: Any) -> Any:
         """Answer, refuse or break."""
         if request.workspace_id == KNOWN:
-            return pb2.GetWorkspaceResponse(workspace={"display_name": current_caller().name})
+            return pb2.GetWorkspaceResponse(workspace=Workspace(display_name=current_caller().name))
         if request.workspace_id == UNKNOWN:
             raise NotFound(workspace_id=request.workspace_id)
         raise RuntimeError(CANARY)

@@ -51,7 +51,7 @@ def test_a_charge_is_rounded_once_from_the_exact_sum(price: Price, used: tuple[i
     for candidate in price.tiers:
         if sum(used[i] for i in (0, 1, 2, 3, 6, 8)) > candidate.above_context_tokens:
             tier = candidate
-    exact = sum(Fraction(q * r, 10**6) for q, r in zip(used, tier.rates, strict=True))
+    exact = Fraction(sum(q * r for q, r in zip(used, tier.rates, strict=True)), 10**6)
     if exact < 2**62:
         assert abs(charge_nanos(used, price) - exact) <= Fraction(1, 2)
 

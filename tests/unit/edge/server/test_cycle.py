@@ -17,7 +17,11 @@ async def test_a_departure_is_told_once_while_the_answer_runs() -> None:
     left = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        scope[DEPARTURE](lambda: (told.append("gone"), left.set()))
+        def depart() -> None:
+            told.append("gone")
+            left.set()
+
+        scope[DEPARTURE](depart)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await left.wait()
 
