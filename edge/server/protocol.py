@@ -115,7 +115,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._front.open_connections -= 1
         self._stop_timer()
         for cycle in (self._running, *(queued for queued, _ in self.pipeline)):
-            if cycle is not None and not cycle.response_complete:
+            if isinstance(cycle, Cycle) and not cycle.response_complete:
                 cycle.hang_up()
         super().connection_lost(exc)
 

@@ -32,7 +32,7 @@ KNOWN = "ws_" + "0" * 32
 UNKNOWN = "ws_" + "1" * 32
 
 
-class Workspaces:
+class Workspaces(pb2_grpc.WorkspaceServiceServicer):
     """Answers one workspace; fails on others in both ways."""
 
     async def GetWorkspace(self, request: Any, context: Any) -> Any:
@@ -51,7 +51,7 @@ async def server() -> AsyncIterator[tuple[RpcServer, io.StringIO]]:
     service = Service(
         "oneapi.accounts.v1.WorkspaceService",
         pb2_grpc.add_WorkspaceServiceServicer_to_server,
-        Workspaces(),
+        Workspaces(),  # type: ignore[abstract]  # the others stay unimplemented
         {"GetWorkspace": frozenset({"operator"})},
     )
     running = await start_server(
