@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kit.canonical import content_hash, record_leaf
 from kit.charge import DIMENSIONS, MAX_QUANTITY, Price, Quantities, charge_nanos
-from kit.ids import unix_ms_of
+from kit.clock import to_micros
+from kit.ids import unix_ms_of, uuid7_floor
 from kit.money import MAX_NANOS
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
@@ -33,6 +35,7 @@ OLDEST_MONTHS: Final = 30
 MAX_ATTEMPTS: Final = 8
 ATTEMPT_NUMBERS: Final = 5
 _INT_MAX: Final = 2**31 - 1
+_HOUR_MS: Final = 3_600_000
 _HTTP_STATUS_MAX: Final = 999
 _ID_BYTES: Final = 16
 _UUID_VERSION: Final = 7
@@ -129,14 +132,12 @@ class PricedRecord(NamedTuple):
 
 def month_of(request_id: bytes) -> date:
     """Return the first day of the calendar month (UTC) of an id."""
-    moment = datetime.fromtimestamp(unix_ms_of(request_id) // 1_000, UTC)
-    return date(moment.year, moment.month, 1)
+    return _hour(unix_ms_of(request_id) // _HOUR_MS).date().replace(day=1)
 
 
 def hour_of(request_id: bytes) -> datetime:
     """Return the hour (UTC) of an id."""
-    seconds = unix_ms_of(request_id) // 1_000
-    return datetime.fromtimestamp(seconds - seconds % 3_600, UTC)
+    return _hour(unix_ms_of(request_id) // _HOUR_MS)
 
 
 def add_months(month: date, count: int) -> date:
@@ -151,8 +152,7 @@ def refusal_of(record: Record, now_ms: int) -> ErrorReason.ValueType | None:
         return ErrorReason.ERROR_REASON_RECORD_INVALID
     if unix_ms_of(record.request_id) > now_ms + FUTURE_MS_MAX:
         return ErrorReason.ERROR_REASON_RECORD_IN_THE_FUTURE
-    oldest = add_months(_month_of_ms(now_ms), -OLDEST_MONTHS)
-    if record.month < oldest:
+    if record.request_id < _oldest_id(now_ms // _HOUR_MS):
         return ErrorReason.ERROR_REASON_RECORD_INVALID
     return None
 
@@ -168,21 +168,31 @@ def figure_of(record: Record, price: Price | None) -> int | None:
     return charge_nanos(record.quantities, price)
 
 
-def _month_of_ms(unix_ms: int) -> date:
-    moment = datetime.fromtimestamp(unix_ms // 1_000, UTC)
-    return date(moment.year, moment.month, 1)
+@lru_cache(maxsize=4_096)
+def _hour(hours: int) -> datetime:
+    # Most records are of the same few hours, and dates are dear where records come by thousands.
+    return datetime.fromtimestamp(hours * 3_600, UTC)
+
+
+@lru_cache(maxsize=16)
+def _oldest_id(hours: int) -> bytes:
+    month = add_months(_hour(hours).date().replace(day=1), -OLDEST_MONTHS)
+    start = datetime(month.year, month.month, 1, tzinfo=UTC)
+    return uuid7_floor(to_micros(start) // 1_000)
 
 
 def _is_well_formed(record: Record) -> bool:
-    ids = (record.request_id, record.workspace_id, record.key_id)
+    numbers = _small_numbers(record)
     return (
-        all(len(identifier) == _ID_BYTES for identifier in ids)
+        len(record.request_id) == len(record.workspace_id) == len(record.key_id) == _ID_BYTES
         and record.request_id[6] >> 4 == _UUID_VERSION
         and 0 <= record.started_at_micros <= _MICROS_MAX
-        and all(0 <= quantity <= MAX_QUANTITY for quantity in record.quantities)
+        and min(record.quantities) >= 0
+        and max(record.quantities) <= MAX_QUANTITY
         and 0 <= record.hold_nanos <= MAX_NANOS
         and _has_known_words(record)
-        and all(0 <= number <= _INT_MAX for number in _small_numbers(record))
+        and min(numbers) >= 0
+        and max(numbers) <= _INT_MAX
         and record.http_status <= _HTTP_STATUS_MAX
         and len(record.attempts) <= MAX_ATTEMPTS * ATTEMPT_NUMBERS
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import add
 from typing import Any, Final, Literal
 
 from core.db.database import Transaction
@@ -22,8 +23,11 @@ _INCOMING: Final = (
 )
 _COPY: Final = f"COPY incoming_usage ({COLUMNS}) FROM STDIN (FORMAT binary)"
 _INSERT: Final = {
-    table: f"INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM incoming_usage ORDER BY id"  # noqa: S608 - constants
-    " ON CONFLICT (id) DO NOTHING RETURNING id"
+    table: f"WITH new AS (INSERT INTO {table} ({COLUMNS})"  # noqa: S608 - constants
+    f" SELECT {COLUMNS} FROM incoming_usage ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id)"
+    # Nearly always all are new: then no list of ids is needed.
+    " SELECT CASE WHEN count(*) < :expected THEN coalesce(array_agg(id), '{}') END AS ids"
+    " FROM new"
     for table in ("usage_record", "usage_late")
 }
 _HASHES: Final = {
@@ -82,8 +86,7 @@ class _HourRow:
     def add(self, priced: PricedRecord) -> None:
         self.requests += 1
         self.failed += priced.record.failed
-        pairs = zip(self.quantities, priced.record.quantities, strict=True)
-        self.quantities = tuple(a + b for a, b in pairs)
+        self.quantities = tuple(map(add, self.quantities, priced.record.quantities))
         self.charge += priced.charge
         self.waived += priced.waived
 
@@ -122,7 +125,10 @@ async def insert_records(
     rows = b"".join(copy_row(priced, settlement_id, micros) for priced in records)
     async with tx.connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         await copy.write(HEADER + rows + TRAILER)
-    return {row.id.bytes for row in await tx.all(_INSERT[table])}
+    (row,) = await tx.all(_INSERT[table], expected=len(records))
+    if row.ids is None:
+        return {priced.record.request_id for priced in records}
+    return {identifier.bytes for identifier in row.ids}
 
 
 async def stored_hashes(
