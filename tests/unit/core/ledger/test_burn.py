@@ -55,6 +55,14 @@ def test_slices_are_used_in_order_and_given_back_in_reverse(
     assert not any(ordered[first_unfinished + 1 :])
 
 
+def test_a_part_goes_back_to_the_grant_that_was_burnt_last() -> None:
+    """Sooner expiry was leased first and comes back last."""
+    slices = [Slice(b"a" * 16, "promo", 5), Slice(b"b" * 16, "paid", 5)]
+    changed, parts = give_back(slices, 6)
+    assert [(part.grant_id, part.amount) for part in parts] == [(b"b" * 16, 5), (b"a" * 16, 1)]
+    assert [piece.returned for piece in changed] == [5, 1]
+
+
 def test_more_than_a_lease_holds_is_a_fault() -> None:
     """The slices are the lease: they must cover what it holds."""
     with pytest.raises(ValueError, match="do not cover"):
