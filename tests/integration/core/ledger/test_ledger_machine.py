@@ -52,6 +52,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.numbers: dict[tuple[int, int], int] = {}
         self.leases: dict[tuple[int, int], bytes] = {}
         self.records: list[tuple[int, UsageRecord]] = []
+        # Many small grants, so that most leases are made of several.
+        for amount in range(100_000, 900_000, 100_000):
+            self.give(amount // 100_000 % 2, amount, PAID if amount % 3 else PROMO, 0)
 
     def run(self, step: Coroutine[Any, Any, _T]) -> _T:
         """Run one use case to its end."""
