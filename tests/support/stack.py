@@ -1,0 +1,296 @@
+"""The whole service for tests: `1api up` on free ports, in front of a replay upstream.
+
+One public model for each recorded chat (`rec-017`), with the recording's own upstream name, so that
+the real rules of that provider apply. `fallback` has two candidates, of which the first is broken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import httpx
+import pytest
+
+from kit.charge import Dimension, Price
+from kit.rpc.client import sync_channel
+from kit.rpc.identity import Tokens
+from oneapi.billing.v1 import (
+    credit_service_pb2,
+    credit_service_pb2_grpc,
+    ledger_pb2,
+    ledger_service_pb2,
+    ledger_service_pb2_grpc,
+)
+from oneapi.common.v1.money_pb2 import Money
+from oneapi.metering.v1 import usage_service_pb2, usage_service_pb2_grpc
+from tests.contract.charge_table import CHARGES, GPT_41_MINI
+from tests.support.postgres import PostgresServer
+from tests.support.processes import PATIENCE_SECONDS, until
+from tests.support.recordings import PROJECT, Recording, load_fixtures, load_recordings
+from tests.support.replay.client import ReplayProcess
+
+START_SECONDS_MAX = 120.0
+CALL_SECONDS_MAX = 30.0
+TEXT = "openai-chat-text"
+STREAM = "openai-chat-text-stream-usage"
+TOOLS = "openai-chat-tool"
+_COMMAND = (sys.executable, "-c", "from kit.cli import main; main()")
+_QUICK = {"first_byte_timeout_ms": 3_000, "idle_timeout_ms": 3_000}
+
+
+@cache
+def recorded_chats() -> dict[str, Recording]:
+    """Return all chats that can be replayed, by stem: recordings at hand, and our fixtures."""
+    every = [*load_recordings(), *load_fixtures()]
+    return {one.stem: one for one in every if one.path.endswith("chat/completions")}
+
+
+@cache
+def public_ids() -> dict[str, str]:
+    """Return the public model of each recorded chat."""
+    return {stem: f"rec-{number:03}" for number, stem in enumerate(sorted(recorded_chats()))}
+
+
+def price_of(stem: str) -> Price:
+    """Return the price that a recorded chat is charged at: its row's in the table, if any."""
+    return next((row.price for row in CHARGES if row.stem == stem), GPT_41_MINI)
+
+
+def _tiers(price: Price) -> list[dict[str, int]]:
+    return [
+        {
+            "above_context_tokens": tier.above_context_tokens,
+            **{one.name.lower(): tier.rates[one] for one in Dimension},
+        }
+        for tier in price.tiers
+    ]
+
+
+def _model(public_id: str, price: Price, candidates: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "public_id": public_id,
+        "display_name": public_id,
+        "maker": "tests",
+        "context_tokens": 1_000_000,
+        "max_output_tokens": 8_192,
+        "input_overhead_tokens": 32_768,
+        "input_overhead_with_tools_tokens": 32_768,
+        "image_max_tokens": 4_096,
+        "audio_max_tokens": 4_096,
+        "file_max_tokens": 65_536,
+        "routes": [{"lanes": ["default", "economy", "priority"], "candidates": candidates}],
+        "prices": [{"lanes": ["default", "economy", "priority"], "tiers": _tiers(price)}],
+    }
+
+
+def _candidate(upstream: str, stem: str, priority: int = 0) -> dict[str, Any]:
+    name = ReplayProcess.model(stem)
+    return {"upstream": upstream, "upstream_model": name, "priority": priority, **_QUICK}
+
+
+def catalogue_document(base_url: str) -> dict[str, Any]:
+    """Return the catalogue of these tests, with all upstreams at one replay upstream."""
+    chats, names = recorded_chats(), public_ids()
+    providers = sorted({one.provider for one in chats.values()} | {"broken", "draining"})
+    models = [
+        _model(names[stem], price_of(stem), [_candidate(chat.provider, stem)])
+        for stem, chat in sorted(chats.items())
+    ]
+    both = [_candidate("broken", TEXT), _candidate("openai", STREAM, priority=1)]
+    models.append(_model("fallback", GPT_41_MINI, both))
+    models.append(_model("drained", GPT_41_MINI, [_candidate("draining", STREAM)]))
+    upstreams: list[dict[str, Any]] = [{"name": name, "base_url": base_url} for name in providers]
+    for one in upstreams:
+        if one["name"] == "draining":
+            one["disconnect_policy"] = "drain"
+    return {"format": 1, "upstreams": upstreams, "models": models}
+
+
+@dataclass
+class Stack:
+    """The running service; `with` ends it."""
+
+    data_dir: Path
+    replay: ReplayProcess
+    database_url: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*_COMMAND, "up", "--with-parent"],
+                cwd=PROJECT,
+                env={**self.environment, "DATABASE_URL": self.database_url},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._await_ready()
+            self._import_catalogue()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _await_ready(self) -> None:
+        path, process = self.data_dir / "ready.json", self.process
+        assert process is not None
+        until(lambda: path.exists() or process.poll() is not None, START_SECONDS_MAX)
+        assert process.poll() is None, self.output.read_text()
+
+    def _import_catalogue(self) -> None:
+        file = self.data_dir / "test-catalogue.json"
+        file.write_text(json.dumps(catalogue_document(self.replay.base_url)))
+        self.run("catalog", "import", str(file))
+        last = f"{self.base_url}/models/drained"
+        until(lambda: httpx.get(last, trust_env=False).status_code == 200)
+
+    @property
+    def output(self) -> Path:
+        """Return the file with what `1api up` wrote."""
+        return self.data_dir / "up.out"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment of `1api`: nothing of the caller's but its paths."""
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        ours = {"EDGE_PORT": "0", "CORE_PORT": "0", "ARCHIVER_PORT": "0", **self.settings}
+        ours["DATA_DIR"] = str(self.data_dir)
+        providers = [one["name"] for one in catalogue_document(self.replay.base_url)["upstreams"]]
+        return {
+            **inherited,
+            **{f"ONEAPI_{name}": value for name, value in ours.items()},
+            **{f"{name.upper()}_API_KEY": f"credential-of-{name}" for name in providers},
+            **{f"{name.upper()}_BASE_URL": self.replay.base_url for name in providers},
+        }
+
+    def stop(self) -> None:
+        """End the service."""
+        process = self.process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(PATIENCE_SECONDS)
+        if "channel" in self.__dict__:
+            self.channel.close()
+
+    @cached_property
+    def ready(self) -> dict[str, Any]:
+        """Return what ready.json says."""
+        found: dict[str, Any] = json.loads((self.data_dir / "ready.json").read_bytes())
+        return found
+
+    @property
+    def base_url(self) -> str:
+        """Return where clients go; it ends in `/v1`."""
+        return str(self.ready["base_url"])
+
+    @property
+    def api_key(self) -> str:
+        """Return the example workspace's key."""
+        return str(self.ready["api_key"])
+
+    @cached_property
+    def workspace_id(self) -> str:
+        """Return the example workspace."""
+        example = json.loads((self.data_dir / "dev" / "example.json").read_bytes())
+        return str(example["workspace_id"])
+
+    @cached_property
+    def channel(self) -> grpc.Channel:
+        """Return an operator's channel to core."""
+        token = Tokens.read(Path(self.ready["credentials"])).of("operator")
+        return sync_channel(self.ready["core_target"], token)
+
+    def run(self, *words: str, expected: int = 0) -> Any:
+        """Run a command of `1api` and return its JSON output."""
+        done = subprocess.run(
+            [*_COMMAND, *words, "--json"],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == expected, (done.stdout + done.stderr).decode()
+        return json.loads(done.stdout or b"null")
+
+    def usage(self, request_id: str) -> usage_service_pb2.Usage:
+        """Return the record of a request; it is there at most a moment after the answer."""
+        stub = usage_service_pb2_grpc.UsageServiceStub(self.channel)
+        request = usage_service_pb2.GetUsageRequest(request_id=request_id)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return stub.GetUsage(request, timeout=CALL_SECONDS_MAX).usage
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.NOT_FOUND or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
+
+    def balance(self, workspace_id: str = "") -> ledger_pb2.Balance:
+        """Return what a workspace has: the example one unless named."""
+        stub = credit_service_pb2_grpc.CreditServiceStub(self.channel)
+        asked = credit_service_pb2.GetBalanceRequest(workspace_id=workspace_id or self.workspace_id)
+        return stub.GetBalance(asked, timeout=CALL_SECONDS_MAX).balance
+
+    def grant(self, nanos: int, workspace_id: str = "") -> None:
+        """Give promotional credit."""
+        stub = credit_service_pb2_grpc.CreditServiceStub(self.channel)
+        asked = credit_service_pb2.GrantCreditRequest(
+            request_id=f"test-{time.monotonic_ns()}",
+            workspace_id=workspace_id or self.workspace_id,
+            kind=ledger_pb2.CreditGrant.KIND_PROMOTIONAL,
+            amount=Money(amount_nanos=nanos, currency_code="USD"),
+        )
+        stub.GrantCredit(asked, timeout=CALL_SECONDS_MAX)
+
+    def trial_balance(self) -> dict[str, int]:
+        """Return the sums of all accounts in nano-dollars; `total` is the sum of all entries."""
+        stub = ledger_service_pb2_grpc.LedgerServiceStub(self.channel)
+        asked = ledger_service_pb2.GetTrialBalanceRequest()
+        answer = stub.GetTrialBalance(asked, timeout=CALL_SECONDS_MAX)
+        sums = {one.account: one.amount.amount_nanos for one in answer.sums}
+        return {**sums, "total": answer.total.amount_nanos}
+
+    def client(self, api_key: str | None = None) -> httpx.Client:
+        """Return a plain HTTP client with a key."""
+        headers = {"authorization": f"Bearer {api_key or self.api_key}"}
+        return httpx.Client(
+            base_url=self.base_url, headers=headers, timeout=CALL_SECONDS_MAX, trust_env=False
+        )
+
+
+@pytest.fixture(scope="session")
+def stack(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Run the whole service for the session, with plenty of credit."""
+    database_url = postgres_server.make_database()
+    with (
+        ReplayProcess() as replay,
+        Stack(
+            tmp_path_factory.mktemp("stack"),
+            replay,
+            database_url,
+            {"KEEPALIVE_SECONDS": "0.2", "REQUEST_MAX_SECONDS": "60"},
+        ) as running,
+    ):
+        running.grant(10_000_000_000_000)
+        yield running
+    postgres_server.drop_database(database_url)
