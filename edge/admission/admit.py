@@ -197,8 +197,10 @@ class Admission:
             # The limit was ours, chosen after a balance that may have changed: ask, choose again.
             (await account.take(_hold(choice, shape, 1))).settle(0)
             return await self._admit(grant, choice, shape, client_limit, ceiling)
-        except InsufficientCredits as error:
-            raise _no_credit(choice, shape, account.available, error) from None
+        except InsufficientCredits:
+            tokens = client_limit or 1
+            needed = ceiling or _hold(choice, shape, min(tokens, choice.model.max_output_tokens))
+            raise _no_credit(choice, shape, account.available, needed) from None
         except DomainError as error:
             raise errors.from_domain(error) from None
 
@@ -217,10 +219,6 @@ class Admission:
         limits = await self._link.limits.admit(grant, tokens, nanos) if grant.has_limits else None
         try:
             hold = account.try_take(nanos) or await account.take(nanos)
-        except InsufficientCredits as error:
-            self._give_back(grant, limits, tokens, nanos)
-            error.metadata["needed_nanos"] = str(nanos)
-            raise
         except BaseException:
             self._give_back(grant, limits, tokens, nanos)
             raise
@@ -282,6 +280,13 @@ def _output_limit(
     ceiling: int | None,
 ) -> OutputLimit:
     model, beyond = choice.model, choice.model.reasoning_beyond_limit_tokens
+    fits = model.max_output_tokens
+    if ceiling is not None:
+        fits = affordable_output_tokens(shape, choice.price, ceiling, reasoning_beyond_limit=beyond)
+        if fits < 1:
+            raise errors.invalid(
+                "max_cost_too_low", "The request alone may cost more than x-max-cost.", "x-max-cost"
+            )
     if client_limit is not None:
         wanted = min(client_limit, model.max_output_tokens)
         applied = None
@@ -294,30 +299,19 @@ def _output_limit(
             reasoning_beyond_limit=beyond,
         )
         if wanted == 0:
-            needed = _hold(choice, shape, 1)
-            raise InsufficientCredits(available_nanos=available, needed_nanos=needed)
+            raise InsufficientCredits
         # A limit equal to the model's own is not sent: some providers refuse it with any prompt.
         applied = wanted if wanted < model.max_output_tokens else None
-    if ceiling is None:
-        return OutputLimit(wanted, applied)
-    fits = affordable_output_tokens(shape, choice.price, ceiling, reasoning_beyond_limit=beyond)
-    if fits < 1:
-        raise errors.invalid(
-            "max_cost_too_low", "The request alone may cost more than x-max-cost.", "x-max-cost"
-        )
     return OutputLimit(min(wanted, fits), fits if fits < wanted else applied)
 
 
-def _no_credit(
-    choice: Choice, shape: RequestShape, available: int, error: InsufficientCredits
-) -> ApiError:
+def _no_credit(choice: Choice, shape: RequestShape, available: int, needed: int) -> ApiError:
     tokens = affordable_output_tokens(
         shape,
         choice.price,
         max(0, available),
         reasoning_beyond_limit=choice.model.reasoning_beyond_limit_tokens,
     )
-    needed = int(error.metadata.get("needed_nanos", 1))
     return errors.insufficient_credits(available, needed, _could_pay(tokens))
 
 

@@ -25,6 +25,7 @@ import pytest
 from kit.charge import Dimension, Price
 from kit.rpc.client import sync_channel
 from kit.rpc.identity import Tokens
+from oneapi.accounts.v1 import workspace_service_pb2, workspace_service_pb2_grpc
 from oneapi.billing.v1 import (
     credit_service_pb2,
     credit_service_pb2_grpc,
@@ -259,6 +260,14 @@ class Stack:
             amount=Money(amount_nanos=nanos, currency_code="USD"),
         )
         stub.GrantCredit(asked, timeout=CALL_SECONDS_MAX)
+
+    def empty_workspace(self) -> str:
+        """Make a workspace without credit and return its id."""
+        stub = workspace_service_pb2_grpc.WorkspaceServiceStub(self.channel)
+        asked = workspace_service_pb2.CreateWorkspaceRequest(
+            request_id=f"test-{time.monotonic_ns()}", display_name="Test"
+        )
+        return str(stub.CreateWorkspace(asked, timeout=CALL_SECONDS_MAX).workspace.workspace_id)
 
     def trial_balance(self) -> dict[str, int]:
         """Return the sums of all accounts in nano-dollars; `total` is the sum of all entries."""

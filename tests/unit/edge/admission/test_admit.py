@@ -249,6 +249,7 @@ async def test_an_empty_wallet_is_told_to_add_credits() -> None:
     """No limit would help."""
     error = await refusal(AdmissionWorld(wallet=0).admit())
     assert (error.status, error.message.endswith("Add credits.")) == (402, True)
+    assert "0.001004 US dollars" in error.message
 
 
 async def test_a_top_up_helps_at_once_also_without_a_limit() -> None:
@@ -288,9 +289,13 @@ async def test_a_ceiling_that_is_no_amount_is_refused(world: AdmissionWorld, tex
     assert (await refusal(world.admit(max_cost=text))).code == "invalid_max_cost"
 
 
-async def test_a_ceiling_below_the_input_is_refused(world: AdmissionWorld) -> None:
-    """Not even one output token fits."""
-    error = await refusal(world.admit(max_cost="0.001003"))
+@pytest.mark.parametrize("limit", [None, 100])
+@pytest.mark.parametrize("ceiling", ["0.001003", "0.000001"])
+async def test_a_ceiling_below_the_input_is_refused(
+    world: AdmissionWorld, ceiling: str, limit: int | None
+) -> None:
+    """Not even one output token fits, whatever the wallet has."""
+    error = await refusal(world.admit(max_cost=ceiling, limit=limit))
     assert (error.status, error.code) == (400, "max_cost_too_low")
 
 
