@@ -6,6 +6,7 @@ sent whole, only an error status, a reset or the first-byte time-out does.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -114,13 +115,19 @@ class Attempts:
                 self._note(candidate, 0, failure.error_class, begun)
                 self.router.failed(candidate.upstream.number)
                 continue
-            if response.status == _OK:
+            except asyncio.CancelledError:
+                # Nobody waits any more; the upstream may bill it all the same.
+                self._note(candidate, 0, usage.ERROR_CLASS_UNSPECIFIED, begun)
+                raise
+            if response.status == _OK and _is_plain(response):
                 self._note(candidate, _OK, usage.ERROR_CLASS_UNSPECIFIED, begun)
                 self.router.succeeded(candidate.upstream.number, self.clock.monotonic() - begun)
                 return Answer(candidate, response)
             failure = await self._refusal(response)
             self._note(candidate, failure.status, failure.error_class, begun)
-            if failure.status < 500 and failure.status not in _RETRYABLE:
+            if failure.error_class == ErrorClass.ERROR_CLASS_UPSTREAM_REFUSED and (
+                failure.status not in _RETRYABLE
+            ):
                 return failure
             self.router.failed(candidate.upstream.number)
         return failure
@@ -153,6 +160,14 @@ class Attempts:
                 duration_ms=int((now - begun) * 1000),
             )
         )
+
+
+def _is_plain(response: UpstreamResponse) -> bool:
+    """Say whether the body is as we asked for it; what is encoded we could not read or edit."""
+    for name, value in response.headers:
+        if name == b"content-encoding" and value.lower() != b"identity":
+            return False
+    return True
 
 
 def timeouts_of(candidate: Candidate) -> Timeouts:

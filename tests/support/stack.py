@@ -244,6 +244,12 @@ class Stack:
                     raise
             time.sleep(0.01)
 
+    def latest_usage(self) -> usage_service_pb2.Usage:
+        """Return the newest record of the example workspace."""
+        stub = usage_service_pb2_grpc.UsageServiceStub(self.channel)
+        asked = usage_service_pb2.ListUsageRequest(workspace_id=self.workspace_id, page_size=1)
+        return stub.ListUsage(asked, timeout=CALL_SECONDS_MAX).usages[0]
+
     def balance(self, workspace_id: str = "") -> ledger_pb2.Balance:
         """Return what a workspace has: the example one unless named."""
         stub = credit_service_pb2_grpc.CreditServiceStub(self.channel)

@@ -112,6 +112,16 @@ async def test_a_connection_that_closes_leads_to_the_next_candidate(world: World
     assert attempts.made[0].error_class != ErrorClass.ERROR_CLASS_UNSPECIFIED
 
 
+@pytest.mark.parametrize("reply", [answer(302), answer(200, extra=b"content-encoding: gzip\r\n")])
+async def test_an_answer_that_is_none_leads_to_the_next_candidate(
+    world: World, reply: bytes
+) -> None:
+    """A redirect, or an encoding that we did not ask for."""
+    found, attempts = await world.run(reply, answer(200))
+    assert isinstance(found, Answer)
+    assert attempts.made[0].error_class == ErrorClass.ERROR_CLASS_PROTOCOL
+
+
 async def test_the_last_failure_is_told(world: World) -> None:
     """With what the upstream says of the time to wait."""
     found, _ = await world.run(answer(500), answer(429, extra=b"retry-after: 7\r\n"))
