@@ -125,7 +125,7 @@ class Attempts:
                 return Answer(candidate, response)
             failure = await self._refusal(response)
             self._note(candidate, failure.status, failure.error_class, begun)
-            if failure.error_class == ErrorClass.ERROR_CLASS_UPSTREAM_REFUSED and (
+            if failure.error_class == usage.ERROR_CLASS_UPSTREAM_REFUSED and (
                 failure.status not in _RETRYABLE
             ):
                 return failure
