@@ -155,7 +155,7 @@ class CoreLink:
         self._fresh_until = float("-inf")
         self._skew_micros = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._giving_back: asyncio.Task[None] | None = None
+        self._giving_back: set[asyncio.Task[None]] = set()
         self.ready = asyncio.Event()
 
     @property
@@ -188,9 +188,10 @@ class CoreLink:
 
     async def stop(self) -> None:
         """End the tasks."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._giving_back]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
         attempt = 0
@@ -241,9 +242,9 @@ class CoreLink:
         self.ready.set()
         if message.recalled_lease_ids:
             # Not awaited here: a slow answer must not hold up a revocation behind it.
-            self._giving_back = asyncio.create_task(
-                self._give_back(frozenset(message.recalled_lease_ids))
-            )
+            task = asyncio.create_task(self._give_back(frozenset(message.recalled_lease_ids)))
+            self._giving_back.add(task)
+            task.add_done_callback(self._giving_back.discard)
 
     async def _give_back(self, lease_ids: frozenset[bytes]) -> None:
         try:

@@ -106,7 +106,10 @@ class Pool:
             if not _may_be_repeated(error.orig):
                 raise
             raise _unavailable(error.orig) from None
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
+            # COPY and other calls on the driver's own connection come unwrapped.
+            if not _may_be_repeated(error):
+                raise
             raise _unavailable(error) from None
 
     async def close(self) -> None:

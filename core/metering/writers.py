@@ -135,6 +135,10 @@ class _Writer:
         except Unavailable:
             raise
         except Exception as fault:  # noqa: BLE001 - whatever a record breaks, others must pass
+            if _is_of_the_database(fault):
+                # Nothing is wrong with the records: unacknowledged, they will come again.
+                self._log.fault("records_not_written", fault)
+                raise Unavailable(cause="database") from None
             if len(works) > 1:
                 middle = len(works) // 2
                 await self._write(place, works[:middle])
@@ -189,3 +193,11 @@ class _Writer:
                 await store.insert_alarms(tx, [alarm], self._ids, now(self._clock))
                 await tx.commit()
         return verdict
+
+
+def _is_of_the_database(fault: Exception) -> bool:
+    """Tell a missing privilege or table from a value that does not fit its column."""
+    cause = fault.orig if isinstance(fault, exc.DBAPIError) else fault
+    return isinstance(cause, psycopg.Error) and not isinstance(
+        cause, psycopg.DataError | psycopg.IntegrityError
+    )

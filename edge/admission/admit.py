@@ -22,11 +22,13 @@ from edge.errors import ApiError
 from kit.charge import Price
 from kit.clock import Clock, now_micros
 from kit.hold import RequestShape, affordable_output_tokens, default_output_tokens, hold_nanos
-from kit.money import InvalidAmountError, parse_dollars
+from kit.money import NANOS_PER_DOLLAR, InvalidAmountError, parse_dollars
 from kit.reasons import CreditInUse, DomainError, InsufficientCredits
 from kit.secret import is_well_formed, secret_hash
 from oneapi.common.v1 import lane_pb2
 
+MAX_COST_NANOS: Final = 1_000_000 * NANOS_PER_DOLLAR
+"""The highest `x-max-cost`: far above any request, far below what overflows."""
 _ACTIVE: Final = int(State.STATE_ACTIVE)
 _STATE_ERRORS: Final[dict[int, tuple[int, str, str]]] = {
     State.STATE_KEY_DISABLED: (403, "api_key_disabled", "This API key is disabled."),
@@ -215,7 +217,8 @@ class Admission:
         account = self._link.credit.of(grant.workspace_id)
         limit = _output_limit(choice, shape, account.available, client_limit, ceiling)
         nanos = ceiling if ceiling is not None else _hold(choice, shape, limit.tokens)
-        tokens = shape.text_bytes // 4 + limit.tokens if grant.tokens_per_minute else 0
+        tokens = shape.text_bytes // 4 + shape.choices * limit.tokens
+        tokens = tokens if grant.tokens_per_minute else 0
         limits = await self._link.limits.admit(grant, tokens, nanos) if grant.has_limits else None
         try:
             hold = account.try_take(nanos) or await account.take(nanos)
@@ -260,7 +263,7 @@ def _ceiling(max_cost: str | None) -> int | None:
         nanos = parse_dollars(max_cost.strip())
     except InvalidAmountError:
         nanos = None
-    if nanos is None or nanos <= 0:
+    if nanos is None or not 0 < nanos <= MAX_COST_NANOS:
         raise errors.invalid(
             "invalid_max_cost", "x-max-cost is an amount of US dollars, such as 0.05.", "x-max-cost"
         )

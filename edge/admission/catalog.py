@@ -17,8 +17,12 @@ LANE_NAMES: Final = {
     "priority": Lane.LANE_PRIORITY,
     "opportunistic": Lane.LANE_OPPORTUNISTIC,
 }
-SERVICE_TIERS: Final = {"flex": Lane.LANE_ECONOMY, "priority": Lane.LANE_PRIORITY}
-"""OpenAI's `service_tier` values that choose a lane."""
+SERVICE_TIERS: Final = {
+    "flex": Lane.LANE_ECONOMY,
+    "priority": Lane.LANE_PRIORITY,
+    "fast": Lane.LANE_PRIORITY,
+}
+"""The `service_tier` values that choose a lane."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,7 @@ class WorkspaceCredit:
                     continue
                 self._raise_if_refused(nanos)
                 self._asking = asyncio.create_task(self._acquire(max(1, nanos - self.free)))
+                self._asking.add_done_callback(_swallow)
                 await asyncio.shield(self._asking)
             return hold
         finally:
@@ -179,14 +180,15 @@ class WorkspaceCredit:
             rate = int(self.spend_rate() + self._waiting / RATE_SECONDS)
             message = await self._calls.acquire(self.workspace_id, self._number, needed, rate)
             self.apply(message, sent_at)
-        except DomainError as error:
+        except DomainError as answer:
+            error = self._as_seen_here(answer, wanted)
             # For a moment nobody asks again for as much: a storm of refused requests stays here,
             # and those who wait while core is away learn it together.
             if not isinstance(error, InsufficientCredits | CreditInUse):
                 wanted = 0
             self._refused = (self._clock.monotonic() + REFUSED_SECONDS, wanted, error)
-            self._learn_from(error)
-            raise
+            self._learn_from(answer)
+            raise error from None
         finally:
             self._asking = None
 
@@ -194,6 +196,16 @@ class WorkspaceCredit:
         available = refusal.metadata.get("available_nanos")
         if available is not None:
             self.wallet_available = int(available)
+
+    def _as_seen_here(self, answer: DomainError, wanted: int) -> DomainError:
+        """Say `CreditInUse` where requests that run here hold what is lacking: it comes back."""
+        if not isinstance(answer, InsufficientCredits) or self.lease is None:
+            return answer
+        available = int(answer.metadata.get("available_nanos", self.wallet_available))
+        held = self.lease.held
+        if held and available + max(0, self.free) + held >= wanted:
+            return CreditInUse()
+        return answer
 
     def apply(self, message: lease_pb2.CreditLease, sent_at: float) -> None:
         """Take over what core says of the lease; its lifetime counts from the sending."""

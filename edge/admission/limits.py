@@ -20,6 +20,8 @@ WINDOW_SECONDS: Final = 60.0
 SLICES: Final = 20
 """A slice is about this part of a minute's limit, at least one request."""
 SPEND_SLICE_HOLDS: Final = 4
+REFUSED_SECONDS: Final = 0.25
+"""How long core is not asked again after it had too little to give."""
 PERMIT_SECONDS: Final = 50.0
 
 
@@ -47,6 +49,7 @@ class KeyUse:
     permits_until: float = 0.0
     running: int = 0
     spend: int = 0
+    refused_until: float = 0.0
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -82,11 +85,13 @@ class Limits:
             return None
         use = self._keys.setdefault(grant.key_id, KeyUse())
         self._roll(use)
-        if self._lacks(grant, use, tokens, hold_nanos):
+        if self._lacks(grant, use, tokens, hold_nanos) and not self._was_refused(use):
             # One at a time, so that a burst does not take the slices of all other edges.
             async with use.asking:
-                if self._lacks(grant, use, tokens, hold_nanos):
+                if self._lacks(grant, use, tokens, hold_nanos) and not self._was_refused(use):
                     await self._acquire(grant, use, tokens, hold_nanos)
+                    if self._lacks(grant, use, tokens, hold_nanos):
+                        use.refused_until = self._clock.monotonic() + REFUSED_SECONDS
         self._refuse_if_lacking(grant, use, tokens, hold_nanos)
         use.requests -= 1
         use.tokens -= tokens
@@ -95,15 +100,25 @@ class Limits:
         return self.state(grant)
 
     def done(
-        self, grant: Grant, admitted: LimitState, *, unused_tokens: int, unspent_nanos: int
+        self,
+        grant: Grant,
+        admitted: LimitState,
+        *,
+        unused_tokens: int,
+        unspent_nanos: int,
+        unserved: int = 0,
     ) -> None:
-        """Give back what an admitted request reserved and did not use."""
+        """Give back what an admitted request reserved and did not use.
+
+        `unserved` is 1 for a request that was refused after all, else 0.
+        """
         use = self._keys[grant.key_id]
         use.running -= 1
         use.spend += unspent_nanos
-        # Tokens of a minute that is over are not to be had in the next one.
+        # What was of a minute that is over is not to be had in the next one.
         if admitted.window_ends == use.window_ends:
             use.tokens += unused_tokens
+            use.requests += unserved
 
     def state(self, grant: Grant) -> LimitState | None:
         """Return what is left for the key, None for a key without limits."""
@@ -123,6 +138,10 @@ class Limits:
         if self._clock.monotonic() >= use.window_ends:
             use.requests = use.tokens = 0
             use.requests_left = use.tokens_left = 0
+
+    def _was_refused(self, use: KeyUse) -> bool:
+        # A storm of requests beyond a limit stays here instead of queueing for core.
+        return self._clock.monotonic() < use.refused_until
 
     def _lacks(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> bool:
         return self._lacking(grant, use, tokens, hold_nanos) is not None

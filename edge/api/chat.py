@@ -180,3 +180,6 @@ def _checked(body: dict[str, Any], choice: Choice) -> tuple[ChatRequest, Any]:
         return chat, chat_shape.shape(chat, choice.model)
     except InvalidRequest as error:
         raise errors.invalid(error.code, error.message, error.param) from None
+    except orjson.JSONEncodeError:
+        # What can be read can be nested more deeply than what can be written again.
+        raise errors.invalid("invalid_json", "The request body is nested too deeply.") from None

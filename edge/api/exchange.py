@@ -104,7 +104,7 @@ class Exchange:
         self._task = asyncio.current_task()
         self._asking = False
         self._expired = False
-        self._recorded = False
+        self._recorded: bool | None = None
         self._answer: Answer | None = None
         self._gone = False
 
@@ -360,9 +360,23 @@ class Exchange:
 
     async def _record(self) -> bool:
         """Make the outcome durable and settle the hold, once; False if it could not be kept."""
-        if self._recorded:
-            return True
-        self._recorded = True
+        if self._recorded is not None:
+            return self._recorded
+        self._recorded = False
+        charge, used = 0, 0
+        try:
+            outcome = self._outcome()
+            await self._parts.spool.finish(self._accepted.ticket, outcome)
+            self._recorded = True
+            charge = outcome.charge_nanos
+            used = context_tokens(outcome.quantities) + output_tokens(outcome.quantities)
+        except OutcomeNotDurable:
+            pass  # the client is told, and the request will be resolved as an edge crash
+        finally:
+            self._parts.admission.settle(self._accepted.admitted, charge, used)
+        return self._recorded
+
+    def _outcome(self) -> Outcome:
         accepted, ending, made = self._accepted, self._ending, self._attempts.made
         verdict = decide(self._facts())
         outcome = Outcome.of(
@@ -381,18 +395,11 @@ class Exchange:
             attempts=tuple(made[-MAX_ATTEMPTS:]),
             attempts_omitted=max(0, len(made) - MAX_ATTEMPTS),
         )
-        if self._answer is not None:
-            outcome.upstream_number = self._answer.candidate.upstream.number
-        used = context_tokens(verdict.quantities) + output_tokens(verdict.quantities)
-        charge = verdict.charge_nanos
-        try:
-            await self._parts.spool.finish(accepted.ticket, outcome)
-        except OutcomeNotDurable:
-            charge, used = 0, 0
-            return False
-        finally:
-            self._parts.admission.settle(accepted.admitted, charge, used)
-        return True
+        current = self._attempts.current
+        # Also of an upstream that never answered and bills its refused clients.
+        if current is not None and (self._answer is not None or verdict.charge_nanos):
+            outcome.upstream_number = current.upstream.number
+        return outcome
 
     def _facts(self) -> Facts:
         ending, accepted = self._ending, self._accepted

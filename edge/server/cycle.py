@@ -73,6 +73,8 @@ class Cycle(RequestResponseCycle):
         finally:
             self.on_response = _nothing
             self._departed = None
+            # The body of a request that was refused unread must not stay on an idle connection.
+            self.body = bytearray()
             self.scope.pop(DEPARTURE, None)  # type: ignore[typeddict-item]
 
     async def _end_badly(self) -> None:

@@ -32,6 +32,16 @@ class UpstreamError(Exception):
         super().__init__(self.sentence)
         self.request_sent_whole = request_sent_whole
 
+    def anew(self) -> UpstreamError:
+        """Return the same failure without a traceback, to be raised in its stead.
+
+        A stored exception that is raised keeps the frames it passed, and with them the request,
+        until the garbage collector comes by.
+        """
+        again = type(self).__new__(type(self), *self.args)
+        again.__dict__.update(self.__dict__)
+        return again
+
 
 class RequestInvalid(UpstreamError):
     """A header or the target holds bytes that would break the request's framing."""

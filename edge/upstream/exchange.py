@@ -139,7 +139,7 @@ class Exchange:
         """
         while not self.head_complete:
             if self.failure is not None:
-                raise self.failure from None
+                raise self.failure.anew() from None
             await self.wait()
 
     def wake(self) -> None:

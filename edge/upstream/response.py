@@ -44,7 +44,7 @@ class UpstreamResponse:
             if exchange.complete:
                 return b""
             if exchange.failure is not None:
-                raise exchange.failure from None
+                raise exchange.failure.anew() from None
             await exchange.wait()
         return exchange.take()
 

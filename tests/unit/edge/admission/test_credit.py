@@ -49,8 +49,20 @@ async def test_a_burst_gets_exactly_as_many_holds_as_there_is_credit_for() -> No
     world = World(7 * 100)
     holds, refusals = await outcomes([world.account.take(100) for _ in range(200)])
     assert len(holds) == 7
-    assert {type(one) for one in refusals} == {InsufficientCredits}
+    assert {type(one) for one in refusals} == {CreditInUse}
     assert len(world.core.acquired) <= 9
+
+
+async def test_credit_that_running_requests_hold_comes_back() -> None:
+    """Who comes while others run is told to come again; once it is spent, that there is none."""
+    world = World(100)
+    hold = await world.account.take(100)
+    with pytest.raises(CreditInUse):
+        await world.account.take(100)
+    hold.settle(100)
+    world.clock.pass_time(1)
+    with pytest.raises(InsufficientCredits):
+        await world.account.take(100)
 
 
 async def test_settling_frees_what_was_not_charged() -> None:
