@@ -55,7 +55,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 
 clients: $(VENV)/.dev
-	$(BIN)/python -m tests.contract.clients
+	$(BIN)/python -m tools.clients.run
 
 ## Checking, in the order in which a mistake is cheapest to find
 
