@@ -123,9 +123,12 @@ class CoreCalls:
         request = pb2.ClaimIdempotencyKeyRequest(
             workspace_id=workspace_id, key_hash=key_hash, request_id=request_id
         )
-        answer: pb2.ClaimIdempotencyKeyResponse = await self.call(
-            self.stub.ClaimIdempotencyKey, request
-        )
+        answer: pb2.ClaimIdempotencyKeyResponse
+        try:
+            answer = await self.call(self.stub.ClaimIdempotencyKey, request)
+        except Unavailable:
+            # Perhaps only the answer was late: the same request claims its own key again.
+            answer = await self.call(self.stub.ClaimIdempotencyKey, request)
         return answer
 
 
