@@ -122,7 +122,8 @@ def main() -> None:
             case()
             told = "ok"
         except Exception as error:  # noqa: BLE001  whatever the library raises is the finding
-            told = f"{type(error).__name__} {error}"[:200].replace("\n", " ")
+            place = error.__traceback__.tb_next.tb_lineno
+            told = f"{type(error).__name__} at line {place}"
         sys.stdout.write(f"{case.__name__}\t{told}\n")
     sys.stdout.write(f"version\t{version('langchain-openai')}\n")
 

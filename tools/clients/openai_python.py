@@ -162,7 +162,8 @@ def main() -> None:
             case()
             told = "ok"
         except Exception as error:  # noqa: BLE001  whatever the SDK raises is the finding
-            told = f"{type(error).__name__} {error}"[:200].replace("\n", " ")
+            place = error.__traceback__.tb_next.tb_lineno
+            told = f"{type(error).__name__} at line {place}"
         sys.stdout.write(f"{case.__name__}\t{told}\n")
     sys.stdout.write(f"version\t{openai.__version__}\n")
 
