@@ -8,6 +8,7 @@ INSTALL := $(UV) pip install --python $(BIN)/python
 SOURCES := kit edge core archiver tools tests
 
 .PHONY: help run test check fmt lint types protos protos-check lock lock-upgrade bench clients install
+.PHONY: chaos breaks
 
 help:
 	@echo "run      start everything on this machine (edge, core, archiver, PostgreSQL)"
@@ -15,6 +16,7 @@ help:
 	@echo "check    format, lint, types, protos and tests: what CI runs"
 	@echo "fmt      format code and protos;  lint, types, protos: one check each"
 	@echo "bench    the first table of docs/benchmarks/;  clients: unmodified client libraries"
+	@echo "chaos    kill, cut, freeze and starve everything (ROUNDS=n);  breaks: the suites must notice"
 	@echo "lock     resolve the lock files anew;  lock-upgrade: to the newest week-old versions"
 
 ## Installing: pip brings uv (hash-checked), uv brings the rest (hash-checked), twice as quick.
@@ -56,6 +58,12 @@ bench: $(VENV)/.dev
 
 clients: $(VENV)/.dev
 	$(BIN)/python -m tools.clients.run
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),1) $(SUITES)
+
+breaks: $(VENV)/.dev
+	$(BIN)/python -m tests.support.breaks $(SUITES)
 
 ## Checking, in the order in which a mistake is cheapest to find
 

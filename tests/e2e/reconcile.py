@@ -18,10 +18,11 @@ import psycopg
 from core.db import embedded
 from oneapi.metering.v1.usage_service_pb2 import SumUsageRequest
 from oneapi.metering.v1.usage_service_pb2_grpc import UsageServiceStub
+from tests.support.operator_calls import CALL_SECONDS_MAX
 from tests.support.postgres import _FAST_AND_FORGETFUL, chosen_bin_dir
 from tests.support.processes import until
 from tests.support.replay.client import ReplayProcess
-from tests.support.stack import CALL_SECONDS_MAX, STREAM, TEXT, Stack, public_ids
+from tests.support.stack import STREAM, TEXT, Stack, public_ids
 from tests.support.traffic import Load
 
 CREDIT_NANOS = 1_000_000_000_000

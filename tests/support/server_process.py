@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -24,6 +25,7 @@ class ServerDidNotStartError(Exception):
 class ServerProcess:
     """`python -m <module> <arguments>`, whose first line of output is `{"port": N}`.
 
+    A child that takes orders reads JSON lines and answers each with a line once it holds.
     The kernel kills the child when the thread that started it ends, so start it on the main thread.
     """
 
@@ -55,6 +57,7 @@ class ServerProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", entry, *prepare, *self._command],
             cwd=PROJECT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         try:
@@ -83,9 +86,19 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_SECONDS_MAX)
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         return process.returncode
+
+    def tell(self, **order: object) -> None:
+        """Write an order to the child's standard input and wait until it says that it holds."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+        self._first_line()
 
     def _first_line(self) -> bytes:
         assert self._process is not None

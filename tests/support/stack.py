@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -25,24 +24,14 @@ import pytest
 from kit.charge import Dimension, Price
 from kit.rpc.client import sync_channel
 from kit.rpc.identity import Tokens
-from oneapi.accounts.v1 import workspace_service_pb2, workspace_service_pb2_grpc
-from oneapi.billing.v1 import (
-    credit_service_pb2,
-    credit_service_pb2_grpc,
-    ledger_pb2,
-    ledger_service_pb2,
-    ledger_service_pb2_grpc,
-)
-from oneapi.common.v1.money_pb2 import Money
-from oneapi.metering.v1 import usage_service_pb2, usage_service_pb2_grpc
 from tests.contract.charge_table import CHARGES, GPT_41_MINI
+from tests.support.operator_calls import CALL_SECONDS_MAX, OperatorCalls
 from tests.support.postgres import PostgresServer
 from tests.support.processes import PATIENCE_SECONDS, until
 from tests.support.recordings import PROJECT, Recording, load_fixtures, load_recordings
 from tests.support.replay.client import ReplayProcess
 
 START_SECONDS_MAX = 120.0
-CALL_SECONDS_MAX = 30.0
 TEXT = "openai-chat-text"
 STREAM = "openai-chat-text-stream-usage"
 TOOLS = "openai-chat-tool"
@@ -119,7 +108,7 @@ def catalogue_document(base_url: str) -> dict[str, Any]:
 
 
 @dataclass
-class Stack:
+class Stack(OperatorCalls):
     """The running service; `with` ends it."""
 
     data_dir: Path
@@ -230,58 +219,6 @@ class Stack:
         )
         assert done.returncode == expected, (done.stdout + done.stderr).decode()
         return json.loads(done.stdout or b"null")
-
-    def usage(self, request_id: str) -> usage_service_pb2.Usage:
-        """Return the record of a request; it is there at most a moment after the answer."""
-        stub = usage_service_pb2_grpc.UsageServiceStub(self.channel)
-        request = usage_service_pb2.GetUsageRequest(request_id=request_id)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return stub.GetUsage(request, timeout=CALL_SECONDS_MAX).usage
-            except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.NOT_FOUND or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.01)
-
-    def latest_usage(self) -> usage_service_pb2.Usage:
-        """Return the newest record of the example workspace."""
-        stub = usage_service_pb2_grpc.UsageServiceStub(self.channel)
-        asked = usage_service_pb2.ListUsageRequest(workspace_id=self.workspace_id, page_size=1)
-        return stub.ListUsage(asked, timeout=CALL_SECONDS_MAX).usages[0]
-
-    def balance(self, workspace_id: str = "") -> ledger_pb2.Balance:
-        """Return what a workspace has: the example one unless named."""
-        stub = credit_service_pb2_grpc.CreditServiceStub(self.channel)
-        asked = credit_service_pb2.GetBalanceRequest(workspace_id=workspace_id or self.workspace_id)
-        return stub.GetBalance(asked, timeout=CALL_SECONDS_MAX).balance
-
-    def grant(self, nanos: int, workspace_id: str = "") -> None:
-        """Give promotional credit."""
-        stub = credit_service_pb2_grpc.CreditServiceStub(self.channel)
-        asked = credit_service_pb2.GrantCreditRequest(
-            request_id=f"test-{time.monotonic_ns()}",
-            workspace_id=workspace_id or self.workspace_id,
-            kind=ledger_pb2.CreditGrant.KIND_PROMOTIONAL,
-            amount=Money(amount_nanos=nanos, currency_code="USD"),
-        )
-        stub.GrantCredit(asked, timeout=CALL_SECONDS_MAX)
-
-    def empty_workspace(self) -> str:
-        """Make a workspace without credit and return its id."""
-        stub = workspace_service_pb2_grpc.WorkspaceServiceStub(self.channel)
-        asked = workspace_service_pb2.CreateWorkspaceRequest(
-            request_id=f"test-{time.monotonic_ns()}", display_name="Test"
-        )
-        return str(stub.CreateWorkspace(asked, timeout=CALL_SECONDS_MAX).workspace.workspace_id)
-
-    def trial_balance(self) -> dict[str, int]:
-        """Return the sums of all accounts in nano-dollars; `total` is the sum of all entries."""
-        stub = ledger_service_pb2_grpc.LedgerServiceStub(self.channel)
-        asked = ledger_service_pb2.GetTrialBalanceRequest()
-        answer = stub.GetTrialBalance(asked, timeout=CALL_SECONDS_MAX)
-        sums = {one.account: one.amount.amount_nanos for one in answer.sums}
-        return {**sums, "total": answer.total.amount_nanos}
 
     def client(self, api_key: str | None = None) -> httpx.Client:
         """Return a plain HTTP client with a key."""

@@ -1,0 +1,1 @@
+"""The suites that attack the guarantees: `make chaos ROUNDS=n`, one after the other."""

@@ -1,0 +1,153 @@
+"""`python -m tests.support.links.wire --target PORT`: a TCP wire that can be cut, frozen, slowed.
+
+Orders: `mode` is one of
+
+| mode | what happens |
+| --- | --- |
+| `pass` | bytes go both ways |
+| `refuse` | new connections are reset, running ones too |
+| `freeze` | connections stay open and nothing arrives at either end any more |
+| `deaf` | what the client sends is lost, what the server sends arrives |
+| `mute` | what the server sends is lost, what the client sends arrives |
+
+`delay_ms` holds every piece back; `cut` resets all running connections once; `cut_every_seconds`
+goes on doing so at random moments about so far apart (0 ends that).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from tests.support.links.orders import announce, follow
+
+Mode = Literal["pass", "refuse", "freeze", "deaf", "mute"]
+MODES = get_args(Mode)
+PIECE_BYTES = 65_536
+FROZEN_SECONDS = 0.02
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER of zero seconds: closing sends RST."""
+
+Link = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+
+
+@dataclass
+class Wire:
+    """One listener in front of one port."""
+
+    target: int
+    mode: Mode = "pass"
+    delay_ms: int = 0
+    cut_every_seconds: float = 0.0
+    seed: int = 0
+    links: set[Link] = field(default_factory=set)
+
+    def obey(self, order: Mapping[str, Any]) -> None:
+        """Take an order; unknown words are an error of the test."""
+        for name, value in order.items():
+            if name == "cut":
+                self._cut()
+            elif name == "mode" and value in MODES:
+                self.mode = value
+            elif name in {"delay_ms", "cut_every_seconds"}:
+                setattr(self, name, value)
+            else:
+                raise ValueError(name)
+        if self.mode == "refuse":
+            self._cut()
+
+    async def cut_at_random(self) -> None:
+        """Reset all connections now and then, as long as it is ordered."""
+        chance = random.Random(self.seed)
+        while True:
+            await asyncio.sleep(max(0.05, self.cut_every_seconds * chance.uniform(0.2, 1.8)))
+            if self.cut_every_seconds:
+                self._cut()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection."""
+        if self.mode == "refuse":
+            _reset(writer)
+            return
+        try:
+            upstream = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            _reset(writer)
+            return
+        link = (writer, upstream[1])
+        self.links.add(link)
+        ways = [
+            asyncio.create_task(self._carry(reader, upstream[1], lost_in="deaf")),
+            asyncio.create_task(self._carry(upstream[0], writer, lost_in="mute")),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            self.links.discard(link)
+            _close(link)
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, lost_in: Mode
+    ) -> None:
+        while True:
+            await self._thawed()
+            piece = await reader.read(PIECE_BYTES)
+            if not piece:
+                return
+            if self.delay_ms:
+                await asyncio.sleep(self.delay_ms / 1000)
+            await self._thawed()
+            if self.mode != lost_in:
+                writer.write(piece)
+                await writer.drain()
+
+    async def _thawed(self) -> None:
+        while self.mode == "freeze":  # noqa: ASYNC110 an order ends it
+            await asyncio.sleep(FROZEN_SECONDS)
+
+    def _cut(self) -> None:
+        for link in list(self.links):
+            for writer in link:
+                _reset(writer)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
+
+
+def _close(link: Link) -> None:
+    for writer in link:
+        writer.close()
+
+
+async def main() -> None:
+    """Serve until the starter is gone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    wire = Wire(options.target, seed=options.seed)
+    server = await asyncio.start_server(wire.serve, "127.0.0.1", options.port)
+    cutting = asyncio.create_task(wire.cut_at_random())
+    announce(server.sockets[0].getsockname()[1])
+    await follow(wire.obey)
+    cutting.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
