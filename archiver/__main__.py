@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from archiver.app import serve
 from archiver.settings import ArchiverSettings
-from kit.log import EventLog, silence_libraries
+from kit.lockdown import lock_down, refuses_to_start
+from kit.log import EventLog
 
 
 def main() -> int:
     """Run the archiver; a fault is logged by its type and place, never by its text."""
-    silence_libraries()
+    log = EventLog("archiver")
+    lock_down(log)
+    settings = ArchiverSettings()
+    if refuses_to_start(log, os.environ, settings.profile):
+        return os.EX_CONFIG
     try:
-        asyncio.run(serve(ArchiverSettings()))
+        asyncio.run(serve(settings))
     except Exception as fault:  # noqa: BLE001 the boundary
-        EventLog("archiver").fault("archiver_failed", fault)
+        log.fault("archiver_failed", fault)
         return 1
     return 0
 

@@ -7,6 +7,7 @@ import signal
 
 from archiver.settings import ArchiverSettings
 from kit.clock import clock_for
+from kit.lockdown import loop_faults
 from kit.log import EventLog
 from kit.rpc.identity import Tokens
 from kit.rpc.server import start_server
@@ -25,6 +26,7 @@ async def serve(settings: ArchiverSettings) -> None:
     log.event("archiver_serving", port=server.port)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(loop_faults(log))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     await stopping.wait()

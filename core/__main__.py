@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Final
 
 from core.app import serve
 from core.settings import CoreSettings
-from kit.log import EventLog, silence_libraries
+from kit.lockdown import lock_down, refuses_to_start
+from kit.log import EventLog
 
 EXIT_SETTINGS: Final = 78
 """EX_CONFIG of sysexits.h: starting again cannot help."""
@@ -16,9 +18,11 @@ EXIT_SETTINGS: Final = 78
 
 def main() -> int:
     """Run core; a fault is logged by its type and place, never by its text."""
-    silence_libraries()
     log = EventLog("core")
+    lock_down(log)
     settings = CoreSettings()
+    if refuses_to_start(log, os.environ, settings.profile):
+        return EXIT_SETTINGS
     if settings.profile == "production":
         # Tokens on loopback are no protection between machines.
         log.event("profile_incomplete", missing="mutual_tls:stripe_adapter")

@@ -38,6 +38,7 @@ from core.metering.usage_rpc import usage_service
 from core.settings import CoreSettings
 from kit.clock import Clock, clock_for, now
 from kit.ids import IdSource
+from kit.lockdown import loop_faults
 from kit.log import EventLog
 from kit.reasons import DomainError, Unavailable
 from kit.rpc.identity import Tokens
@@ -189,6 +190,7 @@ async def serve(settings: CoreSettings) -> None:
     log = EventLog("core", clock=clock)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(loop_faults(log))
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stopping.set)

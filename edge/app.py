@@ -32,6 +32,7 @@ from edge.upstream.client import UpstreamClient
 from edge.upstream.message import Limits
 from edge.upstream.routing import Router
 from kit.clock import Clock, clock_for
+from kit.lockdown import loop_faults
 from kit.log import EventLog
 from kit.rpc.client import open_channel
 from kit.rpc.identity import Tokens
@@ -49,8 +50,17 @@ GC_THRESHOLD: Final = 20_000
 class Worker:
     """One edge process: its link to core, its spool and its HTTP front."""
 
-    def __init__(self, settings: EdgeSettings, slot: Slot, log: EventLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        slot: Slot,
+        log: EventLog,
+        clock: Clock,
+        *,
+        landlock_version: int = 0,
+    ) -> None:
         """Put the parts together; nothing runs yet. Needs a running loop."""
+        self.landlock_version = landlock_version
         token = Tokens.read(settings.credentials_file).of("edge")
         self._settings = settings
         self._slot = slot
@@ -199,12 +209,13 @@ def _peppers(path: Path) -> list[bytes]:
     return [bytes.fromhex(by_version[version]) for version in sorted(by_version, reverse=True)]
 
 
-async def serve(settings: EdgeSettings, slot_number: int) -> None:
+async def serve(settings: EdgeSettings, slot_number: int, *, landlock_version: int = 0) -> None:
     """Serve as the worker of a slot, on the socket that the supervisor holds or on our own port."""
     clock = clock_for(settings.test_clock, settings.profile)
     log = EventLog("edge", clock=clock)
+    asyncio.get_running_loop().set_exception_handler(loop_faults(log))
     slot = Slot.acquire(settings.data_dir, slot_number + 1)
-    worker = Worker(settings, slot, log, clock)
+    worker = Worker(settings, slot, log, clock, landlock_version=landlock_version)
     await worker.run(_listener(settings))
 
 

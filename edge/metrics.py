@@ -34,6 +34,11 @@ class EdgeMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield what the parts have counted."""
+        yield _gauge(
+            "oneapi_edge_landlock_version",
+            "Interface by which the kernel confines writes to the spool; 0: it does not.",
+            self._worker.landlock_version,
+        )
         yield from self._front()
         yield from self._link()
         yield from self._spool()

@@ -53,7 +53,7 @@ def _become(run_as: str) -> None:
 def _enter_user_namespace() -> None:
     """Become user 1000 in a namespace of our own; outside of it, files stay those of the caller."""
     user, group = os.geteuid(), os.getegid()
-    _call("unshare", _CLONE_NEWUSER)
+    kernel_call("unshare", _CLONE_NEWUSER)
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{_INNER_ID} {user} 1")
     _write("/proc/self/gid_map", f"{_INNER_ID} {group} 1")
@@ -63,7 +63,7 @@ def die_with_parent(parent_id: int, death_signal: int) -> None:
     """Ask the kernel for a signal at the parent's death; leave if it is dead already."""
     if sys.platform != "linux":
         return
-    _call("prctl", _PR_SET_PDEATHSIG, death_signal)
+    kernel_call("prctl", _PR_SET_PDEATHSIG, death_signal)
     if os.getppid() != parent_id:
         raise ProcessLookupError
 
@@ -75,7 +75,8 @@ def _restore_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def _call(function: str, *arguments: int) -> None:
+def kernel_call(function: str, *arguments: int) -> None:
+    """Call a function of the C library that returns 0; anything else is an OSError."""
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, function)(*(ctypes.c_ulong(argument) for argument in arguments)) != 0:
         code = ctypes.get_errno()

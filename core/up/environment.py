@@ -75,6 +75,19 @@ def core(surroundings: Mapping[str, str], addresses: Addresses) -> dict[str, str
     }
 
 
+def scrubbed(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process in which freed memory is overwritten at once.
+
+    Python's own allocator would keep freed objects readable; the C library's can fill them (glibc
+    only: elsewhere the second variable does nothing).
+    """
+    return {
+        **variables,
+        "PYTHONMALLOC": "malloc",
+        "GLIBC_TUNABLES": "glibc.malloc.perturb=90:glibc.malloc.tcache_count=0",
+    }
+
+
 def _of_this_run(addresses: Addresses) -> dict[str, str]:
     return {
         "ONEAPI_PROFILE": "dev",

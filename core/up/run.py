@@ -146,6 +146,8 @@ class Composition:
         variables["ONEAPI_LISTEN_FD"] = str(descriptor)
         # Bounded, so that even an edge whose supervisor was killed is gone soon.
         variables["ONEAPI_DRAIN_SECONDS"] = str(self._settings.drain_seconds)
+        if self._settings.scrub:
+            variables = environment.scrubbed(variables)
         name = f"edge-{slot}"
         command = self._python(name, ("edge", "--slot", str(slot)), variables, descriptor)
         return self._service(name, command, probes.http_ok(HOST, addresses.edge_port, "/readyz"))

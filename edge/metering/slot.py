@@ -54,8 +54,7 @@ class Slot:
         Raises:
             OSError: its folder cannot be made.
         """
-        private_folder(data_dir / _SPOOL_FOLDER)
-        folder = private_folder(data_dir / _SPOOL_FOLDER / f"edge-{edge_id}")
+        folder = private_folder(spool_root(data_dir) / f"edge-{edge_id}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         lock = os.open(folder / _LOCK_FILE, flags, 0o600)
         try:
@@ -81,6 +80,15 @@ class Slot:
     def release(self) -> None:
         """Let another process own the slot."""
         os.close(self._lock)
+
+
+def spool_root(data_dir: Path) -> Path:
+    """Return the folder of all slots, making it if it is not there.
+
+    Raises:
+        OSError: it cannot be made, or is not ours alone.
+    """
+    return private_folder(data_dir / _SPOOL_FOLDER)
 
 
 def slots_with_spools(data_dir: Path) -> list[int]:

@@ -1,17 +1,29 @@
-"""No log and no message is made of free text, and no exception is ever written out (P1)."""
+"""No log and no message is made of free text, no exception is ever written out, no process runs
+without its lock-down (P1).
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.architecture.rules.text import leaks
-from tests.architecture.rules.tree import report, sources
+from tests.architecture.rules.tree import ROOT, report, sources
 
 
 def test_no_module_writes_free_text() -> None:
     """Every process and tool."""
     found = [line for path, text in sources(".py") for line in report(path, leaks(text))]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("process", ["edge", "core", "archiver"])
+def test_every_process_is_locked_down_before_it_serves(process: str) -> None:
+    """Whoever starts it: libraries silent, no dumps, faults told by type, telltales refused."""
+    text = (ROOT / process / "__main__.py").read_text()
+    locked, refused, served = (
+        text.find(call) for call in ("lock_down(log)", "refuses_to_start(log", "serve(settings")
+    )
+    assert 0 < locked < refused < served
 
 
 @pytest.mark.parametrize(
@@ -25,6 +37,8 @@ def test_no_module_writes_free_text() -> None:
         "logger.warning('failed', exc_info=True)",
         "logging.exception('failed')",
         "traceback.format_exc()",
+        "traceback.TracebackException.from_exception(fault, capture_locals=True)",
+        "log.event('got', message=text_format.MessageToString(message))",
         "reply(str(fault))",
         "reply(f'failed: {fault!r}')",
         "reply('failed: %s' % fault)",

@@ -16,8 +16,18 @@ LOG_METHODS = frozenset(
 )
 # These render an exception's text.
 RENDERERS = frozenset({"str", "repr", "format", "ascii"})
+# These render a message with all its values.
+MESSAGE_TEXTS = frozenset({"MessageToString", "MessageToJson", "MessageToDict", "MessageToBytes"})
 TRACEBACKS = frozenset(
-    {"format_exc", "print_exc", "format_exception", "format_exception_only", "print_exception"}
+    {
+        "format_exc",
+        "print_exc",
+        "format_exception",
+        "format_exception_only",
+        "print_exception",
+        "TracebackException",
+        "from_exception",
+    }
 )
 
 
@@ -40,6 +50,8 @@ def calls(tree: ast.AST) -> Iterator[Finding]:
             yield Finding(node.lineno, "exc_info writes the exception's text")
         if name in TRACEBACKS:
             yield Finding(node.lineno, f"{name} renders the exception's text")
+        if name in MESSAGE_TEXTS:
+            yield Finding(node.lineno, f"{name} renders every value of a message")
         if is_log_call(node):
             yield from composed(node)
 

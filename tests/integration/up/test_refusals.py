@@ -6,8 +6,11 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
 from core.up.folder import RunFolder
-from kit.cli import Exit
+from core.up.settings import read_settings
+from kit.cli import CommandFailed, Exit
 from tests.support.processes import PATIENCE_SECONDS
 from tests.support.up import Up
 
@@ -25,6 +28,19 @@ def test_the_production_profile_says_what_is_missing(tmp_path: Path) -> None:
     assert "mutual TLS" in words
     assert "Stripe" in words
     assert not (tmp_path / "var").exists()
+
+
+def test_the_production_profile_refuses_an_environment_that_tells_tales(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the variable that would make a library write what passes through it (P1)."""
+    monkeypatch.setenv("GRPC_TRACE", "all")
+    monkeypatch.setenv("ONEAPI_PROFILE", "production")
+    with pytest.raises(CommandFailed) as refused:
+        read_settings()
+    assert refused.value.exit_code == Exit.SETTINGS
+    assert "GRPC_TRACE" in refused.value.message
+    assert "all" not in refused.value.message.split()
 
 
 def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> None:

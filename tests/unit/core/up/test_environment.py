@@ -62,3 +62,11 @@ def test_what_nobody_asked_for_reaches_nobody() -> None:
 def test_the_demo_provider_knows_nothing_of_us() -> None:
     """It stands for a program outside."""
     assert environment.outsider(SURROUNDINGS) == {"PATH": "/usr/bin"}
+
+
+def test_a_scrubbed_edge_has_an_allocator_that_overwrites() -> None:
+    """Beside everything that it has anyway."""
+    told = environment.scrubbed({"PATH": "/usr/bin"})
+    assert told["PATH"] == "/usr/bin"
+    assert told["PYTHONMALLOC"] == "malloc"
+    assert "perturb=90" in told["GLIBC_TUNABLES"]
