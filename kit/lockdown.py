@@ -72,12 +72,12 @@ def _tell_types_only(log: EventLog) -> None:
     sys.unraisablehook = lambda told: _fault(log, "unraisable_fault", told.exc_value)
 
     def show(
-        _message: Warning | str,
+        message: Warning | str,  # noqa: ARG001  it may show the value that it warns of
         category: type[Warning],
         filename: str,
         lineno: int,
-        _file: TextIO | None = None,
-        _line: str | None = None,
+        file: TextIO | None = None,  # noqa: ARG001
+        line: str | None = None,  # noqa: ARG001
     ) -> None:
         place = f"{Path(filename).name}:{lineno}"
         log.event("warning", category=category.__name__, at=place)
