@@ -18,6 +18,7 @@ from edge.admission.admit import Admission
 from edge.api.chat import ChatCompletions
 from edge.api.exchange import Parts
 from edge.api.models import Models
+from edge.api.routes import DataPlaneFirst
 from edge.api.status import Gate, Status
 from edge.core_link import CoreCalls, CoreLink
 from edge.metering.metering import Metering
@@ -175,7 +176,12 @@ class Worker:
             idempotency_pepper=hmac.digest(peppers[0], b"idempotency-key", "sha256"),
         )
 
-    def _application(self) -> Starlette:
+    def _application(self) -> DataPlaneFirst:
+        """Return what answers requests: the busy paths by one look-up, the others by the router."""
+        chat = {f"{prefix}/chat/completions": self._gate for prefix in PREFIXES}
+        return DataPlaneFirst(chat, self._pages())
+
+    def _pages(self) -> Starlette:
         models = Models(self.link, self._clock)
         routes = [
             Route("/healthz", self._status.health),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import itemgetter, mul
 from typing import Final
 
 from kit.money import Nanos, checked_nanos, divide_half_even
@@ -56,6 +57,10 @@ Quantities = tuple[int, ...]
 """Twelve non-negative ints in the order of `Dimension`."""
 
 NOTHING: Final[Quantities] = (0,) * DIMENSIONS
+# All of this runs several times for each request: the loops over dimensions are the interpreter's.
+_PLACES: Final = {dimension.name.lower(): int(dimension) for dimension in Dimension}
+_context_of = itemgetter(*CONTEXT_DIMENSIONS)
+_output_of = itemgetter(*OUTPUT_DIMENSIONS)
 
 
 class InvalidQuantityError(ValueError):
@@ -68,6 +73,11 @@ class PriceTier:
 
     above_context_tokens: int
     rates: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a tier that leaves a dimension without a rate: it would be free."""
+        if len(self.rates) != DIMENSIONS:
+            raise InvalidQuantityError
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ def quantities(**by_name: int) -> Quantities:
     """
     values = [0] * DIMENSIONS
     for name, value in by_name.items():
-        values[Dimension[name.upper()]] = value
+        values[_PLACES[name]] = value
     return checked_quantities(tuple(values))
 
 
@@ -107,19 +117,19 @@ def checked_quantities(values: Quantities) -> Quantities:
     Raises:
         InvalidQuantityError: otherwise.
     """
-    if len(values) != DIMENSIONS or any(not 0 <= value <= MAX_QUANTITY for value in values):
+    if len(values) != DIMENSIONS or min(values) < 0 or max(values) > MAX_QUANTITY:
         raise InvalidQuantityError
     return values
 
 
 def context_tokens(values: Quantities) -> int:
     """Return the size of the input in tokens, all input dimensions together."""
-    return sum(values[dimension] for dimension in CONTEXT_DIMENSIONS)
+    return sum(_context_of(values))
 
 
 def output_tokens(values: Quantities) -> int:
     """Return the size of the output in tokens, reasoning included."""
-    return sum(values[dimension] for dimension in OUTPUT_DIMENSIONS)
+    return sum(_output_of(values))
 
 
 def charge_nanos(values: Quantities, price: Price) -> Nanos:
@@ -130,6 +140,6 @@ def charge_nanos(values: Quantities, price: Price) -> Nanos:
         InvalidAmountError: the charge exceeds the ledger's range.
     """
     checked_quantities(values)
-    rates = price.tier_for(context_tokens(values)).rates
-    exact = sum(value * rate for value, rate in zip(values, rates, strict=True))
+    tier = price.tiers[0] if len(price.tiers) == 1 else price.tier_for(context_tokens(values))
+    exact = sum(map(mul, values, tier.rates))
     return checked_nanos(divide_half_even(exact, UNITS_PER_PRICE))

@@ -24,7 +24,8 @@ _IMAGE_INPUT, _IMAGE_OUTPUT = int(Dimension.IMAGE_INPUT), int(Dimension.IMAGE_OU
 _REQUESTS, _TOOL_CALLS = int(Dimension.REQUESTS), int(Dimension.TOOL_CALLS)
 
 
-@dataclass(frozen=True, slots=True)
+# Made for each request: not frozen, which would double the time of making it.
+@dataclass(slots=True)
 class RequestShape:
     """What of a request bounds its usage. Counts only, never content.
 
@@ -46,73 +47,65 @@ class RequestShape:
         return self.text_bytes + self.overhead_tokens + self.media_tokens
 
 
-def hold_nanos(
-    shape: RequestShape, price: Price, *, output_tokens: int, reasoning_beyond_limit: int = 0
-) -> Nanos:
-    """Return the worst-case charge, in nano-US-dollars, of a request with this output limit.
+class HoldBound:
+    """What a request can cost at a price, as a straight line of its output limit.
 
-    `output_tokens` limits one choice; `reasoning_beyond_limit` is what a provider may add to it.
-    The dearest reachable context tier and the dearest input and output dimension count.
+    Computed once for each request. Per reachable context tier: the exact cost of everything but the
+    limited output, and the exact cost of one more token of the limit, in 1/1,000,000 nano-dollars.
+    The dearest input and output dimension count.
     """
-    worst = max(
-        _tier_exact(shape, tier, shape.choices * (output_tokens + reasoning_beyond_limit))
-        for tier in _reachable(shape, price)
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, shape: RequestShape, price: Price, reasoning_beyond_limit: int = 0) -> None:
+        """Take what a provider may add to the output limit of one choice as reasoning."""
+        self._lines = [
+            _line(shape, tier, reasoning_beyond_limit)
+            for index, tier in enumerate(price.tiers)
+            if index == 0 or shape.input_tokens > tier.above_context_tokens
+        ]
+
+    def nanos(self, output_tokens: int) -> Nanos:
+        """Return the worst-case charge, in nano-US-dollars, with this output limit."""
+        worst = max([fixed + output_tokens * rate for fixed, rate in self._lines])
+        return Nanos(min(divide_up(worst, UNITS_PER_PRICE), MAX_NANOS))
+
+    def affordable_output_tokens(self, budget_nanos: int) -> int:
+        """Return the largest output limit of one choice that fits the budget, 0 if none does."""
+        exact = budget_nanos * UNITS_PER_PRICE
+        return min(
+            [
+                0 if exact < fixed else (exact - fixed) // rate if rate else MAX_NANOS
+                for fixed, rate in self._lines
+            ]
+        )
+
+    def default_output_tokens(self, available_nanos: int, model_cap: int) -> int:
+        """Return the output limit to apply where the client gave none, 0 if it cannot pay.
+
+        The model's cap, but no more than an eighth of the available credit buys and no less than
+        4,096 tokens (or what is there), so that small wallets still run several requests at once.
+        """
+        everything = self.affordable_output_tokens(available_nanos)
+        share = self.affordable_output_tokens(available_nanos // SMALL_WALLET_SHARE)
+        wanted = max(share, SMALL_WALLET_OUTPUT_TOKENS)
+        return max(0, min(model_cap, wanted, everything))
+
+
+def _line(shape: RequestShape, tier: PriceTier, reasoning_beyond_limit: int) -> tuple[int, int]:
+    rates = tier.rates
+    token = shape.choices * _dearest_output(shape, tier)
+    fixed = (
+        shape.input_tokens * _dearest_input(shape, tier)
+        + reasoning_beyond_limit * token
+        + rates[_REQUESTS]
+        + shape.tool_calls * rates[_TOOL_CALLS]
     )
-    return Nanos(min(divide_up(worst, UNITS_PER_PRICE), MAX_NANOS))
-
-
-def affordable_output_tokens(
-    shape: RequestShape, price: Price, budget_nanos: int, *, reasoning_beyond_limit: int = 0
-) -> int:
-    """Return the largest output limit of one choice whose hold fits the budget, 0 if none does."""
-    exact_budget = budget_nanos * UNITS_PER_PRICE
-    answers = []
-    for tier in _reachable(shape, price):
-        left = exact_budget - _tier_exact(shape, tier, shape.choices * reasoning_beyond_limit)
-        rate = _dearest_output(shape, tier) * shape.choices
-        if left < 0:
-            return 0
-        answers.append(left // rate if rate > 0 else MAX_NANOS)
-    return min(answers)
-
-
-def default_output_tokens(
-    shape: RequestShape,
-    price: Price,
-    *,
-    available_nanos: int,
-    model_cap: int,
-    reasoning_beyond_limit: int = 0,
-) -> int:
-    """Return the output limit to apply where the client gave none, 0 if nothing can be paid for.
-
-    The model's cap, but no more than an eighth of the available credit buys and no less than 4,096
-    tokens (or what is there), so that small wallets still run several requests at once.
-    """
-    share = affordable_output_tokens(
-        shape,
-        price,
-        available_nanos // SMALL_WALLET_SHARE,
-        reasoning_beyond_limit=reasoning_beyond_limit,
-    )
-    everything = affordable_output_tokens(
-        shape, price, available_nanos, reasoning_beyond_limit=reasoning_beyond_limit
-    )
-    wanted = max(share, SMALL_WALLET_OUTPUT_TOKENS)
-    return max(0, min(model_cap, wanted, everything))
-
-
-def _reachable(shape: RequestShape, price: Price) -> list[PriceTier]:
-    return [
-        tier
-        for index, tier in enumerate(price.tiers)
-        if index == 0 or shape.input_tokens > tier.above_context_tokens
-    ]
+    return fixed, token
 
 
 def _dearest_input(shape: RequestShape, tier: PriceTier) -> int:
     rates = tier.rates
-    # Written out, as it runs several times for each request.
     dearest = max(
         rates[_INPUT], rates[_CACHED], rates[_WRITE], rates[_WRITE_LONG], rates[_IMAGE_INPUT]
     )
@@ -123,12 +116,3 @@ def _dearest_output(shape: RequestShape, tier: PriceTier) -> int:
     rates = tier.rates
     dearest = max(rates[_OUTPUT], rates[_REASONING], rates[_IMAGE_OUTPUT])
     return max(dearest, rates[_AUDIO_OUTPUT]) if shape.has_audio else dearest
-
-
-def _tier_exact(shape: RequestShape, tier: PriceTier, output_tokens: int) -> int:
-    return (
-        shape.input_tokens * _dearest_input(shape, tier)
-        + output_tokens * _dearest_output(shape, tier)
-        + tier.rates[_REQUESTS]
-        + shape.tool_calls * tier.rates[_TOOL_CALLS]
-    )

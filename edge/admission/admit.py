@@ -14,17 +14,18 @@ from typing import Final
 
 from edge import errors
 from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Model, Route
-from edge.admission.credit import Hold
+from edge.admission.credit import Hold, WorkspaceCredit
 from edge.admission.grants import Grant, State
 from edge.admission.limits import LimitState
+from edge.admission.secret_hashes import SecretHashes
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from kit.charge import Price
 from kit.clock import Clock, now_micros
-from kit.hold import RequestShape, affordable_output_tokens, default_output_tokens, hold_nanos
+from kit.hold import SMALL_WALLET_SHARE, HoldBound, RequestShape
 from kit.money import NANOS_PER_DOLLAR, InvalidAmountError, parse_dollars
 from kit.reasons import CreditInUse, DomainError, InsufficientCredits
-from kit.secret import is_well_formed, secret_hash
+from kit.secret import is_well_formed
 from oneapi.common.v1 import lane_pb2
 
 MAX_COST_NANOS: Final = 1_000_000 * NANOS_PER_DOLLAR
@@ -42,7 +43,8 @@ _STATE_ERRORS: Final[dict[int, tuple[int, str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+# What is made for each request is not frozen: that would double the time of making it.
+@dataclass(slots=True)
 class Choice:
     """The model, lane, price and route of a request."""
 
@@ -53,7 +55,7 @@ class Choice:
     route: Route
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutputLimit:
     """The output limit of one choice: what is held for, and what must be sent upstream, if any."""
 
@@ -73,13 +75,25 @@ class Admitted:
     limit_tokens: int
 
 
+@dataclass(slots=True)
+class Asked:
+    """What a request asks credit for."""
+
+    grant: Grant
+    choice: Choice
+    shape: RequestShape
+    bound: HoldBound
+    client_limit: int | None
+    ceiling: int | None
+
+
 class Admission:
     """Decides whether a request may be served, and on what terms."""
 
     def __init__(self, link: CoreLink, peppers: list[bytes], clock: Clock) -> None:
         """Know keys by their hashes under the peppers, newest first."""
         self._link = link
-        self._peppers = peppers
+        self._hashes = SecretHashes(peppers)
         self._clock = clock
 
     async def authenticate(self, secret: str, peer: str | None) -> Grant:
@@ -88,17 +102,21 @@ class Admission:
         Raises:
             ApiError: 401, 403, or 503 where core is needed and away.
         """
-        if not is_well_formed(secret):
+        hashes = self._hashes.remembered(secret)
+        if hashes is None and not is_well_formed(secret):
             raise errors.unknown_key()
         if not self._link.usable:
             raise errors.unavailable("not_in_touch", "This server has lost touch with its core.")
-        hashes = [secret_hash(secret, pepper) for pepper in self._peppers]
+        is_new = hashes is None
+        hashes = hashes or self._hashes.of(secret)
         try:
             grant = self._link.grants.known(hashes[0]) or await self._link.grants.find(hashes)
         except DomainError as error:
             raise errors.from_domain(error) from None
         if grant is None:
             raise errors.unknown_key()
+        if is_new:
+            self._hashes.remember(secret, hashes)
         self._check_state(grant)
         self._check_network(grant, peer)
         return grant
@@ -161,17 +179,24 @@ class Admission:
             if model is None:
                 raise errors.invalid("missing_required_parameter", "Name a model.", "model")
             return model, None
-        for text, suffix in ((name, None), tuple(name.rpartition(":")[::2])):
-            number = grant.aliases.get(text)
-            model = catalog.numbered(number) if number is not None else catalog.named(text)
-            if model is not None and (suffix is None or suffix in LANE_NAMES):
-                return model, suffix
+        model = self._named(grant, name)
+        if model is not None:
+            return model, None
+        text, _, suffix = name.rpartition(":")
+        model = self._named(grant, text) if suffix in LANE_NAMES else None
+        if model is not None:
+            return model, suffix
         raise ApiError(
             404,
             "model_not_found",
             "The model does not exist or you do not have access to it.",
             param="model",
         )
+
+    def _named(self, grant: Grant, name: str) -> Model | None:
+        number = grant.aliases.get(name)
+        catalog = self._link.catalog
+        return catalog.named(name) if number is None else catalog.numbered(number)
 
     async def admit(
         self,
@@ -188,44 +213,42 @@ class Admission:
             ApiError: 400 (cost ceiling), 402, 429, 503.
         """
         account = self._link.credit.of(grant.workspace_id)
-        ceiling = _ceiling(max_cost)
+        ceiling = None if max_cost is None else _ceiling(max_cost)
+        bound = HoldBound(shape, choice.price, choice.model.reasoning_beyond_limit_tokens)
+        asked = Asked(grant, choice, shape, bound, client_limit, ceiling)
         try:
-            await account.learn()
+            if account.lease is None:
+                await account.learn()
             try:
-                return await self._admit(grant, choice, shape, client_limit, ceiling)
+                return await self._admit(asked, account)
             except (InsufficientCredits, CreditInUse):
                 if client_limit is not None or ceiling is not None:
                     raise
             # The limit was ours, chosen after a balance that may have changed: ask, choose again.
-            (await account.take(_hold(choice, shape, 1))).settle(0)
-            return await self._admit(grant, choice, shape, client_limit, ceiling)
+            (await account.take(bound.nanos(1))).settle(0)
+            return await self._admit(asked, account)
         except InsufficientCredits:
             tokens = client_limit or 1
-            needed = ceiling or _hold(choice, shape, min(tokens, choice.model.max_output_tokens))
-            raise _no_credit(choice, shape, account.available, needed) from None
+            needed = ceiling or bound.nanos(min(tokens, choice.model.max_output_tokens))
+            raise _no_credit(bound, account.available, needed) from None
         except DomainError as error:
             raise errors.from_domain(error) from None
 
-    async def _admit(
-        self,
-        grant: Grant,
-        choice: Choice,
-        shape: RequestShape,
-        client_limit: int | None,
-        ceiling: int | None,
-    ) -> Admitted:
-        account = self._link.credit.of(grant.workspace_id)
-        limit = _output_limit(choice, shape, account.available, client_limit, ceiling)
-        nanos = ceiling if ceiling is not None else _hold(choice, shape, limit.tokens)
-        tokens = shape.text_bytes // 4 + shape.choices * limit.tokens
-        tokens = tokens if grant.tokens_per_minute else 0
-        limits = await self._link.limits.admit(grant, tokens, nanos) if grant.has_limits else None
+    async def _admit(self, asked: Asked, account: WorkspaceCredit) -> Admitted:
+        grant, shape = asked.grant, asked.shape
+        limit = _output_limit(asked, account)
+        nanos = asked.ceiling if asked.ceiling is not None else asked.bound.nanos(limit.tokens)
+        limits, tokens = None, 0
+        if grant.has_limits:
+            if grant.tokens_per_minute:
+                tokens = shape.text_bytes // 4 + shape.choices * limit.tokens
+            limits = await self._link.limits.admit(grant, tokens, nanos)
         try:
             hold = account.try_take(nanos) or await account.take(nanos)
         except BaseException:
             self._give_back(grant, limits, tokens, nanos)
             raise
-        return Admitted(grant, choice, limit, hold, limits, tokens)
+        return Admitted(grant, asked.choice, limit, hold, limits, tokens)
 
     def _give_back(
         self, grant: Grant, limits: LimitState | None, tokens: int, unspent_nanos: int
@@ -256,65 +279,44 @@ def _lane(header: str | None, suffix: str | None, service_tier: object) -> int:
     return lane_pb2.LANE_UNSPECIFIED
 
 
-def _ceiling(max_cost: str | None) -> int | None:
-    if max_cost is None:
-        return None
+def _ceiling(max_cost: str) -> int:
     try:
-        nanos = parse_dollars(max_cost.strip())
+        nanos = int(parse_dollars(max_cost.strip()))
     except InvalidAmountError:
-        nanos = None
-    if nanos is None or not 0 < nanos <= MAX_COST_NANOS:
+        nanos = 0
+    if not 0 < nanos <= MAX_COST_NANOS:
         raise errors.invalid(
             "invalid_max_cost", "x-max-cost is an amount of US dollars, such as 0.05.", "x-max-cost"
         )
     return nanos
 
 
-def _hold(choice: Choice, shape: RequestShape, tokens: int) -> int:
-    beyond = choice.model.reasoning_beyond_limit_tokens
-    return hold_nanos(shape, choice.price, output_tokens=tokens, reasoning_beyond_limit=beyond)
-
-
-def _output_limit(
-    choice: Choice,
-    shape: RequestShape,
-    available: int,
-    client_limit: int | None,
-    ceiling: int | None,
-) -> OutputLimit:
-    model, beyond = choice.model, choice.model.reasoning_beyond_limit_tokens
-    fits = model.max_output_tokens
+def _output_limit(asked: Asked, account: WorkspaceCredit) -> OutputLimit:
+    ceiling, cap = asked.ceiling, asked.choice.model.max_output_tokens
+    fits = cap
     if ceiling is not None:
-        fits = affordable_output_tokens(shape, choice.price, ceiling, reasoning_beyond_limit=beyond)
+        fits = asked.bound.affordable_output_tokens(ceiling)
         if fits < 1:
             raise errors.invalid(
                 "max_cost_too_low", "The request alone may cost more than x-max-cost.", "x-max-cost"
             )
-    if client_limit is not None:
-        wanted = min(client_limit, model.max_output_tokens)
+    if asked.client_limit is not None:
+        wanted = min(asked.client_limit, cap)
         applied = None
     else:
-        wanted = default_output_tokens(
-            shape,
-            choice.price,
-            available_nanos=available if ceiling is None else min(available, ceiling * 8),
-            model_cap=model.max_output_tokens,
-            reasoning_beyond_limit=beyond,
-        )
+        available = account.available
+        if ceiling is not None:
+            available = min(available, ceiling * SMALL_WALLET_SHARE)
+        wanted = asked.bound.default_output_tokens(available, cap)
         if wanted == 0:
             raise InsufficientCredits
         # A limit equal to the model's own is not sent: some providers refuse it with any prompt.
-        applied = wanted if wanted < model.max_output_tokens else None
+        applied = wanted if wanted < cap else None
     return OutputLimit(min(wanted, fits), fits if fits < wanted else applied)
 
 
-def _no_credit(choice: Choice, shape: RequestShape, available: int, needed: int) -> ApiError:
-    tokens = affordable_output_tokens(
-        shape,
-        choice.price,
-        max(0, available),
-        reasoning_beyond_limit=choice.model.reasoning_beyond_limit_tokens,
-    )
+def _no_credit(bound: HoldBound, available: int, needed: int) -> ApiError:
+    tokens = bound.affordable_output_tokens(max(0, available))
     return errors.insufficient_credits(available, needed, _could_pay(tokens))
 
 

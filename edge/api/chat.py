@@ -23,6 +23,7 @@ from edge.api.http import (
     Receive,
     Scope,
     Send,
+    Sent,
     answer_error,
     api_key_of,
     header,
@@ -44,6 +45,9 @@ from oneapi.common.v1 import endpoint_pb2
 from oneapi.common.v1.lane_pb2 import Lane
 
 MAX_IDEMPOTENCY_KEY: Final = 255
+# The generated enums search their descriptors at each access.
+_OPPORTUNISTIC: Final = Lane.LANE_OPPORTUNISTIC
+_CHAT: Final = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
 _COMPLETED: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_COMPLETED
 
@@ -81,17 +85,19 @@ class ChatCompletions:
 
     async def _accept(self, scope: Scope, receive: Receive, request_id: bytes) -> Accepted:
         started = self._parts.clock.monotonic()
-        peer = scope["client"][0] if scope.get("client") else None
-        grant = await self._parts.admission.authenticate(api_key_of(scope), peer)
-        body = _parsed(await read_body(scope, receive, self._max_body_bytes))
-        choice = self._choose(scope, grant, body)
+        sent: Sent = dict(scope["headers"])
+        key = api_key_of(sent, scope["query_string"])
+        peer = scope["client"][0] if scope["client"] else None
+        grant = await self._parts.admission.authenticate(key, peer)
+        body = _parsed(await read_body(sent, receive, self._max_body_bytes))
+        choice = self._choose(sent, grant, body)
         chat, shape = _checked(body, choice)
         admitted = await self._parts.admission.admit(
             grant,
             choice,
             shape,
             client_limit=chat.token_limit,
-            max_cost=header(scope, b"x-max-cost"),
+            max_cost=header(sent, b"x-max-cost"),
         )
         intent = Intent(
             request_id=request_id,
@@ -101,14 +107,15 @@ class ChatCompletions:
             model_number=choice.model.number,
             requested_lane=choice.requested_lane,
             served_lane=choice.lane,
-            endpoint=endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS,
+            endpoint=_CHAT,
             streamed=chat.stream,
             price_version=choice.price.number,
             hold_nanos=admitted.hold.nanos,
         )
         try:
             # Last of all, so that a request that is refused leaves its key free.
-            await self._claim(scope, grant, request_id)
+            if b"idempotency-key" in sent:
+                await self._claim(sent, grant, request_id)
             ticket = self._parts.spool.begin(intent, choice.price)
         except BaseException as error:
             self._parts.admission.settle(admitted, 0, 0)
@@ -119,27 +126,24 @@ class ChatCompletions:
             raise
         return Accepted(chat, shape, admitted, intent, ticket, started)
 
-    def _choose(self, scope: Scope, grant: Grant, body: dict[str, Any]) -> Choice:
+    def _choose(self, sent: Sent, grant: Grant, body: dict[str, Any]) -> Choice:
         name = body.get("model")
         if name is not None and not isinstance(name, str):
             raise errors.invalid("invalid_type", "'model' is a string.", "model")
         choice = self._parts.admission.choose(
-            grant, name or None, header(scope, b"x-delivery-lane"), body.get("service_tier")
+            grant, name or None, header(sent, b"x-delivery-lane"), body.get("service_tier")
         )
-        router = self._parts.router
-        if choice.lane == Lane.LANE_OPPORTUNISTIC and not router.has_spare(choice.route):
+        if choice.lane == _OPPORTUNISTIC and not self._parts.router.has_spare(choice.route):
             raise errors.lane_unavailable()
         body["model"] = choice.model.public_id
         return choice
 
-    async def _claim(self, scope: Scope, grant: Grant, request_id: bytes) -> None:
+    async def _claim(self, sent: Sent, grant: Grant, request_id: bytes) -> None:
         """Claim the client's idempotency key: the one call to core on the path, only if it is sent.
 
         No answer is kept to be replayed; a second request with the key is told about the first.
         """
-        key = header(scope, b"idempotency-key")
-        if key is None:
-            return
+        key = header(sent, b"idempotency-key") or ""
         if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY:
             raise errors.invalid("invalid_idempotency_key", "Idempotency-Key has 1 to 255 signs.")
         key_hash = hmac.digest(self._pepper, grant.workspace_id + key.encode(), "sha256")

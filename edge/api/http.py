@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
 from edge.errors import ApiError, invalid
@@ -12,6 +12,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Sent = Mapping[bytes, bytes]
+"""The headers of a request by name; of repeated ones the last."""
 
 JSON: Final = (b"content-type", b"application/json")
 EVENT_STREAM: Final = (
@@ -25,29 +27,26 @@ class ClientGone(Exception):
     """The client left before its request was whole."""
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """Return the last value of a header, None if it is not there.
+def header(sent: Sent, name: bytes) -> str | None:
+    """Return the value of a header, None if it is not there.
 
     A value that is not ASCII stays one, so that its reader refuses it instead of missing it.
     """
-    found = None
-    for key, value in scope["headers"]:
-        if key == name:
-            found = value
+    found = sent.get(name)
     return None if found is None else str(found, "latin-1")
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+async def read_body(sent: Sent, receive: Receive, limit_bytes: int) -> bytes:
     """Return the whole request body.
 
     Raises:
         ApiError: it is encoded (415) or larger than the limit (413).
         ClientGone: the client left meanwhile.
     """
-    if header(scope, b"content-encoding") not in (None, "identity"):
+    if sent.get(b"content-encoding", b"identity") != b"identity":
         raise ApiError(415, "content_encoding_not_supported", "Send the body without encoding.")
-    length = header(scope, b"content-length")
-    if length is not None and length.isdecimal() and int(length) > limit_bytes:
+    length = sent.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit_bytes:
         raise _too_large(limit_bytes)
     parts: list[bytes] = []
     size = 0
@@ -84,20 +83,20 @@ async def answer_error(send: Send, error: ApiError, headers: Iterable[tuple[byte
     await answer(send, error.status, error.body(), [*headers, JSON, *error.headers.items()])
 
 
-def api_key_of(scope: Scope) -> str:
+def api_key_of(sent: Sent, query: bytes) -> str:
     """Return the API key of a request, from the headers that the SDKs use.
 
     Raises:
         ApiError: there is none, or it is in the URL, where others would log it.
     """
-    bearer = header(scope, b"authorization")
+    bearer = header(sent, b"authorization")
     if bearer is not None and bearer[:7].lower() == "bearer ":
         return bearer[7:].strip()
     for name in (b"x-api-key", b"api-key"):
-        value = header(scope, name)
+        value = header(sent, name)
         if value is not None:
             return value.strip()
-    if b"key=" in scope.get("query_string", b""):
+    if b"key=" in query:
         raise invalid("api_key_in_url", "Send the API key in a header, never in the URL.")
     raise ApiError(
         401,

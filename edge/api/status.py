@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from starlette.requests import Request
@@ -29,22 +29,19 @@ class Gate:
 
     def __init__(self) -> None:
         """Start closed."""
-        self._app: ASGIApp | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Say whether requests are let through."""
-        return self._app is not None
+        self._app: ASGIApp = self._refuse
+        self.is_open = False
 
     def open(self, app: ASGIApp) -> None:
         """Let requests through to the endpoint."""
         self._app = app
+        self.is_open = True
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request on, or refuse it."""
-        if self._app is not None:
-            await self._app(scope, receive, send)
-            return
+        return self._app(scope, receive, send)
+
+    async def _refuse(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         error = unavailable("starting", "This server is starting.")
         await answer_error(send, error, answer_headers.of_request(new_request_id()))
 

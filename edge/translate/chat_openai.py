@@ -38,7 +38,8 @@ PLAIN_TIERS: Final = frozenset({"auto", "default", "on_demand", "standard", "sta
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 
 
-@dataclass(frozen=True, slots=True)
+# What is made for each request is not frozen: that would double the time of making it.
+@dataclass(slots=True)
 class ChatRequest:
     """A checked request. `body` is content: it is never shown, logged or kept.
 
@@ -56,7 +57,7 @@ class ChatRequest:
     has_tools: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponseResult:
     """A whole answer: what the client gets, and what the record says about it.
 
@@ -137,7 +138,7 @@ def response(
     if "model" in answer:
         edits["model"] = orjson.dumps(public_model)
     if isinstance(usage := answer.get("usage"), dict):
-        edits |= with_cost(body, usage, tally.report(usage))
+        edits |= with_cost(body, answer, tally.report(usage))
     choices = objects(answer.get("choices"))
     messages = [one.get("message") for one in choices]
     return ResponseResult(
@@ -153,13 +154,13 @@ def response(
 
 
 def with_cost(
-    document: bytes, usage: Mapping[str, Any], cost: str | None
+    document: bytes, parsed: Mapping[str, Any], cost: str | None
 ) -> dict[str, bytes | None]:
     """Return the edit that puts the cost, in dollars, into a document's `usage`; none without."""
     if cost is None:
         return {}
-    raw = splice.raw_member(document, "usage")
-    return {"usage": splice.put(raw, usage, "cost", orjson.dumps(cost))}
+    raw = splice.raw_member(document, parsed, "usage")
+    return {"usage": splice.put(raw, parsed["usage"], "cost", b'"%b"' % cost.encode())}
 
 
 def has_output(message: Any) -> bool:
@@ -256,6 +257,8 @@ def _include_usage(body: Mapping[str, Any]) -> bool:
 
 
 def _choices(body: Mapping[str, Any]) -> int:
+    if "n" not in body and "best_of" not in body:
+        return 1
     # `best_of` is not in OpenAI's chat; upstreams that know it generate, and bill, that many.
     counts = [_integer(body, name, 1, MAX_CHOICES) for name in ("n", "best_of")]
     return max(count or 1 for count in counts)

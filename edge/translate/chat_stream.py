@@ -58,7 +58,7 @@ class Fault(Enum):
     TOO_LARGE = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamEnd:
     """How a stream ended, and what the record says about it.
 
@@ -276,7 +276,7 @@ class ChatStream:
             if not self._show_usage:
                 edits["usage"] = None
             elif isinstance(chunk["usage"], dict):
-                edits |= with_cost(data, chunk["usage"], cost)
+                edits |= with_cost(data, chunk, cost)
         return edits
 
     def _count(self, choices: list[dict[str, Any]]) -> set[str]:

@@ -56,14 +56,19 @@ def value_end(document: bytes, start: int) -> int:
     return match.end()
 
 
-def raw_member(document: bytes, name: str) -> bytes:
+def raw_member(document: bytes, parsed: Mapping[str, Any], name: str) -> bytes:
     """Return the bytes of a member's value; of repeated names the last counts.
+
+    `parsed` is the object that the document spells.
 
     Raises:
         KeyError: no member has this name.
     """
     ending = name.encode() + b'"'
     if document.count(ending) == 1 and _ESCAPED_ASCII not in document:
+        spelled = _usual_spelling(ending, parsed[name])
+        if spelled is not None and spelled in document:
+            return spelled[len(ending) + 2 :]
         single = _single(document, ending)
         return document[single.value_start : single.end]
     values = {one.name: document[one.value_start : one.end] for one in members(document)}
@@ -108,10 +113,18 @@ def _edit_single(document: bytes, ending: bytes, old: Any, raw: bytes | None) ->
 
 
 def _usual_spelling(ending: bytes, value: Any) -> bytes | None:
-    """Return how most providers spell a member that is null or a string."""
+    """Return how most providers spell a member that is null, a string or an object.
+
+    A number is not found by its spelling: it could be the beginning of another one.
+    """
     if value is None:
         return b'"%b:null' % ending
-    return b'"%b:%b' % (ending, orjson.dumps(value)) if type(value) is str else None
+    if type(value) is not str and type(value) is not dict:
+        return None
+    try:
+        return b'"%b:%b' % (ending, orjson.dumps(value))
+    except orjson.JSONEncodeError:  # nested more deeply than it writes
+        return None
 
 
 def _single(document: bytes, ending: bytes) -> Member:

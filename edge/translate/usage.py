@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.translate.quirks import COMPATIBLE, Quirks
-from kit.charge import MAX_QUANTITY, Quantities, context_tokens, output_tokens, quantities
+from kit.charge import MAX_QUANTITY, Quantities, checked_quantities, context_tokens, output_tokens
 from kit.money import InvalidAmountError, format_dollars
 
 PriceOf = Callable[[Quantities], int]
@@ -29,9 +29,14 @@ def from_openai(usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE) -> Qua
     integer, beyond `MAX_QUANTITY`, or contradicts another one.
     """
     try:
-        return quantities(**_input(usage, quirks), **_output(usage, quirks), requests=1)
+        prompt, cached, written, audio_in, image_in = _input(usage, quirks)
+        output, reasoning, audio_out, image_out = _output(usage, quirks)
     except _Contradiction:
         return None
+    # In the order of `Dimension`.
+    inputs = (prompt, cached, written, 0)
+    outputs = (output, reasoning, audio_in, audio_out, image_in, image_out)
+    return checked_quantities((*inputs, *outputs, 1, 0))
 
 
 class UsageTally:
@@ -73,7 +78,8 @@ def _is_smaller(later: Quantities, earlier: Quantities) -> bool:
     )
 
 
-def _input(usage: Mapping[str, Any], quirks: Quirks) -> dict[str, int]:
+def _input(usage: Mapping[str, Any], quirks: Quirks) -> tuple[int, int, int, int, int]:
+    """Return input, cached input, cache write, audio and image input."""
     prompt = _count(usage, "prompt_tokens", required=True)
     details = _details(usage, "prompt_tokens_details")
     cached = (
@@ -86,16 +92,11 @@ def _input(usage: Mapping[str, Any], quirks: Quirks) -> dict[str, int]:
     # Cached audio is counted in both details; what the cache served is not input again.
     audio = min(_count(details, "audio_tokens"), rest)
     image = min(_count(details, "image_tokens"), rest - audio) if quirks.images_priced_apart else 0
-    return {
-        "input": rest - audio - image,
-        "cached_input": cached,
-        "cache_write": written,
-        "audio_input": audio,
-        "image_input": image,
-    }
+    return rest - audio - image, cached, written, audio, image
 
 
-def _output(usage: Mapping[str, Any], quirks: Quirks) -> dict[str, int]:
+def _output(usage: Mapping[str, Any], quirks: Quirks) -> tuple[int, int, int, int]:
+    """Return output, reasoning, audio and image output."""
     completion = _count(usage, "completion_tokens", required=True)
     details = _details(usage, "completion_tokens_details")
     reasoning = _count(details, "reasoning_tokens") or _count(usage, "reasoning_tokens")
@@ -103,23 +104,17 @@ def _output(usage: Mapping[str, Any], quirks: Quirks) -> dict[str, int]:
     image = _count(details, "image_tokens") if quirks.images_priced_apart else 0
     beyond = _beyond_completion(usage, completion, reasoning, quirks)
     within = 0 if beyond else reasoning
-    return {
-        "output": _difference(completion, within + audio + image),
-        "reasoning": beyond or reasoning,
-        "audio_output": audio,
-        "image_output": image,
-    }
+    return _difference(completion, within + audio + image), beyond or reasoning, audio, image
 
 
 def _beyond_completion(
     usage: Mapping[str, Any], completion: int, reasoning: int, quirks: Quirks
 ) -> int:
     """Return the reasoning that the completion count leaves out, by the provider's own total."""
+    total = _count(usage, "total_tokens")
     if usage.get("total_tokens") is None:
         return reasoning if reasoning > completion else 0
-    left = _difference(
-        _count(usage, "total_tokens"), _count(usage, "prompt_tokens", required=True) + completion
-    )
+    left = _difference(total, _count(usage, "prompt_tokens", required=True) + completion)
     if left not in {0, reasoning} and not (quirks.hidden_reasoning and reasoning == 0):
         raise _Contradiction
     return left

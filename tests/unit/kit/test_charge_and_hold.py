@@ -19,10 +19,8 @@ from kit.charge import (
     quantities,
 )
 from kit.hold import (
+    HoldBound,
     RequestShape,
-    affordable_output_tokens,
-    default_output_tokens,
-    hold_nanos,
 )
 
 rates = st.tuples(*[st.integers(0, 10**12)] * DIMENSIONS)
@@ -83,7 +81,7 @@ def test_no_usage_within_the_bounds_costs_more_than_the_hold(
     """However the provider splits input and output into dimensions, the hold covers it."""
     choices = data.draw(st.integers(1, 4))
     shape = RequestShape(text_bytes=text_bytes, overhead_tokens=512, choices=choices)
-    hold = hold_nanos(shape, price, output_tokens=output_limit, reasoning_beyond_limit=100)
+    hold = HoldBound(shape, price, 100).nanos(output_limit)
     left = shape.input_tokens
     used = [0] * DIMENSIONS
     for dimension in (0, 1, 2, 3, 8):
@@ -103,20 +101,22 @@ def test_the_affordable_output_is_the_largest_that_fits(
 ) -> None:
     """One token more would exceed the budget."""
     shape = RequestShape(text_bytes=text_bytes, overhead_tokens=512)
-    tokens = affordable_output_tokens(shape, price, budget)
+    bound = HoldBound(shape, price)
+    tokens = bound.affordable_output_tokens(budget)
     if tokens > 0:
-        assert hold_nanos(shape, price, output_tokens=tokens) <= budget
+        assert bound.nanos(tokens) <= budget
     if 0 < tokens < 10**9:
-        assert hold_nanos(shape, price, output_tokens=tokens + 1) > budget
+        assert bound.nanos(tokens + 1) > budget
 
 
 def test_a_small_wallet_still_runs_several_requests() -> None:
     """The default limit is an eighth of the credit, not below 4,096 tokens, not above the cap."""
     price = flat(0, 10_000_000_000)  # 10 dollars a million: 10,000 nanos a token
     shape = RequestShape(text_bytes=100, overhead_tokens=512)
+    bound = HoldBound(shape, price)
 
     def limit(available: int) -> int:
-        return default_output_tokens(shape, price, available_nanos=available, model_cap=100_000)
+        return bound.default_output_tokens(available, 100_000)
 
     assert limit(8 * 20_000 * 10_000) == 20_000
     assert limit(8 * 1_000 * 10_000) == 4_096

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ def test_the_members_are_those_of_the_top_level(
     document = json.dumps(value, **spelling).encode()
     found = [(one.name, exact(document[one.value_start : one.end])) for one in members(document)]
     assert found == list(exact(document).items())
-    assert {name: exact(raw_member(document, name)) for name in value} == exact(document)
+    assert {name: exact(raw_member(document, value, name)) for name in value} == exact(document)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +116,13 @@ def test_a_name_spelled_with_escapes_is_edited() -> None:
 
 def test_of_repeated_members_the_last_value_is_read() -> None:
     """As parsers do."""
-    assert raw_member(b'{"a":1,"a":{"b":2}}', "a") == b'{"b":2}'
+    assert raw_member(b'{"a":1,"a":{"b":2}}', {"a": {"b": 2}}, "a") == b'{"b":2}'
+
+
+def test_an_object_nested_too_deeply_to_be_written_is_still_found() -> None:
+    """The parser reads deeper than it writes."""
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    document = b'{"usage":' + deep + b"}"
+    parsed = orjson.loads(document)
+    assert raw_member(document, parsed, "usage") == deep
+    assert edit(document, parsed, {"usage": b"{}"}) == b'{"usage":{}}'
