@@ -26,6 +26,7 @@ from core.db.migrate import migrate
 from core.dev import make_example
 from core.feed.poller import ChangeFeed
 from core.keyring import Keyring, load_or_make_keyring
+from core.keys import spend
 from core.keys.expiry import record_expiries
 from core.keys.rpc import key_service
 from core.ledger import leases
@@ -171,6 +172,7 @@ class Core:
             await tx.commit()
         async with self._database.jobs.transaction("system") as tx:
             await limits.sweep(tx, moment)
+            await spend.sweep(tx, moment - terms.silence, moment)
             await idempotency.sweep(tx, moment)
             await tx.commit()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import grpc
@@ -24,7 +24,7 @@ from kit.log import EventLog
 from kit.reasons import DomainError, EpochFenced, Unavailable
 from kit.rpc.status import domain_error_of
 from oneapi.admission.v1 import admission_service_pb2 as pb2
-from oneapi.admission.v1 import admission_service_pb2_grpc, grant_pb2, lease_pb2
+from oneapi.admission.v1 import admission_service_pb2_grpc, grant_pb2, lease_pb2, spend_pb2
 
 CALL_SECONDS: Final = 2.0
 ACQUIRE_SECONDS: Final = 4.0
@@ -101,7 +101,15 @@ class CoreCalls:
         return list(answer.leases)
 
     async def acquire_limits(
-        self, key_id: bytes, *, requests: int, tokens: int, concurrent: int, spend: int
+        self,
+        key_id: bytes,
+        *,
+        requests: int,
+        tokens: int,
+        concurrent: int,
+        spend: int,
+        spend_needed: int,
+        spend_day: int,
     ) -> pb2.AcquireLimitsResponse:
         """Take slices of a key's limits."""
         request = pb2.AcquireLimitsRequest(
@@ -112,9 +120,27 @@ class CoreCalls:
             tokens=tokens,
             concurrent_requests=concurrent,
             spend_nanos=spend,
+            spend_needed_nanos=spend_needed,
+            spend_day=spend_day,
         )
-        answer: pb2.AcquireLimitsResponse = await self.call(self.stub.AcquireLimits, request)
+        seconds = ACQUIRE_SECONDS if spend else CALL_SECONDS
+        answer: pb2.AcquireLimitsResponse = await self.call(
+            self.stub.AcquireLimits, request, seconds
+        )
         return answer
+
+    async def renew_spend(self, slices: dict[bytes, int]) -> list[spend_pb2.SpendSlice]:
+        """Keep slices of spend limits alive."""
+        request = pb2.RenewSpendRequest(
+            edge_id=self.edge_id,
+            epoch=self.epoch,
+            slices=[
+                spend_pb2.SpendRenewal(slice_id=slice_id, returned_total_nanos=total)
+                for slice_id, total in slices.items()
+            ],
+        )
+        answer: pb2.RenewSpendResponse = await self.call(self.stub.RenewSpend, request)
+        return list(answer.slices)
 
     async def claim(
         self, workspace_id: bytes, key_hash: bytes, request_id: bytes
@@ -244,14 +270,20 @@ class CoreLink:
         self._note_time(message.server_time_micros)
         self.ready.set()
         if message.recalled_lease_ids:
-            # Not awaited here: a slow answer must not hold up a revocation behind it.
-            task = asyncio.create_task(self._give_back(frozenset(message.recalled_lease_ids)))
-            self._giving_back.add(task)
-            task.add_done_callback(self._giving_back.discard)
+            self._give_back(self.credit.recall(frozenset(message.recalled_lease_ids)))
+        if message.recalled_spend_slice_ids:
+            recalled = frozenset(message.recalled_spend_slice_ids)
+            self._give_back(self.limits.spend.renew(recalled))
 
-    async def _give_back(self, lease_ids: frozenset[bytes]) -> None:
+    def _give_back(self, recall: Coroutine[Any, Any, None]) -> None:
+        # Not awaited: a slow answer must not hold up a revocation behind it.
+        task = asyncio.create_task(self._answer_recall(recall))
+        self._giving_back.add(task)
+        task.add_done_callback(self._giving_back.discard)
+
+    async def _answer_recall(self, recall: Coroutine[Any, Any, None]) -> None:
         try:
-            await self.credit.recall(lease_ids)
+            await recall
         except DomainError as error:
             self._log.event("recall_not_answered", reason=int(error.reason))
 
@@ -260,6 +292,7 @@ class CoreLink:
             await asyncio.sleep(min(RENEW_SECONDS, self._disconnected_seconds / 4))
             try:
                 await self.credit.renew()
+                await self.limits.spend.renew()
             except EpochFenced:
                 self._on_fenced()
             except DomainError as error:

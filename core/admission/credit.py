@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from core.accounts.model import WorkspaceState
@@ -12,7 +13,7 @@ from core.accounts.store import get_workspace
 from core.admission.epochs import check_current
 from core.db.database import Pool
 from core.ledger import leases
-from core.ledger.model import LeaseState
+from core.ledger.model import LEASE_GRACE_SECONDS, LeaseState
 from kit.clock import Clock, now
 from kit.reasons import CreditInUse, WorkspaceNotActive
 
@@ -39,6 +40,13 @@ class LeaseTerms:
 
     disconnected_seconds: int
     request_max_seconds: int
+
+    @property
+    def silence(self) -> timedelta:
+        """Return after what silence of its edge a lease, or a slice of spend, is over."""
+        return timedelta(
+            seconds=self.disconnected_seconds + self.request_max_seconds + LEASE_GRACE_SECONDS
+        )
 
 
 class CreditDesk:

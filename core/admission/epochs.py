@@ -8,6 +8,7 @@ from typing import Final
 from core.audit import Act
 from core.db.database import Transaction
 from core.db.values import to_uuid
+from core.keys import spend
 from core.ledger import leases
 from kit.reasons import EpochFenced, InvalidArgument, NotFound, Unavailable
 
@@ -83,7 +84,7 @@ async def check_current(tx: Transaction, edge_id: int, epoch: int) -> None:
 async def close_epoch(
     tx: Transaction, act: Act, edge_id: int, epoch: int, last_sequence: int
 ) -> Closed:
-    """End an epoch whose spool was shipped: its leases are freed; what never came is alarmed.
+    """End an epoch whose spool was shipped: leases and slices end; what never came is alarmed.
 
     A repeated call releases nothing more.
 
@@ -109,5 +110,6 @@ async def close_epoch(
         )
     await tx.run(_CLOSE, edge_id=edge_id, epoch=epoch, now=act.now, missing=missing)
     released = await leases.close_epoch(tx, edge_id, epoch, act.now)
+    await spend.close_epoch(tx, edge_id, epoch)
     await act.audit(tx, "admission.CloseEpoch", f"edge/{edge_id}/{epoch}")
     return Closed(released, missing)

@@ -1,28 +1,26 @@
-"""Slices of a key's limits. What all edges together get in a minute never exceeds the limit.
+"""Slices of a key's rate limits. What all edges together get in a minute never exceeds the limit.
 
-Windows are calendar minutes, days and months (UTC). All slices of a key are dealt under one row
-lock, so two edges cannot be given the same remainder.
+Windows are calendar minutes (UTC). All slices of a key are dealt under one row lock, so two edges
+cannot be given the same remainder. Spend limits: `core/keys/spend.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from enum import IntEnum
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from core.db.database import Transaction
-from core.db.values import to_uuid
+from core.db.values import from_uuid, to_uuid
 from core.keys.model import KeyLimits
 from kit.reasons import NotFound
 
 PERMIT_SECONDS: Final = 60
 WINDOW: Final = timedelta(minutes=1)
 KEPT_WINDOWS: Final = timedelta(hours=1)
-_LIFE: Final = date(1970, 1, 1)
 
 _LOCK: Final = """
-SELECT requests_per_minute, tokens_per_minute, concurrent_requests, spend_per_day,
+SELECT workspace_id, requests_per_minute, tokens_per_minute, concurrent_requests, spend_per_day,
        spend_per_month, spend_total
   FROM api_key WHERE id = :key_id FOR NO KEY UPDATE
 """
@@ -49,26 +47,8 @@ VALUES (:key_id, :edge_id, :epoch, :permits, :expires_at)
 ON CONFLICT (key_id, edge_id, epoch)
 DO UPDATE SET permits = excluded.permits, expires_at = excluded.expires_at
 """
-_SPENT: Final = """
-SELECT period, granted FROM spend_window
- WHERE key_id = :key_id AND (period, period_start) IN ((1, :day), (2, :month), (3, :life))
-"""
-_PUT_SPENT: Final = """
-INSERT INTO spend_window (key_id, period, period_start, granted)
-VALUES (:key_id, 1, :day, :granted), (:key_id, 2, :month, :granted), (:key_id, 3, :life, :granted)
-ON CONFLICT (key_id, period, period_start)
-DO UPDATE SET granted = spend_window.granted + excluded.granted
-"""
 _DROP_WINDOWS: Final = "DELETE FROM limit_window WHERE window_start < :before"
 _DROP_PERMITS: Final = "DELETE FROM limit_permit WHERE expires_at < :before"
-
-
-class Period(IntEnum):
-    """What a spend limit counts over; the values are stored."""
-
-    DAY = 1
-    MONTH = 2
-    LIFE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +58,15 @@ class Wanted:
     requests: int = 0
     tokens: int = 0
     concurrent_requests: int = 0
-    spend_nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LockedKey:
+    """A key whose slices nobody else deals until the transaction ends."""
+
+    key_id: bytes
+    workspace_id: bytes
+    limits: KeyLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +76,6 @@ class Slices:
     requests: int
     tokens: int
     concurrent_requests: int
-    spend_nanos: int
     requests_left: int
     tokens_left: int
     window_remaining_ms: int
@@ -104,10 +91,8 @@ def left(limit: int, taken: int) -> int:
     return max(0, limit - taken)
 
 
-async def take_slices(
-    tx: Transaction, *, edge_id: int, epoch: int, key_id: bytes, wanted: Wanted, now: datetime
-) -> Slices:
-    """Deal slices of a key's limits to one edge.
+async def lock_key(tx: Transaction, key_id: bytes) -> LockedKey:
+    """Lock a key to deal slices of its limits.
 
     Raises:
         NotFound: there is no such key.
@@ -115,17 +100,23 @@ async def take_slices(
     row = await tx.one(_LOCK, key_id=to_uuid(key_id))
     if row is None:
         raise NotFound
-    limits = KeyLimits(**row._mapping)  # noqa: SLF001 the public name of a row's columns
+    limits = dict(row._mapping)  # noqa: SLF001 the public name of a row's columns
+    return LockedKey(key_id, from_uuid(limits.pop("workspace_id")), KeyLimits(**limits))
+
+
+async def take_slices(
+    tx: Transaction, key: LockedKey, *, edge_id: int, epoch: int, wanted: Wanted, now: datetime
+) -> Slices:
+    """Deal slices of a key's rate and concurrency limits to one edge."""
     start = window_start(now)
     requests, tokens, requests_left, tokens_left = await _take_rate(
-        tx, key_id, limits, wanted, start
+        tx, key.key_id, key.limits, wanted, start
     )
-    permits = await _take_permits(tx, edge_id, epoch, key_id, limits, wanted, now)
+    permits = await _take_permits(tx, edge_id, epoch, key.key_id, key.limits, wanted, now)
     return Slices(
         requests=requests,
         tokens=tokens,
         concurrent_requests=permits,
-        spend_nanos=await _take_spend(tx, key_id, limits, wanted, now),
         requests_left=requests_left,
         tokens_left=tokens_left,
         window_remaining_ms=(start + WINDOW - now) // timedelta(milliseconds=1),
@@ -183,26 +174,3 @@ async def _take_permits(
     until = now + timedelta(seconds=PERMIT_SECONDS)
     await tx.run(_PUT_PERMITS, **place, permits=permits, expires_at=until)
     return permits
-
-
-async def _take_spend(
-    tx: Transaction, key_id: bytes, limits: KeyLimits, wanted: Wanted, now: datetime
-) -> int:
-    if not wanted.spend_nanos or not limits.has_spend_limit:
-        return wanted.spend_nanos
-    today = now.astimezone(UTC).date()
-    place: dict[str, object] = {
-        "key_id": to_uuid(key_id),
-        "day": today,
-        "month": today.replace(day=1),
-        "life": _LIFE,
-    }
-    spent = {row.period: int(row.granted) for row in await tx.all(_SPENT, **place)}
-    granted = min(
-        share(limits.spend_per_day, spent.get(Period.DAY, 0), wanted.spend_nanos),
-        share(limits.spend_per_month, spent.get(Period.MONTH, 0), wanted.spend_nanos),
-        share(limits.spend_total, spent.get(Period.LIFE, 0), wanted.spend_nanos),
-    )
-    if granted:
-        await tx.run(_PUT_SPENT, **place, granted=granted)
-    return granted

@@ -8,16 +8,18 @@ from typing import Any
 from core.admission import epochs, idempotency
 from core.admission.credit import CreditDesk, CreditWish
 from core.admission.grants import find_grant
-from core.admission.limits import Wanted, take_slices
+from core.admission.limit_desk import LimitDesk
+from core.admission.limits import Wanted
 from core.admission.watch import Watch
 from core.audit import Act
 from core.db.database import Pool
+from core.keys.spend import SpendSlice, SpendWish
 from core.ledger.model import LeaseState
 from kit.clock import Clock, now, now_micros
 from kit.ids import IdSource
 from kit.rpc.server import Service
 from oneapi.admission.v1 import admission_service_pb2 as pb
-from oneapi.admission.v1 import admission_service_pb2_grpc, lease_pb2
+from oneapi.admission.v1 import admission_service_pb2_grpc, lease_pb2, spend_pb2
 
 NAME = "oneapi.admission.v1.AdmissionService"
 ALLOWED = dict.fromkeys(
@@ -29,6 +31,7 @@ ALLOWED = dict.fromkeys(
         "AcquireCredit",
         "RenewLeases",
         "AcquireLimits",
+        "RenewSpend",
         "ClaimIdempotencyKey",
     ),
     frozenset({"edge"}),
@@ -39,13 +42,19 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
     """Serves edges."""
 
     def __init__(
-        self, pool: Pool, clock: Clock, ids: IdSource, desk: CreditDesk, watch: Watch
+        self,
+        pool: Pool,
+        clock: Clock,
+        ids: IdSource,
+        desk: CreditDesk,
+        watch: Watch,
     ) -> None:
         """Work on the pool's database."""
         self._pool = pool
         self._clock = clock
         self._ids = ids
         self._desk = desk
+        self._limits = LimitDesk(pool, clock, ids, desk.terms)
         self._watch = watch
 
     async def OpenEpoch(self, request: pb.OpenEpochRequest, context: Any) -> pb.OpenEpochResponse:
@@ -118,22 +127,22 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
             requests=request.requests,
             tokens=request.tokens,
             concurrent_requests=request.concurrent_requests,
-            spend_nanos=request.spend_nanos,
         )
-        async with self._pool.transaction("system") as tx:
-            await epochs.check_current(tx, request.edge_id, request.epoch)
-            slices = await take_slices(
-                tx,
-                edge_id=request.edge_id,
-                epoch=request.epoch,
-                key_id=request.key_id,
-                wanted=wanted,
-                now=now(self._clock),
-            )
-            await tx.commit()
+        place = (request.edge_id, request.epoch, request.key_id)
+        slices, dealt = await self._limits.acquire(*place, wanted, _wish(request))
         return pb.AcquireLimitsResponse(
-            **{name: getattr(slices, name) for name in slices.__slots__}
+            **{name: getattr(slices, name) for name in slices.__slots__},
+            spend_nanos=0 if dealt is None else dealt.granted,
+            spend_slice=None if dealt is None else self._spend(dealt.slice),
         )
+
+    async def RenewSpend(
+        self, request: pb.RenewSpendRequest, context: Any
+    ) -> pb.RenewSpendResponse:
+        """Keep slices of spend alive and take free parts back."""
+        renewals = [(item.slice_id, item.returned_total_nanos) for item in request.slices]
+        slices = await self._limits.renew(request.edge_id, request.epoch, renewals)
+        return pb.RenewSpendResponse(slices=map(self._spend, slices))
 
     async def ClaimIdempotencyKey(
         self, request: pb.ClaimIdempotencyKeyRequest, context: Any
@@ -157,6 +166,15 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
     def _act(self) -> Act:
         return Act.of_call(self._clock, self._ids)
 
+    def _spend(self, found: SpendSlice) -> spend_pb2.SpendSlice:
+        return spend_pb2.SpendSlice(
+            slice_id=found.slice_id,
+            day=found.day,
+            granted_total_nanos=found.granted_total,
+            returned_total_nanos=found.returned_total,
+            lifetime_ms=self._desk.terms.disconnected_seconds * 1_000,
+        )
+
     def _lease(self, state: LeaseState) -> lease_pb2.CreditLease:
         return lease_pb2.CreditLease(
             lease_id=state.lease_id,
@@ -168,6 +186,19 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
             held_elsewhere_nanos=state.held_elsewhere,
             recalled=state.recalled,
         )
+
+
+def _wish(request: pb.AcquireLimitsRequest) -> SpendWish | None:
+    if not request.spend_nanos:
+        return None
+    return SpendWish(
+        key_id=request.key_id,
+        edge_id=request.edge_id,
+        epoch=request.epoch,
+        day=request.spend_day,
+        wanted=max(request.spend_nanos, request.spend_needed_nanos),
+        needed=max(1, request.spend_needed_nanos),
+    )
 
 
 def admission_service(

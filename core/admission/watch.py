@@ -13,7 +13,7 @@ from core.catalog.messages import snapshot_message
 from core.catalog.sealing import Sealer
 from core.catalog.store import read_catalog
 from core.db.database import Pool
-from core.feed import Change, ChangeFeed, ChangeKind, FeedUpdate
+from core.feed import Change, ChangeFeed, ChangeKind, FeedUpdate, RecallKind
 from kit.clock import Clock, now, now_micros
 from oneapi.admission.v1 import admission_service_pb2 as pb
 from oneapi.admission.v1 import grant_pb2, snapshot_pb2
@@ -97,8 +97,8 @@ class Watch:
             polled_at_micros=update.polled_at_micros,
             server_time_micros=now_micros(self._clock),
             reset=update.reset,
-            recalled_lease_ids=follower.new_recalls(self._feed),
         )
+        follower.add_recalls(message, self._feed)
         if follower.catalog_version < self._feed.catalog_sequence:
             snapshot = await self._snapshots.current()
             message.catalog.CopyFrom(snapshot)
@@ -128,23 +128,29 @@ class _Follower:
     def __init__(self, edge_id: int, epoch: int) -> None:
         self._edge_id = edge_id
         self._epoch = epoch
-        self._recalls: dict[bytes, datetime] = {}
+        self._recalls: dict[tuple[RecallKind, bytes], datetime] = {}
         self.catalog_version = -1
         self.marked_at = 0
 
-    def new_recalls(self, feed: ChangeFeed) -> list[bytes]:
-        """Return leases of this edge that were recalled since they were last sent."""
+    def add_recalls(self, message: pb.WatchChangesResponse, feed: ChangeFeed) -> None:
+        """Add what of this edge was recalled since it was last sent."""
         standing = {
-            recall.lease_id: recall.recalled_at
+            (recall.kind, recall.object_id): recall.recalled_at
             for recall in feed.recalls
             if (recall.edge_id, recall.epoch) == (self._edge_id, self._epoch)
         }
-        new = [lease for lease, at in standing.items() if self._recalls.get(lease) != at]
+        for (kind, object_id), at in standing.items():
+            if self._recalls.get((kind, object_id)) != at:
+                places = {
+                    RecallKind.LEASE: message.recalled_lease_ids,
+                    RecallKind.SPEND: message.recalled_spend_slice_ids,
+                }
+                places[kind].append(object_id)
         self._recalls = standing
-        return new
 
     def is_due(self, message: pb.WatchChangesResponse) -> bool:
         """Say whether a message has news, or it is time for a mark."""
-        news = message.grants or message.recalled_lease_ids or message.HasField("catalog")
+        recalls = message.recalled_lease_ids or message.recalled_spend_slice_ids
+        news = message.grants or recalls or message.HasField("catalog")
         silent = message.polled_at_micros - self.marked_at
         return bool(news) or message.reset or silent >= MARK_MICROS

@@ -33,11 +33,19 @@ class Change:
     object_id: bytes | None
 
 
+class RecallKind(IntEnum):
+    """What is asked back; below zero, so that a poll tells it from a change."""
+
+    LEASE = -1
+    SPEND = -2
+
+
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """A lease whose free part core asks back, and since when."""
+    """A lease, or a slice of a spend limit, whose free part core asks back, and since when."""
 
-    lease_id: bytes
+    kind: RecallKind
+    object_id: bytes
     edge_id: int
     epoch: int
     recalled_at: datetime
@@ -54,14 +62,17 @@ INSERT INTO change_log (sequence, kind, object_id, created_at)
 SELECT sequence, :kind, :object_id, :now FROM next
 RETURNING sequence
 """
-# One statement for both, since it runs ten times a second.
+# One statement for all, since it runs ten times a second.
 _POLL: Final = """
 (SELECT sequence, kind, object_id, NULL::integer AS edge_id, NULL::bigint AS epoch,
         NULL::timestamptz AS recalled_at
    FROM change_log WHERE sequence > :after ORDER BY sequence LIMIT :limit)
 UNION ALL
-(SELECT 0, 0, id, edge_id, epoch, recalled_at
+(SELECT 0, -1, id, edge_id, epoch, recalled_at
    FROM lease WHERE recalled_at IS NOT NULL AND closed_at IS NULL LIMIT :recall_limit)
+UNION ALL
+(SELECT 0, -2, id, edge_id, epoch, recalled_at
+   FROM spend_slice WHERE recalled_at IS NOT NULL LIMIT :recall_limit)
 """
 _NEWEST: Final = """
 SELECT sequence, kind, object_id FROM change_log ORDER BY sequence DESC LIMIT :limit
@@ -108,11 +119,13 @@ async def changes_after(
 ) -> tuple[list[Change], list[Recall]]:
     """Return the changes after a sequence, in order, and all recalls that stand."""
     rows = await tx.all(_POLL, after=after, limit=limit, recall_limit=recall_limit)
-    changes = [_change(row.sequence, row.kind, row.object_id) for row in rows if row.kind]
+    changes = [_change(row.sequence, row.kind, row.object_id) for row in rows if row.kind > 0]
     recalls = [
-        Recall(from_uuid(row.object_id), row.edge_id, row.epoch, row.recalled_at)
+        Recall(
+            RecallKind(row.kind), from_uuid(row.object_id), row.edge_id, row.epoch, row.recalled_at
+        )
         for row in rows
-        if not row.kind
+        if row.kind < 0
     ]
     return sorted(changes, key=lambda change: change.sequence), recalls
 

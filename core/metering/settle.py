@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from core.db.database import Transaction
+from core.keys import spend
 from core.ledger import settlement
 from core.ledger.model import Wallet
 from core.ledger.settlement import Charge, RecordsProof
@@ -96,6 +97,7 @@ async def _settle_wallet(
         priced = [each for _, each in new]
         await _post(tx, wallet, month, priced, settlement_id, now)
         await store.roll_up(tx, workspace_id, _rolled_up(priced))
+        await spend.settle(tx, _charges(priced))
 
 
 async def _settle_late(
@@ -229,6 +231,14 @@ def _rolled_up(priced: Iterable[PricedRecord]) -> Rollup:
     for each in priced:
         rollup.add(each)
     return rollup
+
+
+def _charges(priced: Iterable[PricedRecord]) -> spend.Charges:
+    charges = spend.Charges()
+    for each in priced:
+        record = each.record
+        charges.add(record.key_id, each.edge_id, each.epoch, record.request_id, each.charge)
+    return charges
 
 
 def _alarm(kind: str, reported: Reported, expected: int = 0, found: int = 0) -> Alarm:

@@ -16,8 +16,9 @@ from edge import errors
 from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Model, Route
 from edge.admission.credit import Hold, WorkspaceCredit
 from edge.admission.grants import Grant, State
-from edge.admission.limits import LimitState
+from edge.admission.limits import LimitState, SpendNeed
 from edge.admission.secret_hashes import SecretHashes
+from edge.admission.spend import day_of
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from kit.charge import Price
@@ -83,6 +84,7 @@ class Asked:
     choice: Choice
     shape: RequestShape
     bound: HoldBound
+    request_id: bytes
     client_limit: int | None
     ceiling: int | None
 
@@ -204,6 +206,7 @@ class Admission:
         choice: Choice,
         shape: RequestShape,
         *,
+        request_id: bytes,
         client_limit: int | None,
         max_cost: str | None,
     ) -> Admitted:
@@ -215,7 +218,7 @@ class Admission:
         account = self._link.credit.of(grant.workspace_id)
         ceiling = None if max_cost is None else _ceiling(max_cost)
         bound = HoldBound(shape, choice.price, choice.model.reasoning_beyond_limit_tokens)
-        asked = Asked(grant, choice, shape, bound, client_limit, ceiling)
+        asked = Asked(grant, choice, shape, bound, request_id, client_limit, ceiling)
         try:
             if account.lease is None:
                 await account.learn()
@@ -242,7 +245,8 @@ class Admission:
         if grant.has_limits:
             if grant.tokens_per_minute:
                 tokens = shape.text_bytes // 4 + shape.choices * limit.tokens
-            limits = await self._link.limits.admit(grant, tokens, nanos)
+            need = SpendNeed(day_of(asked.request_id), nanos)
+            limits = await self._link.limits.admit(grant, tokens, need)
         try:
             hold = account.try_take(nanos) or await account.take(nanos)
         except BaseException:

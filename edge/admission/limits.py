@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from edge.admission.grants import Grant
+from edge.admission.spend import Spend, SpendCalls, SpendSlice
 from kit.clock import Clock
 from kit.reasons import RateLimited, Unavailable
 from oneapi.admission.v1 import admission_service_pb2 as pb2
@@ -25,11 +26,27 @@ REFUSED_SECONDS: Final = 0.25
 PERMIT_SECONDS: Final = 50.0
 
 
-class LimitCalls(Protocol):
-    """The call to core that limits need."""
+@dataclass(frozen=True, slots=True)
+class SpendNeed:
+    """What one request asks of its key's spend limits: its worst case, on the day of its id."""
+
+    day: int
+    nanos: int
+
+
+class LimitCalls(SpendCalls, Protocol):
+    """The calls to core that limits need."""
 
     async def acquire_limits(
-        self, key_id: bytes, *, requests: int, tokens: int, concurrent: int, spend: int
+        self,
+        key_id: bytes,
+        *,
+        requests: int,
+        tokens: int,
+        concurrent: int,
+        spend: int,
+        spend_needed: int,
+        spend_day: int,
     ) -> pb2.AcquireLimitsResponse:
         """Take slices; Unavailable."""
 
@@ -48,7 +65,6 @@ class KeyUse:
     permits: int = 0
     permits_until: float = 0.0
     running: int = 0
-    spend: int = 0
     refused_until: float = 0.0
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -64,6 +80,8 @@ class LimitState:
     reset_seconds: float
     window_ends: float
     """The monotonic second at which the counted minute ends."""
+    spend: SpendSlice | None = None
+    """Where the request's worst case is set aside, if its key has spend limits."""
 
 
 class Limits:
@@ -74,8 +92,9 @@ class Limits:
         self._calls = calls
         self._clock = clock
         self._keys: dict[bytes, KeyUse] = {}
+        self.spend = Spend(calls, clock)
 
-    async def admit(self, grant: Grant, tokens: int, hold_nanos: int) -> LimitState | None:
+    async def admit(self, grant: Grant, tokens: int, need: SpendNeed) -> LimitState | None:
         """Count one request of a key with limits; None for a key without.
 
         Raises:
@@ -85,19 +104,18 @@ class Limits:
             return None
         use = self._keys.setdefault(grant.key_id, KeyUse())
         self._roll(use)
-        if self._lacks(grant, use, tokens, hold_nanos) and not self._was_refused(use):
+        if self._lacks(grant, use, tokens, need) and not self._was_refused(use):
             # One at a time, so that a burst does not take the slices of all other edges.
             async with use.asking:
-                if self._lacks(grant, use, tokens, hold_nanos) and not self._was_refused(use):
-                    await self._acquire(grant, use, tokens, hold_nanos)
-                    if self._lacks(grant, use, tokens, hold_nanos):
+                if self._lacks(grant, use, tokens, need) and not self._was_refused(use):
+                    await self._acquire(grant, use, tokens, need)
+                    if self._lacks(grant, use, tokens, need):
                         use.refused_until = self._clock.monotonic() + REFUSED_SECONDS
-        self._refuse_if_lacking(grant, use, tokens, hold_nanos)
+        self._refuse_if_lacking(grant, use, tokens, need)
         use.requests -= 1
         use.tokens -= tokens
-        use.spend -= hold_nanos
         use.running += 1
-        return self.state(grant)
+        return self._state(grant, use, self._take_spend(grant, need))
 
     def done(
         self,
@@ -114,7 +132,8 @@ class Limits:
         """
         use = self._keys[grant.key_id]
         use.running -= 1
-        use.spend += unspent_nanos
+        if admitted.spend is not None:
+            admitted.spend.settle(unspent_nanos)
         # What was of a minute that is over is not to be had in the next one.
         if admitted.window_ends == use.window_ends:
             use.tokens += unused_tokens
@@ -123,8 +142,9 @@ class Limits:
     def state(self, grant: Grant) -> LimitState | None:
         """Return what is left for the key, None for a key without limits."""
         use = self._keys.get(grant.key_id)
-        if use is None or not grant.has_limits:
-            return None
+        return None if use is None or not grant.has_limits else self._state(grant, use, None)
+
+    def _state(self, grant: Grant, use: KeyUse, spend: SpendSlice | None) -> LimitState:
         return LimitState(
             limit_requests=grant.requests_per_minute,
             limit_tokens=grant.tokens_per_minute,
@@ -132,7 +152,16 @@ class Limits:
             remaining_tokens=max(0, use.tokens + use.tokens_left),
             reset_seconds=max(0.0, use.window_ends - self._clock.monotonic()),
             window_ends=use.window_ends,
+            spend=spend,
         )
+
+    def _take_spend(self, grant: Grant, need: SpendNeed) -> SpendSlice | None:
+        if not grant.has_spend_limit or not need.nanos:
+            return None
+        return self.spend.of(grant.key_id).take(need.day, need.nanos, self._clock.monotonic())
+
+    def _spend_left(self, grant: Grant, need: SpendNeed) -> int:
+        return self.spend.of(grant.key_id).free(need.day, self._clock.monotonic())
 
     def _roll(self, use: KeyUse) -> None:
         if self._clock.monotonic() >= use.window_ends:
@@ -143,10 +172,10 @@ class Limits:
         # A storm of requests beyond a limit stays here instead of queueing for core.
         return self._clock.monotonic() < use.refused_until
 
-    def _lacks(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> bool:
-        return self._lacking(grant, use, tokens, hold_nanos) is not None
+    def _lacks(self, grant: Grant, use: KeyUse, tokens: int, need: SpendNeed) -> bool:
+        return self._lacking(grant, use, tokens, need) is not None
 
-    def _lacking(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> str | None:
+    def _lacking(self, grant: Grant, use: KeyUse, tokens: int, need: SpendNeed) -> str | None:
         if grant.requests_per_minute and use.requests < 1:
             return "requests"
         if grant.tokens_per_minute and use.tokens < tokens:
@@ -154,32 +183,40 @@ class Limits:
         expired = self._clock.monotonic() >= use.permits_until
         if grant.concurrent_requests and (expired or use.running >= use.permits):
             return "concurrency"
-        if grant.has_spend_limit and use.spend < hold_nanos:
+        if grant.has_spend_limit and self._spend_left(grant, need) < need.nanos:
             return "spend"
         return None
 
-    def _refuse_if_lacking(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> None:
-        limit = self._lacking(grant, use, tokens, hold_nanos)
+    def _refuse_if_lacking(self, grant: Grant, use: KeyUse, tokens: int, need: SpendNeed) -> None:
+        limit = self._lacking(grant, use, tokens, need)
         if limit is None:
             return
         left = max(0.0, use.window_ends - self._clock.monotonic())
         retry_ms = int(left * 1000) + 1 if left and limit != "concurrency" else 1_000
         raise RateLimited(limit=limit, retry_ms=retry_ms)
 
-    async def _acquire(self, grant: Grant, use: KeyUse, tokens: int, hold_nanos: int) -> None:
+    async def _acquire(self, grant: Grant, use: KeyUse, tokens: int, need: SpendNeed) -> None:
         want_tokens = max(tokens - use.tokens, grant.tokens_per_minute // SLICES)
+        lacking = 0
+        if grant.has_spend_limit:
+            lacking = max(0, need.nanos - max(0, self._spend_left(grant, need)))
+        sent_at = self._clock.monotonic()
         try:
             answer = await self._calls.acquire_limits(
                 grant.key_id,
                 requests=max(1, grant.requests_per_minute // SLICES),
                 tokens=max(0, want_tokens) if grant.tokens_per_minute else 0,
                 concurrent=use.running + 1 if grant.concurrent_requests else 0,
-                spend=hold_nanos * SPEND_SLICE_HOLDS if grant.has_spend_limit else 0,
+                spend=need.nanos * SPEND_SLICE_HOLDS if lacking else 0,
+                spend_needed=lacking,
+                spend_day=need.day,
             )
         except Unavailable:
             self._go_on_alone(use)
             return
         self._apply(use, answer)
+        if answer.HasField("spend_slice"):
+            self.spend.of(grant.key_id).apply(answer.spend_slice, sent_at)
 
     def _apply(self, use: KeyUse, answer: pb2.AcquireLimitsResponse) -> None:
         now = self._clock.monotonic()
@@ -194,7 +231,6 @@ class Limits:
         use.granted_requests += answer.requests
         use.granted_tokens += answer.tokens
         use.requests_left, use.tokens_left = answer.requests_left, answer.tokens_left
-        use.spend += answer.spend_nanos
         use.permits, use.permits_until = answer.concurrent_requests, now + PERMIT_SECONDS
 
     def _go_on_alone(self, use: KeyUse) -> None:

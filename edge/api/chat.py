@@ -96,6 +96,7 @@ class ChatCompletions:
             grant,
             choice,
             shape,
+            request_id=request_id,
             client_limit=chat.token_limit,
             max_cost=header(sent, b"x-max-cost"),
         )

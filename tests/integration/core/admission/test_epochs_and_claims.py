@@ -96,13 +96,9 @@ async def take(
 ) -> Slices:
     """Take slices of a key's limits."""
     async with world.pool.transaction("system") as tx:
+        locked = await limits.lock_key(tx, key.key_id)
         slices = await limits.take_slices(
-            tx,
-            edge_id=edge_id,
-            epoch=epoch,
-            key_id=key.key_id,
-            wanted=wanted,
-            now=now(world.clock),
+            tx, locked, edge_id=edge_id, epoch=epoch, wanted=wanted, now=now(world.clock)
         )
         await tx.commit()
     return slices
@@ -264,16 +260,13 @@ async def test_two_edges_together_never_get_more_than_the_limit(
     world: World, workspace: Workspace
 ) -> None:
     """Slices are dealt one after the other, whoever asks at the same time."""
-    key = await key_with(
-        world, workspace, requests_per_minute=10, tokens_per_minute=1_000, spend_total=500
-    )
-    wanted = Wanted(requests=3, tokens=400, spend_nanos=300)
+    key = await key_with(world, workspace, requests_per_minute=10, tokens_per_minute=1_000)
+    wanted = Wanted(requests=3, tokens=400)
     dealt = await asyncio.gather(
         *(take(world, key, wanted, edge_id=edge) for edge in (0, 1) for _ in range(4))
     )
     assert sum(slices.requests for slices in dealt) == 10
     assert sum(slices.tokens for slices in dealt) == 1_000
-    assert sum(slices.spend_nanos for slices in dealt) == 500
 
 
 async def test_an_edge_hears_what_is_left_and_until_when(
@@ -340,28 +333,11 @@ async def test_a_restarted_edge_does_not_compete_with_its_dead_self(
     assert (await take(world, key, Wanted(concurrent_requests=2), epoch=2)).concurrent_requests == 2
 
 
-async def test_the_tightest_spend_limit_counts(world: World, workspace: Workspace) -> None:
-    """A day's limit is new the next day, the limit of the key's life is not."""
-    key = await key_with(world, workspace, spend_per_day=100, spend_per_month=150, spend_total=180)
-    assert (await take(world, key, Wanted(spend_nanos=200))).spend_nanos == 100
-    world.clock.move(days=1)
-    assert (await take(world, key, Wanted(spend_nanos=200))).spend_nanos == 50
-    world.clock.move(days=31)
-    assert (await take(world, key, Wanted(spend_nanos=200))).spend_nanos == 30
-    world.clock.move(days=31)
-    assert (await take(world, key, Wanted(spend_nanos=200))).spend_nanos == 0
-
-
 async def test_a_key_without_limits_gets_what_it_wants(world: World, workspace: Workspace) -> None:
     """0 is no limit."""
     key = await key_with(world, workspace)
-    slices = await take(world, key, Wanted(7, 8, 9, 10))
-    assert (slices.requests, slices.tokens, slices.concurrent_requests, slices.spend_nanos) == (
-        7,
-        8,
-        9,
-        10,
-    )
+    slices = await take(world, key, Wanted(7, 8, 9))
+    assert (slices.requests, slices.tokens, slices.concurrent_requests) == (7, 8, 9)
 
 
 async def test_the_first_claim_of_a_key_wins(world: World, workspace: Workspace) -> None:

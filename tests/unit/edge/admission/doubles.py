@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from edge.admission.grants import Grant, State, grant_from
 from kit.reasons import CreditInUse, InsufficientCredits, NotFound, Unavailable
 from oneapi.admission.v1 import admission_service_pb2 as pb2
-from oneapi.admission.v1 import grant_pb2, lease_pb2
+from oneapi.admission.v1 import grant_pb2, lease_pb2, spend_pb2
 
 START_MICROS = 1_764_000_000_000_000
 WORKSPACE = b"w" * 16
@@ -121,6 +121,16 @@ class CoreLedger:
 
 
 @dataclass(slots=True)
+class SliceAtCore:
+    """One slice of a spend limit as core has it."""
+
+    slice_id: bytes
+    day: int
+    granted: int = 0
+    returned: int = 0
+
+
+@dataclass(slots=True)
 class CoreLimits:
     """Core's side of limits: what a minute still has, in slices as they are asked for."""
 
@@ -131,9 +141,21 @@ class CoreLimits:
     window_ms: int = 60_000
     away: bool = False
     calls: int = 0
+    lose_answers: int = 0
+    """So many calls are carried out although their answers never arrive."""
+    slices: dict[int, SliceAtCore] = field(default_factory=dict)
+    opened: int = 0
 
     async def acquire_limits(
-        self, key_id: bytes, *, requests: int, tokens: int, concurrent: int, spend: int
+        self,
+        key_id: bytes,
+        *,
+        requests: int,
+        tokens: int,
+        concurrent: int,
+        spend: int,
+        spend_needed: int,
+        spend_day: int,
     ) -> pb2.AcquireLimitsResponse:
         """Hand out slices."""
         await asyncio.sleep(0)
@@ -141,19 +163,56 @@ class CoreLimits:
         if self.away:
             raise Unavailable
         given_requests, given_tokens = min(requests, self.requests), min(tokens, self.tokens)
-        given_spend = min(spend, self.spend)
         self.requests -= given_requests
         self.tokens -= given_tokens
-        self.spend -= given_spend
-        return pb2.AcquireLimitsResponse(
+        answer = pb2.AcquireLimitsResponse(
             requests=given_requests,
             tokens=given_tokens,
             concurrent_requests=min(concurrent, self.permits),
             window_remaining_ms=self.window_ms,
             requests_left=self.requests,
             tokens_left=self.tokens,
-            spend_nanos=given_spend,
         )
+        if spend:
+            granted = min(spend, self.spend) if self.spend >= spend_needed else 0
+            answer.spend_slice.CopyFrom(self._grow(spend_day, granted))
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise Unavailable
+        return answer
+
+    def _grow(self, day: int, granted: int) -> spend_pb2.SpendSlice:
+        if day not in self.slices:
+            self.opened += 1
+            self.slices[day] = SliceAtCore(self.opened.to_bytes(16, "big"), day)
+        self.spend -= granted
+        self.slices[day].granted += granted
+        return _slice_message(self.slices[day])
+
+    async def renew_spend(self, slices: dict[bytes, int]) -> list[spend_pb2.SpendSlice]:
+        """Keep slices alive and take back what was returned."""
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable
+        known = [one for one in self.slices.values() if one.slice_id in slices]
+        for one in known:
+            total = slices[one.slice_id]
+            self.spend += max(0, total - one.returned)
+            one.returned = max(one.returned, total)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise Unavailable
+        return [_slice_message(one) for one in known]
+
+
+def _slice_message(one: SliceAtCore) -> spend_pb2.SpendSlice:
+    return spend_pb2.SpendSlice(
+        slice_id=one.slice_id,
+        day=one.day,
+        granted_total_nanos=one.granted,
+        returned_total_nanos=one.returned,
+        lifetime_ms=LIFETIME_MS,
+    )
 
 
 @dataclass(slots=True)

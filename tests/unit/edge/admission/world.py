@@ -9,10 +9,11 @@ from typing import Any, cast
 from edge.admission.admit import Admission, Admitted, Choice
 from edge.core_link import CoreCalls, CoreLink
 from kit.hold import RequestShape
+from kit.ids import new_request_id
 from kit.log import EventLog
 from kit.secret import new_secret, secret_hash
 from oneapi.admission.v1 import admission_service_pb2 as pb2
-from oneapi.admission.v1 import grant_pb2, lease_pb2, snapshot_pb2
+from oneapi.admission.v1 import grant_pb2, lease_pb2, snapshot_pb2, spend_pb2
 from oneapi.catalog.v1 import catalog_pb2
 from oneapi.common.v1.lane_pb2 import Lane
 from tests.unit.edge.admission.doubles import (
@@ -57,6 +58,10 @@ class Calls:
     async def acquire_limits(self, key_id: bytes, **wanted: int) -> pb2.AcquireLimitsResponse:
         """Take slices."""
         return await self.limits.acquire_limits(key_id, **wanted)
+
+    async def renew_spend(self, slices: dict[bytes, int]) -> list[spend_pb2.SpendSlice]:
+        """Keep slices of spend alive."""
+        return await self.limits.renew_spend(slices)
 
 
 @dataclass
@@ -107,7 +112,12 @@ class AdmissionWorld:
     ) -> Admitted:
         """Admit a request of a thousand input tokens."""
         return await self.admission.admit(
-            grant(**key), choice or self.choose(), SHAPE, client_limit=limit, max_cost=max_cost
+            grant(**key),
+            choice or self.choose(),
+            SHAPE,
+            request_id=new_request_id(),
+            client_limit=limit,
+            max_cost=max_cost,
         )
 
 

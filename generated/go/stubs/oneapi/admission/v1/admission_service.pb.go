@@ -75,7 +75,7 @@ func (x ClaimIdempotencyKeyResponse_Result) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ClaimIdempotencyKeyResponse_Result.Descriptor instead.
 func (ClaimIdempotencyKeyResponse_Result) EnumDescriptor() ([]byte, []int) {
-	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{16, 0}
+	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // Says which edge process starts.
@@ -396,9 +396,11 @@ type WatchChangesResponse struct {
 	// Leases of this edge whose free part core asks back.
 	RecalledLeaseIds [][]byte `protobuf:"bytes,6,rep,name=recalled_lease_ids,json=recalledLeaseIds,proto3" json:"recalled_lease_ids,omitempty"`
 	// The feed no longer reaches back far enough: the edge must drop all grants.
-	Reset_        bool `protobuf:"varint,7,opt,name=reset,proto3" json:"reset,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reset_ bool `protobuf:"varint,7,opt,name=reset,proto3" json:"reset,omitempty"`
+	// Slices of spend limits of this edge whose free part core asks back.
+	RecalledSpendSliceIds [][]byte `protobuf:"bytes,8,rep,name=recalled_spend_slice_ids,json=recalledSpendSliceIds,proto3" json:"recalled_spend_slice_ids,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *WatchChangesResponse) Reset() {
@@ -478,6 +480,13 @@ func (x *WatchChangesResponse) GetReset_() bool {
 		return x.Reset_
 	}
 	return false
+}
+
+func (x *WatchChangesResponse) GetRecalledSpendSliceIds() [][]byte {
+	if x != nil {
+		return x.RecalledSpendSliceIds
+	}
+	return nil
 }
 
 // Asks for a grant.
@@ -891,7 +900,11 @@ type AcquireLimitsRequest struct {
 	// Concurrent requests that the edge wants to be allowed in all.
 	ConcurrentRequests int64 `protobuf:"varint,6,opt,name=concurrent_requests,json=concurrentRequests,proto3" json:"concurrent_requests,omitempty"`
 	// Spend wanted inside the key's spend limits, nano-US-dollars.
-	SpendNanos    int64 `protobuf:"varint,7,opt,name=spend_nanos,json=spendNanos,proto3" json:"spend_nanos,omitempty"`
+	SpendNanos int64 `protobuf:"varint,7,opt,name=spend_nanos,json=spendNanos,proto3" json:"spend_nanos,omitempty"`
+	// The spend that the edge lacks at least: less than that is not granted.
+	SpendNeededNanos int64 `protobuf:"varint,8,opt,name=spend_needed_nanos,json=spendNeededNanos,proto3" json:"spend_needed_nanos,omitempty"`
+	// The UTC day of the requests' ids, to which their charges count: days since 1970-01-01.
+	SpendDay      int32 `protobuf:"varint,9,opt,name=spend_day,json=spendDay,proto3" json:"spend_day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -975,6 +988,20 @@ func (x *AcquireLimitsRequest) GetSpendNanos() int64 {
 	return 0
 }
 
+func (x *AcquireLimitsRequest) GetSpendNeededNanos() int64 {
+	if x != nil {
+		return x.SpendNeededNanos
+	}
+	return 0
+}
+
+func (x *AcquireLimitsRequest) GetSpendDay() int32 {
+	if x != nil {
+		return x.SpendDay
+	}
+	return 0
+}
+
 // The slices granted; the sum over all edges never exceeds the limit.
 type AcquireLimitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -990,8 +1017,11 @@ type AcquireLimitsResponse struct {
 	RequestsLeft int64 `protobuf:"varint,5,opt,name=requests_left,json=requestsLeft,proto3" json:"requests_left,omitempty"`
 	// Tokens of the minute that no edge has taken yet.
 	TokensLeft int64 `protobuf:"varint,6,opt,name=tokens_left,json=tokensLeft,proto3" json:"tokens_left,omitempty"`
-	// Spend granted, nano-US-dollars.
-	SpendNanos    int64 `protobuf:"varint,7,opt,name=spend_nanos,json=spendNanos,proto3" json:"spend_nanos,omitempty"`
+	// Spend granted by this call, nano-US-dollars.
+	SpendNanos int64 `protobuf:"varint,7,opt,name=spend_nanos,json=spendNanos,proto3" json:"spend_nanos,omitempty"`
+	// The slice of the day as it stands now, if any spend was asked for. An earlier answer may have
+	// been lost: the totals count, not `spend_nanos`.
+	SpendSlice    *SpendSlice `protobuf:"bytes,8,opt,name=spend_slice,json=spendSlice,proto3" json:"spend_slice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1075,6 +1105,123 @@ func (x *AcquireLimitsResponse) GetSpendNanos() int64 {
 	return 0
 }
 
+func (x *AcquireLimitsResponse) GetSpendSlice() *SpendSlice {
+	if x != nil {
+		return x.SpendSlice
+	}
+	return nil
+}
+
+// Keeps slices of spend limits alive.
+type RenewSpendRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The edge's slot number.
+	EdgeId uint32 `protobuf:"varint,1,opt,name=edge_id,json=edgeId,proto3" json:"edge_id,omitempty"`
+	// Its epoch.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The slices, at most 10,000.
+	Slices        []*SpendRenewal `protobuf:"bytes,3,rep,name=slices,proto3" json:"slices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewSpendRequest) Reset() {
+	*x = RenewSpendRequest{}
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewSpendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewSpendRequest) ProtoMessage() {}
+
+func (x *RenewSpendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewSpendRequest.ProtoReflect.Descriptor instead.
+func (*RenewSpendRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RenewSpendRequest) GetEdgeId() uint32 {
+	if x != nil {
+		return x.EdgeId
+	}
+	return 0
+}
+
+func (x *RenewSpendRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *RenewSpendRequest) GetSlices() []*SpendRenewal {
+	if x != nil {
+		return x.Slices
+	}
+	return nil
+}
+
+// The slices as they stand now; one that is missing has ended.
+type RenewSpendResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The slices.
+	Slices        []*SpendSlice `protobuf:"bytes,1,rep,name=slices,proto3" json:"slices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewSpendResponse) Reset() {
+	*x = RenewSpendResponse{}
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewSpendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewSpendResponse) ProtoMessage() {}
+
+func (x *RenewSpendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewSpendResponse.ProtoReflect.Descriptor instead.
+func (*RenewSpendResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RenewSpendResponse) GetSlices() []*SpendSlice {
+	if x != nil {
+		return x.Slices
+	}
+	return nil
+}
+
 // Claims an idempotency key.
 type ClaimIdempotencyKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1090,7 +1237,7 @@ type ClaimIdempotencyKeyRequest struct {
 
 func (x *ClaimIdempotencyKeyRequest) Reset() {
 	*x = ClaimIdempotencyKeyRequest{}
-	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[15]
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1249,7 @@ func (x *ClaimIdempotencyKeyRequest) String() string {
 func (*ClaimIdempotencyKeyRequest) ProtoMessage() {}
 
 func (x *ClaimIdempotencyKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[15]
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1262,7 @@ func (x *ClaimIdempotencyKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimIdempotencyKeyRequest.ProtoReflect.Descriptor instead.
 func (*ClaimIdempotencyKeyRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{15}
+	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ClaimIdempotencyKeyRequest) GetWorkspaceId() []byte {
@@ -1154,7 +1301,7 @@ type ClaimIdempotencyKeyResponse struct {
 
 func (x *ClaimIdempotencyKeyResponse) Reset() {
 	*x = ClaimIdempotencyKeyResponse{}
-	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[16]
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1313,7 @@ func (x *ClaimIdempotencyKeyResponse) String() string {
 func (*ClaimIdempotencyKeyResponse) ProtoMessage() {}
 
 func (x *ClaimIdempotencyKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[16]
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1326,7 @@ func (x *ClaimIdempotencyKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimIdempotencyKeyResponse.ProtoReflect.Descriptor instead.
 func (*ClaimIdempotencyKeyResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{16}
+	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ClaimIdempotencyKeyResponse) GetResult() ClaimIdempotencyKeyResponse_Result {
@@ -1207,7 +1354,7 @@ var File_oneapi_admission_v1_admission_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\n" +
-	"+oneapi/admission/v1/admission_service.proto\x12\x13oneapi.admission.v1\x1a\x1foneapi/admission/v1/grant.proto\x1a\x1foneapi/admission/v1/lease.proto\x1a\"oneapi/admission/v1/snapshot.proto\"J\n" +
+	"+oneapi/admission/v1/admission_service.proto\x12\x13oneapi.admission.v1\x1a\x1foneapi/admission/v1/grant.proto\x1a\x1foneapi/admission/v1/lease.proto\x1a\"oneapi/admission/v1/snapshot.proto\x1a\x1foneapi/admission/v1/spend.proto\"J\n" +
 	"\x10OpenEpochRequest\x12\x17\n" +
 	"\aedge_id\x18\x01 \x01(\rR\x06edgeId\x12\x1d\n" +
 	"\n" +
@@ -1226,7 +1373,7 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\x13WatchChangesRequest\x12\x17\n" +
 	"\aedge_id\x18\x01 \x01(\rR\x06edgeId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12%\n" +
-	"\x0esince_sequence\x18\x03 \x01(\x04R\rsinceSequence\"\xc2\x02\n" +
+	"\x0esince_sequence\x18\x03 \x01(\x04R\rsinceSequence\"\xfb\x02\n" +
 	"\x14WatchChangesResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12(\n" +
 	"\x10polled_at_micros\x18\x02 \x01(\x03R\x0epolledAtMicros\x12,\n" +
@@ -1234,7 +1381,8 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\x06grants\x18\x04 \x03(\v2\x1a.oneapi.admission.v1.GrantR\x06grants\x12>\n" +
 	"\acatalog\x18\x05 \x01(\v2$.oneapi.admission.v1.CatalogSnapshotR\acatalog\x12,\n" +
 	"\x12recalled_lease_ids\x18\x06 \x03(\fR\x10recalledLeaseIds\x12\x14\n" +
-	"\x05reset\x18\a \x01(\bR\x05reset\"6\n" +
+	"\x05reset\x18\a \x01(\bR\x05reset\x127\n" +
+	"\x18recalled_spend_slice_ids\x18\b \x03(\fR\x15recalledSpendSliceIds\"6\n" +
 	"\x0fGetGrantRequest\x12#\n" +
 	"\rsecret_hashes\x18\x01 \x03(\fR\fsecretHashes\"D\n" +
 	"\x10GetGrantResponse\x120\n" +
@@ -1256,7 +1404,7 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\blease_id\x18\x01 \x01(\fR\aleaseId\x120\n" +
 	"\x14returned_total_nanos\x18\x02 \x01(\x03R\x12returnedTotalNanos\"O\n" +
 	"\x13RenewLeasesResponse\x128\n" +
-	"\x06leases\x18\x01 \x03(\v2 .oneapi.admission.v1.CreditLeaseR\x06leases\"\xe2\x01\n" +
+	"\x06leases\x18\x01 \x03(\v2 .oneapi.admission.v1.CreditLeaseR\x06leases\"\xad\x02\n" +
 	"\x14AcquireLimitsRequest\x12\x17\n" +
 	"\aedge_id\x18\x01 \x01(\rR\x06edgeId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x15\n" +
@@ -1265,7 +1413,9 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\x06tokens\x18\x05 \x01(\x03R\x06tokens\x12/\n" +
 	"\x13concurrent_requests\x18\x06 \x01(\x03R\x12concurrentRequests\x12\x1f\n" +
 	"\vspend_nanos\x18\a \x01(\x03R\n" +
-	"spendNanos\"\x93\x02\n" +
+	"spendNanos\x12,\n" +
+	"\x12spend_needed_nanos\x18\b \x01(\x03R\x10spendNeededNanos\x12\x1b\n" +
+	"\tspend_day\x18\t \x01(\x05R\bspendDay\"\xd5\x02\n" +
 	"\x15AcquireLimitsResponse\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x16\n" +
 	"\x06tokens\x18\x02 \x01(\x03R\x06tokens\x12/\n" +
@@ -1275,7 +1425,15 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\vtokens_left\x18\x06 \x01(\x03R\n" +
 	"tokensLeft\x12\x1f\n" +
 	"\vspend_nanos\x18\a \x01(\x03R\n" +
-	"spendNanos\"y\n" +
+	"spendNanos\x12@\n" +
+	"\vspend_slice\x18\b \x01(\v2\x1f.oneapi.admission.v1.SpendSliceR\n" +
+	"spendSlice\"}\n" +
+	"\x11RenewSpendRequest\x12\x17\n" +
+	"\aedge_id\x18\x01 \x01(\rR\x06edgeId\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x129\n" +
+	"\x06slices\x18\x03 \x03(\v2!.oneapi.admission.v1.SpendRenewalR\x06slices\"M\n" +
+	"\x12RenewSpendResponse\x127\n" +
+	"\x06slices\x18\x01 \x03(\v2\x1f.oneapi.admission.v1.SpendSliceR\x06slices\"y\n" +
 	"\x1aClaimIdempotencyKeyRequest\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\fR\vworkspaceId\x12\x19\n" +
 	"\bkey_hash\x18\x02 \x01(\fR\akeyHash\x12\x1d\n" +
@@ -1290,7 +1448,7 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eRESULT_CLAIMED\x10\x01\x12\x14\n" +
 	"\x10RESULT_IN_FLIGHT\x10\x02\x12\x14\n" +
-	"\x10RESULT_COMPLETED\x10\x032\xb9\x06\n" +
+	"\x10RESULT_COMPLETED\x10\x032\x98\a\n" +
 	"\x10AdmissionService\x12Z\n" +
 	"\tOpenEpoch\x12%.oneapi.admission.v1.OpenEpochRequest\x1a&.oneapi.admission.v1.OpenEpochResponse\x12]\n" +
 	"\n" +
@@ -1299,7 +1457,9 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\bGetGrant\x12$.oneapi.admission.v1.GetGrantRequest\x1a%.oneapi.admission.v1.GetGrantResponse\x12f\n" +
 	"\rAcquireCredit\x12).oneapi.admission.v1.AcquireCreditRequest\x1a*.oneapi.admission.v1.AcquireCreditResponse\x12`\n" +
 	"\vRenewLeases\x12'.oneapi.admission.v1.RenewLeasesRequest\x1a(.oneapi.admission.v1.RenewLeasesResponse\x12f\n" +
-	"\rAcquireLimits\x12).oneapi.admission.v1.AcquireLimitsRequest\x1a*.oneapi.admission.v1.AcquireLimitsResponse\x12x\n" +
+	"\rAcquireLimits\x12).oneapi.admission.v1.AcquireLimitsRequest\x1a*.oneapi.admission.v1.AcquireLimitsResponse\x12]\n" +
+	"\n" +
+	"RenewSpend\x12&.oneapi.admission.v1.RenewSpendRequest\x1a'.oneapi.admission.v1.RenewSpendResponse\x12x\n" +
 	"\x13ClaimIdempotencyKey\x12/.oneapi.admission.v1.ClaimIdempotencyKeyRequest\x1a0.oneapi.admission.v1.ClaimIdempotencyKeyResponseB\xd2\x01\n" +
 	"\x17com.oneapi.admission.v1B\x15AdmissionServiceProtoP\x01Z21api.club/go/stubs/oneapi/admission/v1;admissionv1\xa2\x02\x03OAX\xaa\x02\x13Oneapi.Admission.V1\xca\x02\x13Oneapi\\Admission\\V1\xe2\x02\x1fOneapi\\Admission\\V1\\GPBMetadata\xea\x02\x15Oneapi::Admission::V1b\x06proto3"
 
@@ -1316,7 +1476,7 @@ func file_oneapi_admission_v1_admission_service_proto_rawDescGZIP() []byte {
 }
 
 var file_oneapi_admission_v1_admission_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_oneapi_admission_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_oneapi_admission_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_oneapi_admission_v1_admission_service_proto_goTypes = []any{
 	(ClaimIdempotencyKeyResponse_Result)(0), // 0: oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result
 	(*OpenEpochRequest)(nil),                // 1: oneapi.admission.v1.OpenEpochRequest
@@ -1334,41 +1494,50 @@ var file_oneapi_admission_v1_admission_service_proto_goTypes = []any{
 	(*RenewLeasesResponse)(nil),             // 13: oneapi.admission.v1.RenewLeasesResponse
 	(*AcquireLimitsRequest)(nil),            // 14: oneapi.admission.v1.AcquireLimitsRequest
 	(*AcquireLimitsResponse)(nil),           // 15: oneapi.admission.v1.AcquireLimitsResponse
-	(*ClaimIdempotencyKeyRequest)(nil),      // 16: oneapi.admission.v1.ClaimIdempotencyKeyRequest
-	(*ClaimIdempotencyKeyResponse)(nil),     // 17: oneapi.admission.v1.ClaimIdempotencyKeyResponse
-	(*Grant)(nil),                           // 18: oneapi.admission.v1.Grant
-	(*CatalogSnapshot)(nil),                 // 19: oneapi.admission.v1.CatalogSnapshot
-	(*CreditLease)(nil),                     // 20: oneapi.admission.v1.CreditLease
+	(*RenewSpendRequest)(nil),               // 16: oneapi.admission.v1.RenewSpendRequest
+	(*RenewSpendResponse)(nil),              // 17: oneapi.admission.v1.RenewSpendResponse
+	(*ClaimIdempotencyKeyRequest)(nil),      // 18: oneapi.admission.v1.ClaimIdempotencyKeyRequest
+	(*ClaimIdempotencyKeyResponse)(nil),     // 19: oneapi.admission.v1.ClaimIdempotencyKeyResponse
+	(*Grant)(nil),                           // 20: oneapi.admission.v1.Grant
+	(*CatalogSnapshot)(nil),                 // 21: oneapi.admission.v1.CatalogSnapshot
+	(*CreditLease)(nil),                     // 22: oneapi.admission.v1.CreditLease
+	(*SpendSlice)(nil),                      // 23: oneapi.admission.v1.SpendSlice
+	(*SpendRenewal)(nil),                    // 24: oneapi.admission.v1.SpendRenewal
 }
 var file_oneapi_admission_v1_admission_service_proto_depIdxs = []int32{
-	18, // 0: oneapi.admission.v1.WatchChangesResponse.grants:type_name -> oneapi.admission.v1.Grant
-	19, // 1: oneapi.admission.v1.WatchChangesResponse.catalog:type_name -> oneapi.admission.v1.CatalogSnapshot
-	18, // 2: oneapi.admission.v1.GetGrantResponse.grant:type_name -> oneapi.admission.v1.Grant
-	20, // 3: oneapi.admission.v1.AcquireCreditResponse.lease:type_name -> oneapi.admission.v1.CreditLease
+	20, // 0: oneapi.admission.v1.WatchChangesResponse.grants:type_name -> oneapi.admission.v1.Grant
+	21, // 1: oneapi.admission.v1.WatchChangesResponse.catalog:type_name -> oneapi.admission.v1.CatalogSnapshot
+	20, // 2: oneapi.admission.v1.GetGrantResponse.grant:type_name -> oneapi.admission.v1.Grant
+	22, // 3: oneapi.admission.v1.AcquireCreditResponse.lease:type_name -> oneapi.admission.v1.CreditLease
 	12, // 4: oneapi.admission.v1.RenewLeasesRequest.leases:type_name -> oneapi.admission.v1.LeaseRenewal
-	20, // 5: oneapi.admission.v1.RenewLeasesResponse.leases:type_name -> oneapi.admission.v1.CreditLease
-	0,  // 6: oneapi.admission.v1.ClaimIdempotencyKeyResponse.result:type_name -> oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result
-	1,  // 7: oneapi.admission.v1.AdmissionService.OpenEpoch:input_type -> oneapi.admission.v1.OpenEpochRequest
-	3,  // 8: oneapi.admission.v1.AdmissionService.CloseEpoch:input_type -> oneapi.admission.v1.CloseEpochRequest
-	5,  // 9: oneapi.admission.v1.AdmissionService.WatchChanges:input_type -> oneapi.admission.v1.WatchChangesRequest
-	7,  // 10: oneapi.admission.v1.AdmissionService.GetGrant:input_type -> oneapi.admission.v1.GetGrantRequest
-	9,  // 11: oneapi.admission.v1.AdmissionService.AcquireCredit:input_type -> oneapi.admission.v1.AcquireCreditRequest
-	11, // 12: oneapi.admission.v1.AdmissionService.RenewLeases:input_type -> oneapi.admission.v1.RenewLeasesRequest
-	14, // 13: oneapi.admission.v1.AdmissionService.AcquireLimits:input_type -> oneapi.admission.v1.AcquireLimitsRequest
-	16, // 14: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:input_type -> oneapi.admission.v1.ClaimIdempotencyKeyRequest
-	2,  // 15: oneapi.admission.v1.AdmissionService.OpenEpoch:output_type -> oneapi.admission.v1.OpenEpochResponse
-	4,  // 16: oneapi.admission.v1.AdmissionService.CloseEpoch:output_type -> oneapi.admission.v1.CloseEpochResponse
-	6,  // 17: oneapi.admission.v1.AdmissionService.WatchChanges:output_type -> oneapi.admission.v1.WatchChangesResponse
-	8,  // 18: oneapi.admission.v1.AdmissionService.GetGrant:output_type -> oneapi.admission.v1.GetGrantResponse
-	10, // 19: oneapi.admission.v1.AdmissionService.AcquireCredit:output_type -> oneapi.admission.v1.AcquireCreditResponse
-	13, // 20: oneapi.admission.v1.AdmissionService.RenewLeases:output_type -> oneapi.admission.v1.RenewLeasesResponse
-	15, // 21: oneapi.admission.v1.AdmissionService.AcquireLimits:output_type -> oneapi.admission.v1.AcquireLimitsResponse
-	17, // 22: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:output_type -> oneapi.admission.v1.ClaimIdempotencyKeyResponse
-	15, // [15:23] is the sub-list for method output_type
-	7,  // [7:15] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	22, // 5: oneapi.admission.v1.RenewLeasesResponse.leases:type_name -> oneapi.admission.v1.CreditLease
+	23, // 6: oneapi.admission.v1.AcquireLimitsResponse.spend_slice:type_name -> oneapi.admission.v1.SpendSlice
+	24, // 7: oneapi.admission.v1.RenewSpendRequest.slices:type_name -> oneapi.admission.v1.SpendRenewal
+	23, // 8: oneapi.admission.v1.RenewSpendResponse.slices:type_name -> oneapi.admission.v1.SpendSlice
+	0,  // 9: oneapi.admission.v1.ClaimIdempotencyKeyResponse.result:type_name -> oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result
+	1,  // 10: oneapi.admission.v1.AdmissionService.OpenEpoch:input_type -> oneapi.admission.v1.OpenEpochRequest
+	3,  // 11: oneapi.admission.v1.AdmissionService.CloseEpoch:input_type -> oneapi.admission.v1.CloseEpochRequest
+	5,  // 12: oneapi.admission.v1.AdmissionService.WatchChanges:input_type -> oneapi.admission.v1.WatchChangesRequest
+	7,  // 13: oneapi.admission.v1.AdmissionService.GetGrant:input_type -> oneapi.admission.v1.GetGrantRequest
+	9,  // 14: oneapi.admission.v1.AdmissionService.AcquireCredit:input_type -> oneapi.admission.v1.AcquireCreditRequest
+	11, // 15: oneapi.admission.v1.AdmissionService.RenewLeases:input_type -> oneapi.admission.v1.RenewLeasesRequest
+	14, // 16: oneapi.admission.v1.AdmissionService.AcquireLimits:input_type -> oneapi.admission.v1.AcquireLimitsRequest
+	16, // 17: oneapi.admission.v1.AdmissionService.RenewSpend:input_type -> oneapi.admission.v1.RenewSpendRequest
+	18, // 18: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:input_type -> oneapi.admission.v1.ClaimIdempotencyKeyRequest
+	2,  // 19: oneapi.admission.v1.AdmissionService.OpenEpoch:output_type -> oneapi.admission.v1.OpenEpochResponse
+	4,  // 20: oneapi.admission.v1.AdmissionService.CloseEpoch:output_type -> oneapi.admission.v1.CloseEpochResponse
+	6,  // 21: oneapi.admission.v1.AdmissionService.WatchChanges:output_type -> oneapi.admission.v1.WatchChangesResponse
+	8,  // 22: oneapi.admission.v1.AdmissionService.GetGrant:output_type -> oneapi.admission.v1.GetGrantResponse
+	10, // 23: oneapi.admission.v1.AdmissionService.AcquireCredit:output_type -> oneapi.admission.v1.AcquireCreditResponse
+	13, // 24: oneapi.admission.v1.AdmissionService.RenewLeases:output_type -> oneapi.admission.v1.RenewLeasesResponse
+	15, // 25: oneapi.admission.v1.AdmissionService.AcquireLimits:output_type -> oneapi.admission.v1.AcquireLimitsResponse
+	17, // 26: oneapi.admission.v1.AdmissionService.RenewSpend:output_type -> oneapi.admission.v1.RenewSpendResponse
+	19, // 27: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:output_type -> oneapi.admission.v1.ClaimIdempotencyKeyResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_admission_v1_admission_service_proto_init() }
@@ -1379,13 +1548,14 @@ func file_oneapi_admission_v1_admission_service_proto_init() {
 	file_oneapi_admission_v1_grant_proto_init()
 	file_oneapi_admission_v1_lease_proto_init()
 	file_oneapi_admission_v1_snapshot_proto_init()
+	file_oneapi_admission_v1_spend_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_admission_v1_admission_service_proto_rawDesc), len(file_oneapi_admission_v1_admission_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

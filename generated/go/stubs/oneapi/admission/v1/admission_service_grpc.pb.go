@@ -26,6 +26,7 @@ const (
 	AdmissionService_AcquireCredit_FullMethodName       = "/oneapi.admission.v1.AdmissionService/AcquireCredit"
 	AdmissionService_RenewLeases_FullMethodName         = "/oneapi.admission.v1.AdmissionService/RenewLeases"
 	AdmissionService_AcquireLimits_FullMethodName       = "/oneapi.admission.v1.AdmissionService/AcquireLimits"
+	AdmissionService_RenewSpend_FullMethodName          = "/oneapi.admission.v1.AdmissionService/RenewSpend"
 	AdmissionService_ClaimIdempotencyKey_FullMethodName = "/oneapi.admission.v1.AdmissionService/ClaimIdempotencyKey"
 )
 
@@ -49,8 +50,11 @@ type AdmissionServiceClient interface {
 	AcquireCredit(ctx context.Context, in *AcquireCreditRequest, opts ...grpc.CallOption) (*AcquireCreditResponse, error)
 	// Keeps leases alive and gives free parts back.
 	RenewLeases(ctx context.Context, in *RenewLeasesRequest, opts ...grpc.CallOption) (*RenewLeasesResponse, error)
-	// Takes slices of a key's rate and concurrency limits.
+	// Takes slices of a key's rate, concurrency and spend limits. Where spend is short that other
+	// edges have free, it is asked back and the answer waits up to two seconds for it.
 	AcquireLimits(ctx context.Context, in *AcquireLimitsRequest, opts ...grpc.CallOption) (*AcquireLimitsResponse, error)
+	// Keeps slices of spend limits alive and gives free parts back.
+	RenewSpend(ctx context.Context, in *RenewSpendRequest, opts ...grpc.CallOption) (*RenewSpendResponse, error)
 	// Claims a client's idempotency key for a request.
 	ClaimIdempotencyKey(ctx context.Context, in *ClaimIdempotencyKeyRequest, opts ...grpc.CallOption) (*ClaimIdempotencyKeyResponse, error)
 }
@@ -142,6 +146,16 @@ func (c *admissionServiceClient) AcquireLimits(ctx context.Context, in *AcquireL
 	return out, nil
 }
 
+func (c *admissionServiceClient) RenewSpend(ctx context.Context, in *RenewSpendRequest, opts ...grpc.CallOption) (*RenewSpendResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewSpendResponse)
+	err := c.cc.Invoke(ctx, AdmissionService_RenewSpend_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *admissionServiceClient) ClaimIdempotencyKey(ctx context.Context, in *ClaimIdempotencyKeyRequest, opts ...grpc.CallOption) (*ClaimIdempotencyKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ClaimIdempotencyKeyResponse)
@@ -172,8 +186,11 @@ type AdmissionServiceServer interface {
 	AcquireCredit(context.Context, *AcquireCreditRequest) (*AcquireCreditResponse, error)
 	// Keeps leases alive and gives free parts back.
 	RenewLeases(context.Context, *RenewLeasesRequest) (*RenewLeasesResponse, error)
-	// Takes slices of a key's rate and concurrency limits.
+	// Takes slices of a key's rate, concurrency and spend limits. Where spend is short that other
+	// edges have free, it is asked back and the answer waits up to two seconds for it.
 	AcquireLimits(context.Context, *AcquireLimitsRequest) (*AcquireLimitsResponse, error)
+	// Keeps slices of spend limits alive and gives free parts back.
+	RenewSpend(context.Context, *RenewSpendRequest) (*RenewSpendResponse, error)
 	// Claims a client's idempotency key for a request.
 	ClaimIdempotencyKey(context.Context, *ClaimIdempotencyKeyRequest) (*ClaimIdempotencyKeyResponse, error)
 	mustEmbedUnimplementedAdmissionServiceServer()
@@ -206,6 +223,9 @@ func (UnimplementedAdmissionServiceServer) RenewLeases(context.Context, *RenewLe
 }
 func (UnimplementedAdmissionServiceServer) AcquireLimits(context.Context, *AcquireLimitsRequest) (*AcquireLimitsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AcquireLimits not implemented")
+}
+func (UnimplementedAdmissionServiceServer) RenewSpend(context.Context, *RenewSpendRequest) (*RenewSpendResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewSpend not implemented")
 }
 func (UnimplementedAdmissionServiceServer) ClaimIdempotencyKey(context.Context, *ClaimIdempotencyKeyRequest) (*ClaimIdempotencyKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClaimIdempotencyKey not implemented")
@@ -350,6 +370,24 @@ func _AdmissionService_AcquireLimits_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdmissionService_RenewSpend_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewSpendRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdmissionServiceServer).RenewSpend(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdmissionService_RenewSpend_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdmissionServiceServer).RenewSpend(ctx, req.(*RenewSpendRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdmissionService_ClaimIdempotencyKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ClaimIdempotencyKeyRequest)
 	if err := dec(in); err != nil {
@@ -398,6 +436,10 @@ var AdmissionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AcquireLimits",
 			Handler:    _AdmissionService_AcquireLimits_Handler,
+		},
+		{
+			MethodName: "RenewSpend",
+			Handler:    _AdmissionService_RenewSpend_Handler,
 		},
 		{
 			MethodName: "ClaimIdempotencyKey",

@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from oneapi.admission.v1 import grant_pb2 as oneapi_dot_admission_dot_v1_dot_grant__pb2
 from oneapi.admission.v1 import lease_pb2 as oneapi_dot_admission_dot_v1_dot_lease__pb2
 from oneapi.admission.v1 import snapshot_pb2 as oneapi_dot_admission_dot_v1_dot_snapshot__pb2
+from oneapi.admission.v1 import spend_pb2 as oneapi_dot_admission_dot_v1_dot_spend__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+oneapi/admission/v1/admission_service.proto\x12\x13oneapi.admission.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1foneapi/admission/v1/grant.proto\x1a\x1foneapi/admission/v1/lease.proto\x1a\"oneapi/admission/v1/snapshot.proto\"S\n\x10OpenEpochRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12&\n\nboot_nonce\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\tbootNonce\"\x80\x01\n\x11OpenEpochResponse\x12\x14\n\x05\x65poch\x18\x01 \x01(\x04R\x05\x65poch\x12,\n\x12server_time_micros\x18\x02 \x01(\x03R\x10serverTimeMicros\x12\'\n\x0f\x64isconnected_ms\x18\x03 \x01(\x03R\x0e\x64isconnectedMs\"p\n\x11\x43loseEpochRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12#\n\rlast_sequence\x18\x03 \x01(\x04R\x0clastSequence\"b\n\x12\x43loseEpochResponse\x12%\n\x0ereleased_nanos\x18\x01 \x01(\x03R\rreleasedNanos\x12%\n\x0emissing_frames\x18\x02 \x01(\x04R\rmissingFrames\"k\n\x13WatchChangesRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x04R\x05\x65poch\x12%\n\x0esince_sequence\x18\x03 \x01(\x04R\rsinceSequence\"\xd3\x02\n\x14WatchChangesResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12(\n\x10polled_at_micros\x18\x02 \x01(\x03R\x0epolledAtMicros\x12,\n\x12server_time_micros\x18\x03 \x01(\x03R\x10serverTimeMicros\x12\x32\n\x06grants\x18\x04 \x03(\x0b\x32\x1a.oneapi.admission.v1.GrantR\x06grants\x12>\n\x07\x63\x61talog\x18\x05 \x01(\x0b\x32$.oneapi.admission.v1.CatalogSnapshotR\x07\x63\x61talog\x12=\n\x12recalled_lease_ids\x18\x06 \x03(\x0c\x42\x0f\xbaH\x0c\x92\x01\t\x10\x90N\"\x04z\x02h\x10R\x10recalledLeaseIds\x12\x14\n\x05reset\x18\x07 \x01(\x08R\x05reset\"H\n\x0fGetGrantRequest\x12\x35\n\rsecret_hashes\x18\x01 \x03(\x0c\x42\x10\xbaH\r\x92\x01\n\x08\x01\x10\x04\"\x04z\x02h R\x0csecretHashes\"D\n\x10GetGrantResponse\x12\x30\n\x05grant\x18\x01 \x01(\x0b\x32\x1a.oneapi.admission.v1.GrantR\x05grant\"\x9d\x02\n\x14\x41\x63quireCreditRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12*\n\x0cworkspace_id\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x0bworkspaceId\x12.\n\x0e\x61\x63quire_number\x18\x04 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\racquireNumber\x12*\n\x0cneeded_nanos\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0bneededNanos\x12\x45\n\x1bspend_rate_nanos_per_second\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x17spendRateNanosPerSecond\"O\n\x15\x41\x63quireCreditResponse\x12\x36\n\x05lease\x18\x01 \x01(\x0b\x32 .oneapi.admission.v1.CreditLeaseR\x05lease\"\x92\x01\n\x12RenewLeasesRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12\x44\n\x06leases\x18\x03 \x03(\x0b\x32!.oneapi.admission.v1.LeaseRenewalB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x06leases\"m\n\x0cLeaseRenewal\x12\"\n\x08lease_id\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x07leaseId\x12\x39\n\x14returned_total_nanos\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x12returnedTotalNanos\"O\n\x13RenewLeasesResponse\x12\x38\n\x06leases\x18\x01 \x03(\x0b\x32 .oneapi.admission.v1.CreditLeaseR\x06leases\"\x98\x02\n\x14\x41\x63quireLimitsRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12\x1e\n\x06key_id\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x05keyId\x12#\n\x08requests\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08requests\x12\x1f\n\x06tokens\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06tokens\x12\x38\n\x13\x63oncurrent_requests\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x12\x63oncurrentRequests\x12(\n\x0bspend_nanos\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\nspendNanos\"\x93\x02\n\x15\x41\x63quireLimitsResponse\x12\x1a\n\x08requests\x18\x01 \x01(\x03R\x08requests\x12\x16\n\x06tokens\x18\x02 \x01(\x03R\x06tokens\x12/\n\x13\x63oncurrent_requests\x18\x03 \x01(\x03R\x12\x63oncurrentRequests\x12.\n\x13window_remaining_ms\x18\x04 \x01(\x03R\x11windowRemainingMs\x12#\n\rrequests_left\x18\x05 \x01(\x03R\x0crequestsLeft\x12\x1f\n\x0btokens_left\x18\x06 \x01(\x03R\ntokensLeft\x12\x1f\n\x0bspend_nanos\x18\x07 \x01(\x03R\nspendNanos\"\x94\x01\n\x1a\x43laimIdempotencyKeyRequest\x12*\n\x0cworkspace_id\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x0bworkspaceId\x12\"\n\x08key_hash\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x07keyHash\x12&\n\nrequest_id\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\trequestId\"\x9b\x02\n\x1b\x43laimIdempotencyKeyResponse\x12O\n\x06result\x18\x01 \x01(\x0e\x32\x37.oneapi.admission.v1.ClaimIdempotencyKeyResponse.ResultR\x06result\x12&\n\nrequest_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18\x10R\trequestId\x12!\n\x0c\x63harge_nanos\x18\x03 \x01(\x03R\x0b\x63hargeNanos\"`\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_CLAIMED\x10\x01\x12\x14\n\x10RESULT_IN_FLIGHT\x10\x02\x12\x14\n\x10RESULT_COMPLETED\x10\x03\x32\xb9\x06\n\x10\x41\x64missionService\x12Z\n\tOpenEpoch\x12%.oneapi.admission.v1.OpenEpochRequest\x1a&.oneapi.admission.v1.OpenEpochResponse\x12]\n\nCloseEpoch\x12&.oneapi.admission.v1.CloseEpochRequest\x1a\'.oneapi.admission.v1.CloseEpochResponse\x12\x65\n\x0cWatchChanges\x12(.oneapi.admission.v1.WatchChangesRequest\x1a).oneapi.admission.v1.WatchChangesResponse0\x01\x12W\n\x08GetGrant\x12$.oneapi.admission.v1.GetGrantRequest\x1a%.oneapi.admission.v1.GetGrantResponse\x12\x66\n\rAcquireCredit\x12).oneapi.admission.v1.AcquireCreditRequest\x1a*.oneapi.admission.v1.AcquireCreditResponse\x12`\n\x0bRenewLeases\x12\'.oneapi.admission.v1.RenewLeasesRequest\x1a(.oneapi.admission.v1.RenewLeasesResponse\x12\x66\n\rAcquireLimits\x12).oneapi.admission.v1.AcquireLimitsRequest\x1a*.oneapi.admission.v1.AcquireLimitsResponse\x12x\n\x13\x43laimIdempotencyKey\x12/.oneapi.admission.v1.ClaimIdempotencyKeyRequest\x1a\x30.oneapi.admission.v1.ClaimIdempotencyKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+oneapi/admission/v1/admission_service.proto\x12\x13oneapi.admission.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1foneapi/admission/v1/grant.proto\x1a\x1foneapi/admission/v1/lease.proto\x1a\"oneapi/admission/v1/snapshot.proto\x1a\x1foneapi/admission/v1/spend.proto\"S\n\x10OpenEpochRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12&\n\nboot_nonce\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\tbootNonce\"\x80\x01\n\x11OpenEpochResponse\x12\x14\n\x05\x65poch\x18\x01 \x01(\x04R\x05\x65poch\x12,\n\x12server_time_micros\x18\x02 \x01(\x03R\x10serverTimeMicros\x12\'\n\x0f\x64isconnected_ms\x18\x03 \x01(\x03R\x0e\x64isconnectedMs\"p\n\x11\x43loseEpochRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12#\n\rlast_sequence\x18\x03 \x01(\x04R\x0clastSequence\"b\n\x12\x43loseEpochResponse\x12%\n\x0ereleased_nanos\x18\x01 \x01(\x03R\rreleasedNanos\x12%\n\x0emissing_frames\x18\x02 \x01(\x04R\rmissingFrames\"k\n\x13WatchChangesRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x04R\x05\x65poch\x12%\n\x0esince_sequence\x18\x03 \x01(\x04R\rsinceSequence\"\x9d\x03\n\x14WatchChangesResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12(\n\x10polled_at_micros\x18\x02 \x01(\x03R\x0epolledAtMicros\x12,\n\x12server_time_micros\x18\x03 \x01(\x03R\x10serverTimeMicros\x12\x32\n\x06grants\x18\x04 \x03(\x0b\x32\x1a.oneapi.admission.v1.GrantR\x06grants\x12>\n\x07\x63\x61talog\x18\x05 \x01(\x0b\x32$.oneapi.admission.v1.CatalogSnapshotR\x07\x63\x61talog\x12=\n\x12recalled_lease_ids\x18\x06 \x03(\x0c\x42\x0f\xbaH\x0c\x92\x01\t\x10\x90N\"\x04z\x02h\x10R\x10recalledLeaseIds\x12\x14\n\x05reset\x18\x07 \x01(\x08R\x05reset\x12H\n\x18recalled_spend_slice_ids\x18\x08 \x03(\x0c\x42\x0f\xbaH\x0c\x92\x01\t\x10\x90N\"\x04z\x02h\x10R\x15recalledSpendSliceIds\"H\n\x0fGetGrantRequest\x12\x35\n\rsecret_hashes\x18\x01 \x03(\x0c\x42\x10\xbaH\r\x92\x01\n\x08\x01\x10\x04\"\x04z\x02h R\x0csecretHashes\"D\n\x10GetGrantResponse\x12\x30\n\x05grant\x18\x01 \x01(\x0b\x32\x1a.oneapi.admission.v1.GrantR\x05grant\"\x9d\x02\n\x14\x41\x63quireCreditRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12*\n\x0cworkspace_id\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x0bworkspaceId\x12.\n\x0e\x61\x63quire_number\x18\x04 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\racquireNumber\x12*\n\x0cneeded_nanos\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0bneededNanos\x12\x45\n\x1bspend_rate_nanos_per_second\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x17spendRateNanosPerSecond\"O\n\x15\x41\x63quireCreditResponse\x12\x36\n\x05lease\x18\x01 \x01(\x0b\x32 .oneapi.admission.v1.CreditLeaseR\x05lease\"\x92\x01\n\x12RenewLeasesRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12\x44\n\x06leases\x18\x03 \x03(\x0b\x32!.oneapi.admission.v1.LeaseRenewalB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x06leases\"m\n\x0cLeaseRenewal\x12\"\n\x08lease_id\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x07leaseId\x12\x39\n\x14returned_total_nanos\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x12returnedTotalNanos\"O\n\x13RenewLeasesResponse\x12\x38\n\x06leases\x18\x01 \x03(\x0b\x32 .oneapi.admission.v1.CreditLeaseR\x06leases\"\xf9\x02\n\x14\x41\x63quireLimitsRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12\x1e\n\x06key_id\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x05keyId\x12#\n\x08requests\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x08requests\x12\x1f\n\x06tokens\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06tokens\x12\x38\n\x13\x63oncurrent_requests\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x12\x63oncurrentRequests\x12(\n\x0bspend_nanos\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\nspendNanos\x12\x35\n\x12spend_needed_nanos\x18\x08 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x10spendNeededNanos\x12(\n\tspend_day\x18\t \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x9a\x0c(\x00R\x08spendDay\"\xd5\x02\n\x15\x41\x63quireLimitsResponse\x12\x1a\n\x08requests\x18\x01 \x01(\x03R\x08requests\x12\x16\n\x06tokens\x18\x02 \x01(\x03R\x06tokens\x12/\n\x13\x63oncurrent_requests\x18\x03 \x01(\x03R\x12\x63oncurrentRequests\x12.\n\x13window_remaining_ms\x18\x04 \x01(\x03R\x11windowRemainingMs\x12#\n\rrequests_left\x18\x05 \x01(\x03R\x0crequestsLeft\x12\x1f\n\x0btokens_left\x18\x06 \x01(\x03R\ntokensLeft\x12\x1f\n\x0bspend_nanos\x18\x07 \x01(\x03R\nspendNanos\x12@\n\x0bspend_slice\x18\x08 \x01(\x0b\x32\x1f.oneapi.admission.v1.SpendSliceR\nspendSlice\"\x91\x01\n\x11RenewSpendRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12\x44\n\x06slices\x18\x03 \x03(\x0b\x32!.oneapi.admission.v1.SpendRenewalB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x06slices\"M\n\x12RenewSpendResponse\x12\x37\n\x06slices\x18\x01 \x03(\x0b\x32\x1f.oneapi.admission.v1.SpendSliceR\x06slices\"\x94\x01\n\x1a\x43laimIdempotencyKeyRequest\x12*\n\x0cworkspace_id\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x0bworkspaceId\x12\"\n\x08key_hash\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x07keyHash\x12&\n\nrequest_id\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\trequestId\"\x9b\x02\n\x1b\x43laimIdempotencyKeyResponse\x12O\n\x06result\x18\x01 \x01(\x0e\x32\x37.oneapi.admission.v1.ClaimIdempotencyKeyResponse.ResultR\x06result\x12&\n\nrequest_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18\x10R\trequestId\x12!\n\x0c\x63harge_nanos\x18\x03 \x01(\x03R\x0b\x63hargeNanos\"`\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n\x0eRESULT_CLAIMED\x10\x01\x12\x14\n\x10RESULT_IN_FLIGHT\x10\x02\x12\x14\n\x10RESULT_COMPLETED\x10\x03\x32\x98\x07\n\x10\x41\x64missionService\x12Z\n\tOpenEpoch\x12%.oneapi.admission.v1.OpenEpochRequest\x1a&.oneapi.admission.v1.OpenEpochResponse\x12]\n\nCloseEpoch\x12&.oneapi.admission.v1.CloseEpochRequest\x1a\'.oneapi.admission.v1.CloseEpochResponse\x12\x65\n\x0cWatchChanges\x12(.oneapi.admission.v1.WatchChangesRequest\x1a).oneapi.admission.v1.WatchChangesResponse0\x01\x12W\n\x08GetGrant\x12$.oneapi.admission.v1.GetGrantRequest\x1a%.oneapi.admission.v1.GetGrantResponse\x12\x66\n\rAcquireCredit\x12).oneapi.admission.v1.AcquireCreditRequest\x1a*.oneapi.admission.v1.AcquireCreditResponse\x12`\n\x0bRenewLeases\x12\'.oneapi.admission.v1.RenewLeasesRequest\x1a(.oneapi.admission.v1.RenewLeasesResponse\x12\x66\n\rAcquireLimits\x12).oneapi.admission.v1.AcquireLimitsRequest\x1a*.oneapi.admission.v1.AcquireLimitsResponse\x12]\n\nRenewSpend\x12&.oneapi.admission.v1.RenewSpendRequest\x1a\'.oneapi.admission.v1.RenewSpendResponse\x12x\n\x13\x43laimIdempotencyKey\x12/.oneapi.admission.v1.ClaimIdempotencyKeyRequest\x1a\x30.oneapi.admission.v1.ClaimIdempotencyKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSEEPOCHREQUEST'].fields_by_name['epoch']._serialized_options = b'\272H\0042\002 \000'
   _globals['_WATCHCHANGESRESPONSE'].fields_by_name['recalled_lease_ids']._loaded_options = None
   _globals['_WATCHCHANGESRESPONSE'].fields_by_name['recalled_lease_ids']._serialized_options = b'\272H\014\222\001\t\020\220N\"\004z\002h\020'
+  _globals['_WATCHCHANGESRESPONSE'].fields_by_name['recalled_spend_slice_ids']._loaded_options = None
+  _globals['_WATCHCHANGESRESPONSE'].fields_by_name['recalled_spend_slice_ids']._serialized_options = b'\272H\014\222\001\t\020\220N\"\004z\002h\020'
   _globals['_GETGRANTREQUEST'].fields_by_name['secret_hashes']._loaded_options = None
   _globals['_GETGRANTREQUEST'].fields_by_name['secret_hashes']._serialized_options = b'\272H\r\222\001\n\010\001\020\004\"\004z\002h '
   _globals['_ACQUIRECREDITREQUEST'].fields_by_name['epoch']._loaded_options = None
@@ -73,6 +76,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACQUIRELIMITSREQUEST'].fields_by_name['concurrent_requests']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_ACQUIRELIMITSREQUEST'].fields_by_name['spend_nanos']._loaded_options = None
   _globals['_ACQUIRELIMITSREQUEST'].fields_by_name['spend_nanos']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_ACQUIRELIMITSREQUEST'].fields_by_name['spend_needed_nanos']._loaded_options = None
+  _globals['_ACQUIRELIMITSREQUEST'].fields_by_name['spend_needed_nanos']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_ACQUIRELIMITSREQUEST'].fields_by_name['spend_day']._loaded_options = None
+  _globals['_ACQUIRELIMITSREQUEST'].fields_by_name['spend_day']._serialized_options = b'\272H\010\032\006\030\300\232\014(\000'
+  _globals['_RENEWSPENDREQUEST'].fields_by_name['epoch']._loaded_options = None
+  _globals['_RENEWSPENDREQUEST'].fields_by_name['epoch']._serialized_options = b'\272H\0042\002 \000'
+  _globals['_RENEWSPENDREQUEST'].fields_by_name['slices']._loaded_options = None
+  _globals['_RENEWSPENDREQUEST'].fields_by_name['slices']._serialized_options = b'\272H\006\222\001\003\020\220N'
   _globals['_CLAIMIDEMPOTENCYKEYREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_CLAIMIDEMPOTENCYKEYREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\004z\002h\020'
   _globals['_CLAIMIDEMPOTENCYKEYREQUEST'].fields_by_name['key_hash']._loaded_options = None
@@ -81,42 +92,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMIDEMPOTENCYKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004z\002h\020'
   _globals['_CLAIMIDEMPOTENCYKEYRESPONSE'].fields_by_name['request_id']._loaded_options = None
   _globals['_CLAIMIDEMPOTENCYKEYRESPONSE'].fields_by_name['request_id']._serialized_options = b'\272H\004z\002\030\020'
-  _globals['_OPENEPOCHREQUEST']._serialized_start=199
-  _globals['_OPENEPOCHREQUEST']._serialized_end=282
-  _globals['_OPENEPOCHRESPONSE']._serialized_start=285
-  _globals['_OPENEPOCHRESPONSE']._serialized_end=413
-  _globals['_CLOSEEPOCHREQUEST']._serialized_start=415
-  _globals['_CLOSEEPOCHREQUEST']._serialized_end=527
-  _globals['_CLOSEEPOCHRESPONSE']._serialized_start=529
-  _globals['_CLOSEEPOCHRESPONSE']._serialized_end=627
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=629
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=736
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=739
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1078
-  _globals['_GETGRANTREQUEST']._serialized_start=1080
-  _globals['_GETGRANTREQUEST']._serialized_end=1152
-  _globals['_GETGRANTRESPONSE']._serialized_start=1154
-  _globals['_GETGRANTRESPONSE']._serialized_end=1222
-  _globals['_ACQUIRECREDITREQUEST']._serialized_start=1225
-  _globals['_ACQUIRECREDITREQUEST']._serialized_end=1510
-  _globals['_ACQUIRECREDITRESPONSE']._serialized_start=1512
-  _globals['_ACQUIRECREDITRESPONSE']._serialized_end=1591
-  _globals['_RENEWLEASESREQUEST']._serialized_start=1594
-  _globals['_RENEWLEASESREQUEST']._serialized_end=1740
-  _globals['_LEASERENEWAL']._serialized_start=1742
-  _globals['_LEASERENEWAL']._serialized_end=1851
-  _globals['_RENEWLEASESRESPONSE']._serialized_start=1853
-  _globals['_RENEWLEASESRESPONSE']._serialized_end=1932
-  _globals['_ACQUIRELIMITSREQUEST']._serialized_start=1935
-  _globals['_ACQUIRELIMITSREQUEST']._serialized_end=2215
-  _globals['_ACQUIRELIMITSRESPONSE']._serialized_start=2218
-  _globals['_ACQUIRELIMITSRESPONSE']._serialized_end=2493
-  _globals['_CLAIMIDEMPOTENCYKEYREQUEST']._serialized_start=2496
-  _globals['_CLAIMIDEMPOTENCYKEYREQUEST']._serialized_end=2644
-  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE']._serialized_start=2647
-  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE']._serialized_end=2930
-  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE_RESULT']._serialized_start=2834
-  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE_RESULT']._serialized_end=2930
-  _globals['_ADMISSIONSERVICE']._serialized_start=2933
-  _globals['_ADMISSIONSERVICE']._serialized_end=3758
+  _globals['_OPENEPOCHREQUEST']._serialized_start=232
+  _globals['_OPENEPOCHREQUEST']._serialized_end=315
+  _globals['_OPENEPOCHRESPONSE']._serialized_start=318
+  _globals['_OPENEPOCHRESPONSE']._serialized_end=446
+  _globals['_CLOSEEPOCHREQUEST']._serialized_start=448
+  _globals['_CLOSEEPOCHREQUEST']._serialized_end=560
+  _globals['_CLOSEEPOCHRESPONSE']._serialized_start=562
+  _globals['_CLOSEEPOCHRESPONSE']._serialized_end=660
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=662
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=769
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=772
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1185
+  _globals['_GETGRANTREQUEST']._serialized_start=1187
+  _globals['_GETGRANTREQUEST']._serialized_end=1259
+  _globals['_GETGRANTRESPONSE']._serialized_start=1261
+  _globals['_GETGRANTRESPONSE']._serialized_end=1329
+  _globals['_ACQUIRECREDITREQUEST']._serialized_start=1332
+  _globals['_ACQUIRECREDITREQUEST']._serialized_end=1617
+  _globals['_ACQUIRECREDITRESPONSE']._serialized_start=1619
+  _globals['_ACQUIRECREDITRESPONSE']._serialized_end=1698
+  _globals['_RENEWLEASESREQUEST']._serialized_start=1701
+  _globals['_RENEWLEASESREQUEST']._serialized_end=1847
+  _globals['_LEASERENEWAL']._serialized_start=1849
+  _globals['_LEASERENEWAL']._serialized_end=1958
+  _globals['_RENEWLEASESRESPONSE']._serialized_start=1960
+  _globals['_RENEWLEASESRESPONSE']._serialized_end=2039
+  _globals['_ACQUIRELIMITSREQUEST']._serialized_start=2042
+  _globals['_ACQUIRELIMITSREQUEST']._serialized_end=2419
+  _globals['_ACQUIRELIMITSRESPONSE']._serialized_start=2422
+  _globals['_ACQUIRELIMITSRESPONSE']._serialized_end=2763
+  _globals['_RENEWSPENDREQUEST']._serialized_start=2766
+  _globals['_RENEWSPENDREQUEST']._serialized_end=2911
+  _globals['_RENEWSPENDRESPONSE']._serialized_start=2913
+  _globals['_RENEWSPENDRESPONSE']._serialized_end=2990
+  _globals['_CLAIMIDEMPOTENCYKEYREQUEST']._serialized_start=2993
+  _globals['_CLAIMIDEMPOTENCYKEYREQUEST']._serialized_end=3141
+  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE']._serialized_start=3144
+  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE']._serialized_end=3427
+  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE_RESULT']._serialized_start=3331
+  _globals['_CLAIMIDEMPOTENCYKEYRESPONSE_RESULT']._serialized_end=3427
+  _globals['_ADMISSIONSERVICE']._serialized_start=3430
+  _globals['_ADMISSIONSERVICE']._serialized_end=4350
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oneapi.admission.v1 import grant_pb2 as _grant_pb2
 from oneapi.admission.v1 import lease_pb2 as _lease_pb2
 from oneapi.admission.v1 import snapshot_pb2 as _snapshot_pb2
+from oneapi.admission.v1 import spend_pb2 as _spend_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -177,6 +178,7 @@ class WatchChangesResponse(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     RECALLED_LEASE_IDS_FIELD_NUMBER: _builtins.int
     RESET_FIELD_NUMBER: _builtins.int
+    RECALLED_SPEND_SLICE_IDS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The change feed up to here is contained."""
     polled_at_micros: _builtins.int
@@ -197,6 +199,10 @@ class WatchChangesResponse(_message.Message):
     def recalled_lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Leases of this edge whose free part core asks back."""
 
+    @_builtins.property
+    def recalled_spend_slice_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Slices of spend limits of this edge whose free part core asks back."""
+
     def __init__(
         self,
         *,
@@ -207,10 +213,11 @@ class WatchChangesResponse(_message.Message):
         catalog: _snapshot_pb2.CatalogSnapshot | None = ...,
         recalled_lease_ids: _abc.Iterable[_builtins.bytes] | None = ...,
         reset: _builtins.bool = ...,
+        recalled_spend_slice_ids: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "grants", b"grants", "polled_at_micros", b"polled_at_micros", "recalled_lease_ids", b"recalled_lease_ids", "reset", b"reset", "sequence", b"sequence", "server_time_micros", b"server_time_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "grants", b"grants", "polled_at_micros", b"polled_at_micros", "recalled_lease_ids", b"recalled_lease_ids", "recalled_spend_slice_ids", b"recalled_spend_slice_ids", "reset", b"reset", "sequence", b"sequence", "server_time_micros", b"server_time_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -427,6 +434,8 @@ class AcquireLimitsRequest(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     CONCURRENT_REQUESTS_FIELD_NUMBER: _builtins.int
     SPEND_NANOS_FIELD_NUMBER: _builtins.int
+    SPEND_NEEDED_NANOS_FIELD_NUMBER: _builtins.int
+    SPEND_DAY_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.int
     """The edge's slot number."""
     epoch: _builtins.int
@@ -441,6 +450,10 @@ class AcquireLimitsRequest(_message.Message):
     """Concurrent requests that the edge wants to be allowed in all."""
     spend_nanos: _builtins.int
     """Spend wanted inside the key's spend limits, nano-US-dollars."""
+    spend_needed_nanos: _builtins.int
+    """The spend that the edge lacks at least: less than that is not granted."""
+    spend_day: _builtins.int
+    """The UTC day of the requests' ids, to which their charges count: days since 1970-01-01."""
     def __init__(
         self,
         *,
@@ -451,10 +464,12 @@ class AcquireLimitsRequest(_message.Message):
         tokens: _builtins.int = ...,
         concurrent_requests: _builtins.int = ...,
         spend_nanos: _builtins.int = ...,
+        spend_needed_nanos: _builtins.int = ...,
+        spend_day: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_requests", b"concurrent_requests", "edge_id", b"edge_id", "epoch", b"epoch", "key_id", b"key_id", "requests", b"requests", "spend_nanos", b"spend_nanos", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_requests", b"concurrent_requests", "edge_id", b"edge_id", "epoch", b"epoch", "key_id", b"key_id", "requests", b"requests", "spend_day", b"spend_day", "spend_nanos", b"spend_nanos", "spend_needed_nanos", b"spend_needed_nanos", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,6 +488,7 @@ class AcquireLimitsResponse(_message.Message):
     REQUESTS_LEFT_FIELD_NUMBER: _builtins.int
     TOKENS_LEFT_FIELD_NUMBER: _builtins.int
     SPEND_NANOS_FIELD_NUMBER: _builtins.int
+    SPEND_SLICE_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     """Requests granted in this minute, beyond earlier slices."""
     tokens: _builtins.int
@@ -486,7 +502,13 @@ class AcquireLimitsResponse(_message.Message):
     tokens_left: _builtins.int
     """Tokens of the minute that no edge has taken yet."""
     spend_nanos: _builtins.int
-    """Spend granted, nano-US-dollars."""
+    """Spend granted by this call, nano-US-dollars."""
+    @_builtins.property
+    def spend_slice(self) -> _spend_pb2.SpendSlice:
+        """The slice of the day as it stands now, if any spend was asked for. An earlier answer may have
+        been lost: the totals count, not `spend_nanos`.
+        """
+
     def __init__(
         self,
         *,
@@ -497,14 +519,71 @@ class AcquireLimitsResponse(_message.Message):
         requests_left: _builtins.int = ...,
         tokens_left: _builtins.int = ...,
         spend_nanos: _builtins.int = ...,
+        spend_slice: _spend_pb2.SpendSlice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spend_slice", b"spend_slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_requests", b"concurrent_requests", "requests", b"requests", "requests_left", b"requests_left", "spend_nanos", b"spend_nanos", "tokens", b"tokens", "tokens_left", b"tokens_left", "window_remaining_ms", b"window_remaining_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_requests", b"concurrent_requests", "requests", b"requests", "requests_left", b"requests_left", "spend_nanos", b"spend_nanos", "spend_slice", b"spend_slice", "tokens", b"tokens", "tokens_left", b"tokens_left", "window_remaining_ms", b"window_remaining_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcquireLimitsResponse: _TypeAlias = AcquireLimitsResponse  # noqa: Y015
+
+@_typing.final
+class RenewSpendRequest(_message.Message):
+    """Keeps slices of spend limits alive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SLICES_FIELD_NUMBER: _builtins.int
+    edge_id: _builtins.int
+    """The edge's slot number."""
+    epoch: _builtins.int
+    """Its epoch."""
+    @_builtins.property
+    def slices(self) -> _containers.RepeatedCompositeFieldContainer[_spend_pb2.SpendRenewal]:
+        """The slices, at most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        edge_id: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        slices: _abc.Iterable[_spend_pb2.SpendRenewal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "epoch", b"epoch", "slices", b"slices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewSpendRequest: _TypeAlias = RenewSpendRequest  # noqa: Y015
+
+@_typing.final
+class RenewSpendResponse(_message.Message):
+    """The slices as they stand now; one that is missing has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def slices(self) -> _containers.RepeatedCompositeFieldContainer[_spend_pb2.SpendSlice]:
+        """The slices."""
+
+    def __init__(
+        self,
+        *,
+        slices: _abc.Iterable[_spend_pb2.SpendSlice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slices", b"slices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewSpendResponse: _TypeAlias = RenewSpendResponse  # noqa: Y015
 
 @_typing.final
 class ClaimIdempotencyKeyRequest(_message.Message):

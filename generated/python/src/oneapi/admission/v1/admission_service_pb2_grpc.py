@@ -71,6 +71,11 @@ class AdmissionServiceStub:
                 request_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.AcquireLimitsRequest.SerializeToString,
                 response_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.AcquireLimitsResponse.FromString,
                 _registered_method=True)
+        self.RenewSpend = channel.unary_unary(
+                '/oneapi.admission.v1.AdmissionService/RenewSpend',
+                request_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.RenewSpendRequest.SerializeToString,
+                response_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.RenewSpendResponse.FromString,
+                _registered_method=True)
         self.ClaimIdempotencyKey = channel.unary_unary(
                 '/oneapi.admission.v1.AdmissionService/ClaimIdempotencyKey',
                 request_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ClaimIdempotencyKeyRequest.SerializeToString,
@@ -127,7 +132,15 @@ class AdmissionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcquireLimits(self, request, context):
-        """Takes slices of a key's rate and concurrency limits.
+        """Takes slices of a key's rate, concurrency and spend limits. Where spend is short that other
+        edges have free, it is asked back and the answer waits up to two seconds for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewSpend(self, request, context):
+        """Keeps slices of spend limits alive and gives free parts back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,6 +190,11 @@ def add_AdmissionServiceServicer_to_server(servicer, server):
                     servicer.AcquireLimits,
                     request_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.AcquireLimitsRequest.FromString,
                     response_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.AcquireLimitsResponse.SerializeToString,
+            ),
+            'RenewSpend': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewSpend,
+                    request_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.RenewSpendRequest.FromString,
+                    response_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.RenewSpendResponse.SerializeToString,
             ),
             'ClaimIdempotencyKey': grpc.unary_unary_rpc_method_handler(
                     servicer.ClaimIdempotencyKey,
@@ -375,6 +393,33 @@ class AdmissionService:
             '/oneapi.admission.v1.AdmissionService/AcquireLimits',
             oneapi_dot_admission_dot_v1_dot_admission__service__pb2.AcquireLimitsRequest.SerializeToString,
             oneapi_dot_admission_dot_v1_dot_admission__service__pb2.AcquireLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewSpend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.admission.v1.AdmissionService/RenewSpend',
+            oneapi_dot_admission_dot_v1_dot_admission__service__pb2.RenewSpendRequest.SerializeToString,
+            oneapi_dot_admission_dot_v1_dot_admission__service__pb2.RenewSpendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,7 +50,11 @@ class AdmissionServiceStub:
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.RenewLeasesRequest, _admission_service_pb2.RenewLeasesResponse]
     """Keeps leases alive and gives free parts back."""
     AcquireLimits: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.AcquireLimitsRequest, _admission_service_pb2.AcquireLimitsResponse]
-    """Takes slices of a key's rate and concurrency limits."""
+    """Takes slices of a key's rate, concurrency and spend limits. Where spend is short that other
+    edges have free, it is asked back and the answer waits up to two seconds for it.
+    """
+    RenewSpend: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.RenewSpendRequest, _admission_service_pb2.RenewSpendResponse]
+    """Keeps slices of spend limits alive and gives free parts back."""
     ClaimIdempotencyKey: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.ClaimIdempotencyKeyRequest, _admission_service_pb2.ClaimIdempotencyKeyResponse]
     """Claims a client's idempotency key for a request."""
 
@@ -76,7 +80,11 @@ class AdmissionServiceAsyncStub(AdmissionServiceStub):
     RenewLeases: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.RenewLeasesRequest, _admission_service_pb2.RenewLeasesResponse]  # type: ignore[assignment]
     """Keeps leases alive and gives free parts back."""
     AcquireLimits: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.AcquireLimitsRequest, _admission_service_pb2.AcquireLimitsResponse]  # type: ignore[assignment]
-    """Takes slices of a key's rate and concurrency limits."""
+    """Takes slices of a key's rate, concurrency and spend limits. Where spend is short that other
+    edges have free, it is asked back and the answer waits up to two seconds for it.
+    """
+    RenewSpend: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.RenewSpendRequest, _admission_service_pb2.RenewSpendResponse]  # type: ignore[assignment]
+    """Keeps slices of spend limits alive and gives free parts back."""
     ClaimIdempotencyKey: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.ClaimIdempotencyKeyRequest, _admission_service_pb2.ClaimIdempotencyKeyResponse]  # type: ignore[assignment]
     """Claims a client's idempotency key for a request."""
 
@@ -141,7 +149,17 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admission_service_pb2.AcquireLimitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admission_service_pb2.AcquireLimitsResponse, _abc.Awaitable[_admission_service_pb2.AcquireLimitsResponse]]:
-        """Takes slices of a key's rate and concurrency limits."""
+        """Takes slices of a key's rate, concurrency and spend limits. Where spend is short that other
+        edges have free, it is asked back and the answer waits up to two seconds for it.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewSpend(
+        self,
+        request: _admission_service_pb2.RenewSpendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admission_service_pb2.RenewSpendResponse, _abc.Awaitable[_admission_service_pb2.RenewSpendResponse]]:
+        """Keeps slices of spend limits alive and gives free parts back."""
 
     @_abc_1.abstractmethod
     def ClaimIdempotencyKey(

@@ -7,6 +7,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Grant } from "./grant_pb.js";
 import type { CatalogSnapshot } from "./snapshot_pb.js";
 import type { CreditLease } from "./lease_pb.js";
+import type { SpendRenewal, SpendSlice } from "./spend_pb.js";
 
 /**
  * Describes the file oneapi/admission/v1/admission_service.proto.
@@ -223,6 +224,13 @@ export declare type WatchChangesResponse = Message<"oneapi.admission.v1.WatchCha
    * @generated from field: bool reset = 7;
    */
   reset: boolean;
+
+  /**
+   * Slices of spend limits of this edge whose free part core asks back.
+   *
+   * @generated from field: repeated bytes recalled_spend_slice_ids = 8;
+   */
+  recalledSpendSliceIds: Uint8Array[];
 };
 
 /**
@@ -482,6 +490,20 @@ export declare type AcquireLimitsRequest = Message<"oneapi.admission.v1.AcquireL
    * @generated from field: int64 spend_nanos = 7;
    */
   spendNanos: bigint;
+
+  /**
+   * The spend that the edge lacks at least: less than that is not granted.
+   *
+   * @generated from field: int64 spend_needed_nanos = 8;
+   */
+  spendNeededNanos: bigint;
+
+  /**
+   * The UTC day of the requests' ids, to which their charges count: days since 1970-01-01.
+   *
+   * @generated from field: int32 spend_day = 9;
+   */
+  spendDay: number;
 };
 
 /**
@@ -539,11 +561,19 @@ export declare type AcquireLimitsResponse = Message<"oneapi.admission.v1.Acquire
   tokensLeft: bigint;
 
   /**
-   * Spend granted, nano-US-dollars.
+   * Spend granted by this call, nano-US-dollars.
    *
    * @generated from field: int64 spend_nanos = 7;
    */
   spendNanos: bigint;
+
+  /**
+   * The slice of the day as it stands now, if any spend was asked for. An earlier answer may have
+   * been lost: the totals count, not `spend_nanos`.
+   *
+   * @generated from field: oneapi.admission.v1.SpendSlice spend_slice = 8;
+   */
+  spendSlice?: SpendSlice | undefined;
 };
 
 /**
@@ -551,6 +581,60 @@ export declare type AcquireLimitsResponse = Message<"oneapi.admission.v1.Acquire
  * Use `create(AcquireLimitsResponseSchema)` to create a new message.
  */
 export declare const AcquireLimitsResponseSchema: GenMessage<AcquireLimitsResponse>;
+
+/**
+ * Keeps slices of spend limits alive.
+ *
+ * @generated from message oneapi.admission.v1.RenewSpendRequest
+ */
+export declare type RenewSpendRequest = Message<"oneapi.admission.v1.RenewSpendRequest"> & {
+  /**
+   * The edge's slot number.
+   *
+   * @generated from field: uint32 edge_id = 1;
+   */
+  edgeId: number;
+
+  /**
+   * Its epoch.
+   *
+   * @generated from field: uint64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * The slices, at most 10,000.
+   *
+   * @generated from field: repeated oneapi.admission.v1.SpendRenewal slices = 3;
+   */
+  slices: SpendRenewal[];
+};
+
+/**
+ * Describes the message oneapi.admission.v1.RenewSpendRequest.
+ * Use `create(RenewSpendRequestSchema)` to create a new message.
+ */
+export declare const RenewSpendRequestSchema: GenMessage<RenewSpendRequest>;
+
+/**
+ * The slices as they stand now; one that is missing has ended.
+ *
+ * @generated from message oneapi.admission.v1.RenewSpendResponse
+ */
+export declare type RenewSpendResponse = Message<"oneapi.admission.v1.RenewSpendResponse"> & {
+  /**
+   * The slices.
+   *
+   * @generated from field: repeated oneapi.admission.v1.SpendSlice slices = 1;
+   */
+  slices: SpendSlice[];
+};
+
+/**
+ * Describes the message oneapi.admission.v1.RenewSpendResponse.
+ * Use `create(RenewSpendResponseSchema)` to create a new message.
+ */
+export declare const RenewSpendResponseSchema: GenMessage<RenewSpendResponse>;
 
 /**
  * Claims an idempotency key.
@@ -729,7 +813,8 @@ export declare const AdmissionService: GenService<{
     output: typeof RenewLeasesResponseSchema;
   },
   /**
-   * Takes slices of a key's rate and concurrency limits.
+   * Takes slices of a key's rate, concurrency and spend limits. Where spend is short that other
+   * edges have free, it is asked back and the answer waits up to two seconds for it.
    *
    * @generated from rpc oneapi.admission.v1.AdmissionService.AcquireLimits
    */
@@ -737,6 +822,16 @@ export declare const AdmissionService: GenService<{
     methodKind: "unary";
     input: typeof AcquireLimitsRequestSchema;
     output: typeof AcquireLimitsResponseSchema;
+  },
+  /**
+   * Keeps slices of spend limits alive and gives free parts back.
+   *
+   * @generated from rpc oneapi.admission.v1.AdmissionService.RenewSpend
+   */
+  renewSpend: {
+    methodKind: "unary";
+    input: typeof RenewSpendRequestSchema;
+    output: typeof RenewSpendResponseSchema;
   },
   /**
    * Claims a client's idempotency key for a request.

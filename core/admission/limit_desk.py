@@ -1,0 +1,105 @@
+"""Slices of limits for edges: waits a moment for spend that other edges are asked to give back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from core.admission.credit import LeaseTerms
+from core.admission.epochs import check_current
+from core.admission.limits import Slices, Wanted, lock_key, take_slices
+from core.db.database import Pool, Transaction
+from core.keys import spend
+from core.keys.spend import SpendSlice, SpendWish
+from kit.clock import Clock, now
+from kit.ids import IdSource
+
+WAIT_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class SpendDealt:
+    """What became of a wish for spend: what was granted, and the slice as it stands now.
+
+    `may_come_back`: other edges have free what is lacking, and were asked for it.
+    """
+
+    granted: int
+    slice: SpendSlice
+    may_come_back: bool = False
+
+
+class LimitDesk:
+    """Deals slices of keys' limits."""
+
+    def __init__(self, pool: Pool, clock: Clock, ids: IdSource, terms: LeaseTerms) -> None:
+        """Work on the pool's database; slices of spend live as long as leases."""
+        self._pool = pool
+        self._clock = clock
+        self._ids = ids
+        self.terms = terms
+
+    async def acquire(
+        self, edge_id: int, epoch: int, key_id: bytes, wanted: Wanted, wish: SpendWish | None
+    ) -> tuple[Slices, SpendDealt | None]:
+        """Deal slices, waiting up to two seconds while the spend of other edges is recalled.
+
+        Raises:
+            EpochFenced, NotFound
+        """
+        async with self._pool.transaction("system") as tx:
+            await check_current(tx, edge_id, epoch)
+            key = await lock_key(tx, key_id)
+            moment = now(self._clock)
+            slices = await take_slices(
+                tx, key, edge_id=edge_id, epoch=epoch, wanted=wanted, now=moment
+            )
+            dealt = None if wish is None else await self._deal(tx, wish, moment)
+            await tx.commit()
+        if wish is not None and dealt is not None and dealt.may_come_back:
+            dealt = await self._wait_for(wish, dealt)
+        return slices, dealt
+
+    async def renew(
+        self, edge_id: int, epoch: int, renewals: Sequence[tuple[bytes, int]]
+    ) -> list[SpendSlice]:
+        """Keep slices of spend alive and take back what was returned on them.
+
+        Raises:
+            EpochFenced
+        """
+        async with self._pool.transaction("system") as tx:
+            await check_current(tx, edge_id, epoch)
+            slices = await spend.give_back(tx, edge_id, epoch, renewals, now(self._clock))
+            await tx.commit()
+        return slices
+
+    async def _wait_for(self, wish: SpendWish, dealt: SpendDealt) -> SpendDealt:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + WAIT_SECONDS
+        while dealt.may_come_back and loop.time() + POLL_SECONDS < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+            async with self._pool.transaction("system") as tx:
+                await check_current(tx, wish.edge_id, wish.epoch)
+                dealt = await self._deal(tx, wish, now(self._clock))
+                await tx.commit()
+        return dealt
+
+    async def _deal(self, tx: Transaction, wish: SpendWish, moment: datetime) -> SpendDealt:
+        """Grant what is wanted or what is left of it, or nothing if that does not help."""
+        key = await lock_key(tx, wish.key_id)
+        alive = moment - self.terms.silence
+        found = await spend.standing(tx, wish, key.workspace_id, alive)
+        day = spend.date_of(wish.day)
+        room = found.room(key.limits, day)
+        granted = min(wish.wanted, room) if room >= wish.needed else 0
+        dealt = await spend.grow(tx, wish, granted, ids=self._ids, now=moment)
+        others_have = found.room(key.limits, day, without_others=True) >= wish.needed
+        if granted or not others_have:
+            return SpendDealt(granted, dealt)
+        await spend.recall(tx, wish, moment)
+        return SpendDealt(0, dealt, may_come_back=True)
