@@ -28,7 +28,7 @@ def main(slot: int) -> None:
     # Before the loop and gRPC start threads, which inherit it; nothing could confine them later.
     version = landlock.confine_writes(spool_root(settings.data_dir))
     log.event("edge_confined", landlock=version)
-    uvloop.run(serve(settings, slot, landlock_version=version))
+    sys.exit(uvloop.run(serve(settings, slot, landlock_version=version)))
 
 
 if __name__ == "__main__":

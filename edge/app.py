@@ -6,9 +6,12 @@ import asyncio
 import gc
 import hmac
 import json
+import os
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +24,8 @@ from edge.api.models import Models
 from edge.api.routes import DataPlaneFirst
 from edge.api.status import Gate, Status
 from edge.core_link import CoreCalls, CoreLink
+from edge.metering.counters import SpoolState
+from edge.metering.errors import SpoolFull
 from edge.metering.metering import Metering
 from edge.metering.slot import Slot
 from edge.metering.spool import SpoolLimits
@@ -46,6 +51,9 @@ PREFIXES: Final = ("/v1", "/api/v1")
 """Where clients expect the API: OpenAI's prefix and OpenRouter's."""
 GC_THRESHOLD: Final = 20_000
 """New container objects between two looks for cycles."""
+DISK_RETRY_SECONDS: Final = 1.0
+DRAIN_LOOK_SECONDS: Final = 0.1
+_Made = TypeVar("_Made")
 
 
 class Worker:
@@ -54,7 +62,7 @@ class Worker:
     def __init__(
         self,
         settings: EdgeSettings,
-        slot: Slot,
+        slot_number: int,
         log: EventLog,
         clock: Clock,
         *,
@@ -64,12 +72,12 @@ class Worker:
         self.landlock_version = landlock_version
         token = Tokens.read(settings.credentials_file).of("edge")
         self._settings = settings
-        self._slot = slot
+        self._preferred_slot = slot_number + 1
         self._log = log
         self._clock = clock
         self._channel = open_channel(settings.core_target, token)
         self.link = CoreLink(
-            CoreCalls(self._channel, slot.edge_id),
+            CoreCalls(self._channel),
             clock,
             log,
             disconnected_seconds=settings.disconnected_seconds,
@@ -81,6 +89,8 @@ class Worker:
         self._gate = Gate()
         self._status = Status(self._is_ready, EdgeMetrics(self))
         self._server: uvicorn.Server | None = None
+        self._starting_over: asyncio.Task[None] | None = None
+        self.exit_code = 0
 
     @property
     def metering(self) -> Metering | None:
@@ -93,7 +103,10 @@ class Worker:
         return self._client
 
     async def run(self, listener: socket.socket) -> None:
-        """Serve until told to stop; then drain, ship and close the epoch."""
+        """Serve until told to stop; then drain, ship and close the epoch.
+
+        `exit_code` then says whether the disk failed: another process gets a fresh spool.
+        """
         prepare_listener(listener, self.front.limits)
         app = cast("ASGIApplication", self._application())
         config = front_config(app, self.front)
@@ -107,23 +120,40 @@ class Worker:
             await self._close()
 
     async def _open(self) -> None:
-        """Open the epoch and let requests in, however long core takes to answer."""
+        """Open the epoch and let requests in, however long the disk and core take to answer."""
+        slot = await self._patiently(
+            lambda: Slot.acquire(self._settings.data_dir, self._preferred_slot)
+        )
+        self.link.calls.edge_id = slot.edge_id
         epoch = await self.link.open()
-        self._metering = Metering(
-            self._slot,
+        self._metering = await self._patiently(lambda: self._metering_of(slot, epoch))
+        self.link.start()
+        self._metering.start()
+        await self.link.ready.wait()
+        self._gate.open(self._chat(self._metering))
+        _settle_memory()
+        self._log.event("edge_serving", edge_id=slot.edge_id, epoch=epoch)
+
+    async def _patiently(self, make: Callable[[], _Made]) -> _Made:
+        """Make something on a disk that may be full or ill; requests get 503 meanwhile."""
+        while True:
+            try:
+                return make()
+            except (OSError, SpoolFull) as error:
+                self._log.fault("disk_not_ready", error)
+            await asyncio.sleep(DISK_RETRY_SECONDS)
+
+    def _metering_of(self, slot: Slot, epoch: int) -> Metering:
+        return Metering(
+            slot,
             epoch,
             data_dir=self._settings.data_dir,
             metering=metering_service_pb2_grpc.MeteringServiceStub(self._channel),
             admission=self.link.calls.stub,
             log=self._log,
             limits=SpoolLimits(max_bytes=self._settings.spool_max_bytes),
+            on_failed=lambda: self._on_spool_failed(slot),
         )
-        self.link.start()
-        self._metering.start()
-        await self.link.ready.wait()
-        self._gate.open(self._chat(self._metering))
-        _settle_memory()
-        self._log.event("edge_serving", edge_id=self._slot.edge_id, epoch=epoch)
 
     def _on_opened(self, opening: asyncio.Task[None]) -> None:
         if opening.cancelled():
@@ -135,8 +165,30 @@ class Worker:
             self._stop_serving()
 
     def _on_fenced(self) -> None:
-        self._log.event("edge_fenced", edge_id=self._slot.edge_id)
+        self._log.event("edge_fenced", edge_id=self.link.calls.edge_id)
         self._stop_serving()
+
+    def _on_spool_failed(self, slot: Slot) -> None:
+        self._log.event("spool_failed", edge_id=slot.edge_id)
+        self._starting_over = asyncio.create_task(self._start_over(slot))
+
+    async def _start_over(self, slot: Slot) -> None:
+        """Leave once the disk is well and nothing runs: the next process has a fresh spool.
+
+        Until then this one refuses requests at once and reports what runs straight to core. Leaving
+        earlier would only let clients wait at a door that nobody can open.
+        """
+        while not await asyncio.to_thread(slot.is_writable):  # noqa: ASYNC110  asks a disk
+            await asyncio.sleep(DISK_RETRY_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds):
+                while not self._is_idle():  # noqa: ASYNC110  it is told by many
+                    await asyncio.sleep(DRAIN_LOOK_SECONDS)
+        self.exit_code = os.EX_TEMPFAIL
+        self._stop_serving()
+
+    def _is_idle(self) -> bool:
+        return self._metering is None or self._metering.spool.is_idle()
 
     def _stop_serving(self) -> None:
         self.front.draining = True
@@ -144,6 +196,8 @@ class Worker:
             self._server.should_exit = True
 
     async def _close(self) -> None:
+        if self._starting_over is not None:
+            self._starting_over.cancel()
         await self.link.stop()
         if self._metering is not None:
             await self._metering.stop()
@@ -151,7 +205,13 @@ class Worker:
         await self._channel.close()
 
     def _is_ready(self) -> bool:
-        return self._gate.is_open and self.link.usable and not self.front.draining
+        return (
+            self._gate.is_open
+            and self.link.usable
+            and not self.front.draining
+            and self._metering is not None
+            and self._metering.stats().state is SpoolState.OPEN
+        )
 
     def _chat(self, metering: Metering) -> ChatCompletions:
         settings = self._settings
@@ -215,14 +275,17 @@ def _peppers(path: Path) -> list[bytes]:
     return [bytes.fromhex(by_version[version]) for version in sorted(by_version, reverse=True)]
 
 
-async def serve(settings: EdgeSettings, slot_number: int, *, landlock_version: int = 0) -> None:
-    """Serve as the worker of a slot, on the socket that the supervisor holds or on our own port."""
+async def serve(settings: EdgeSettings, slot_number: int, *, landlock_version: int = 0) -> int:
+    """Serve as the worker of a slot, on the socket that the supervisor holds or on our own port.
+
+    Returns the exit code.
+    """
     clock = clock_for(settings.test_clock, settings.profile)
     log = EventLog("edge", clock=clock)
     asyncio.get_running_loop().set_exception_handler(loop_faults(log))
-    slot = Slot.acquire(settings.data_dir, slot_number + 1)
-    worker = Worker(settings, slot, log, clock, landlock_version=landlock_version)
+    worker = Worker(settings, slot_number, log, clock, landlock_version=landlock_version)
     await worker.run(_listener(settings))
+    return worker.exit_code
 
 
 def _listener(settings: EdgeSettings) -> socket.socket:

@@ -40,8 +40,8 @@ _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 class CoreCalls:
     """The calls of admission, with deadlines, as domain errors."""
 
-    def __init__(self, channel: grpc.aio.Channel, edge_id: int) -> None:
-        """Call over the channel as one edge; the epoch comes when it is open."""
+    def __init__(self, channel: grpc.aio.Channel, edge_id: int = 0) -> None:
+        """Call over the channel as one edge, whose slot may come later; its epoch does."""
         self.stub = admission_service_pb2_grpc.AdmissionServiceStub(channel)
         self.edge_id = edge_id
         self.epoch = 0

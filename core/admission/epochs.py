@@ -34,12 +34,12 @@ SELECT closed_at, acked_sequence, missing_frames FROM edge_epoch
  WHERE edge_id = :edge_id AND epoch = :epoch FOR UPDATE
 """
 _CLOSE: Final = """
-UPDATE edge_epoch SET closed_at = :now, missing_frames = :missing
+UPDATE edge_epoch SET closed_at = :now, missing_frames = :missing, acked_sequence = :through
  WHERE edge_id = :edge_id AND epoch = :epoch
 """
 _ALARM: Final = """
 INSERT INTO alarm (id, occurred_at, kind, edge_id, epoch, object_id, expected, found)
-VALUES (:id, :now, 'missing_frames', :edge_id, :epoch, '', :expected, :found)
+VALUES (:id, :now, :kind, :edge_id, :epoch, '', :expected, :found)
 """
 
 
@@ -86,6 +86,7 @@ async def close_epoch(
 ) -> Closed:
     """End an epoch whose spool was shipped: leases and slices end; what never came is alarmed.
 
+    So is a spool that ends elsewhere than what was taken of it: somebody put an old copy back.
     A repeated call releases nothing more.
 
     Raises:
@@ -94,22 +95,34 @@ async def close_epoch(
     row = await tx.one(_LOCK, edge_id=edge_id, epoch=epoch)
     if row is None:
         raise NotFound(edge=edge_id, epoch=epoch)
-    if row.closed_at is not None:
-        return Closed(0, int(row.missing_frames))
-    tail = max(0, last_sequence - row.acked_sequence)
-    missing = int(row.missing_frames) + tail
-    if tail:
+    acked, closed = int(row.acked_sequence), row.closed_at is not None
+    kind = _alarm_of(acked, last_sequence, closed=closed)
+    if kind is not None:
         await tx.run(
             _ALARM,
             id=to_uuid(act.ids.new()),
             now=act.now,
+            kind=kind,
             edge_id=edge_id,
             epoch=epoch,
-            expected=last_sequence,
-            found=row.acked_sequence,
+            expected=max(acked, last_sequence),
+            found=min(acked, last_sequence),
         )
-    await tx.run(_CLOSE, edge_id=edge_id, epoch=epoch, now=act.now, missing=missing)
+    if closed:
+        return Closed(0, int(row.missing_frames))
+    missing = int(row.missing_frames) + max(0, last_sequence - acked)
+    through = max(acked, last_sequence)
+    await tx.run(
+        _CLOSE, edge_id=edge_id, epoch=epoch, now=act.now, missing=missing, through=through
+    )
     released = await leases.close_epoch(tx, edge_id, epoch, act.now)
     await spend.close_epoch(tx, edge_id, epoch)
     await act.audit(tx, "admission.CloseEpoch", f"edge/{edge_id}/{epoch}")
     return Closed(released, missing)
+
+
+def _alarm_of(acked: int, last: int, *, closed: bool) -> str | None:
+    """Return what is wrong with a spool that ends at `last` if core took it up to `acked`."""
+    if last == acked:
+        return None
+    return "spool_replayed" if closed or last < acked else "missing_frames"

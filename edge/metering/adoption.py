@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import grpc
-
 from edge.metering.counters import Counters
 from edge.metering.left_spool import LeftSpool
 from edge.metering.quarantine import Quarantine
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 ADOPT_EVERY_SECONDS: Final = 5.0
 SHIP_SECONDS: Final = 60.0
-"""A spool that core does not take within this time is let go and tried again later."""
+"""A spool of which core takes nothing for so long is let go and tried again later."""
 CLOSE_SECONDS: Final = 5.0
 
 
@@ -49,6 +47,7 @@ class Adopter:
         self._counters = counters
         self._log = log
         self._ship_seconds = ship_seconds
+        self._quarantines: dict[int, Quarantine] = {}
 
     async def run(self, live_epoch: int) -> None:
         """Adopt what there is, then look again every 5 s, until cancelled."""
@@ -76,16 +75,21 @@ class Adopter:
                 continue
             try:
                 await self._adopt(slot, epoch)
-            except (OSError, TimeoutError, grpc.RpcError) as error:
+            except Exception as error:  # noqa: BLE001  one spool must not keep the others waiting
                 # The folder stays as it is: the next look tries again.
                 self._log.fault("spool_not_adopted", error, edge_id=slot.edge_id, epoch=epoch)
 
     async def _adopt(self, slot: Slot, epoch: int) -> None:
         folder = slot.epoch_folder(epoch)
-        left = LeftSpool(folder, slot.edge_id, epoch, counters=self._counters)
+        quarantine = self._quarantine(slot)
+        left = LeftSpool(
+            folder, slot.edge_id, epoch, counters=self._counters, quarantine=quarantine
+        )
         try:
             await _in_thread(left.open)
-            await self._ship(left, Quarantine(slot.quarantine, self._counters))
+            if left.damaged:
+                self._log.event("spool_damaged", edge_id=slot.edge_id, epoch=epoch)
+            await self._ship(left, quarantine)
             missing = await close_epoch(self._admission, slot.edge_id, epoch, left.durable)
             await _in_thread(left.remove)
         finally:
@@ -93,15 +97,34 @@ class Adopter:
         self._counters.epochs_adopted += 1
         self._log.event("spool_adopted", edge_id=slot.edge_id, epoch=epoch, missing_frames=missing)
 
+    def _quarantine(self, slot: Slot) -> Quarantine:
+        """Return the one of a slot: it remembers what it keeps when a spool is tried again."""
+        new = Quarantine(slot.quarantine, self._counters)
+        return self._quarantines.setdefault(slot.edge_id, new)
+
     async def _ship(self, left: LeftSpool, quarantine: Quarantine) -> None:
-        shipper = Shipper(left, self._metering, quarantine)
+        shipper = Shipper(left, self._metering, quarantine, log=self._log)
         running = asyncio.create_task(shipper.run())
         try:
-            async with asyncio.timeout(self._ship_seconds):
-                await shipper.drain()
+            await self._drained(shipper, left)
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+    async def _drained(self, shipper: Shipper, left: LeftSpool) -> None:
+        """Return when core has everything, however long that takes while it takes something.
+
+        Raises:
+            TimeoutError: core took nothing for too long.
+        """
+        while True:
+            before = left.acked
+            try:
+                async with asyncio.timeout(self._ship_seconds):
+                    return await shipper.drain()
+            except TimeoutError:
+                if left.acked == before:
+                    raise
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

@@ -10,7 +10,6 @@ from edge.metering.counters import Counters
 from edge.metering.frames import (
     EMPTY,
     FRAME_BYTES,
-    Fault,
     Place,
     fault_at,
     is_outcome,
@@ -74,32 +73,32 @@ async def cut_batch(source: Source, first: int, quarantine: Quarantine) -> Batch
     """
     request = RecordUsageRequest(edge_id=source.edge_id, epoch=source.epoch, first_sequence=first)
     batch = Batch(first, first - 1, request)
+    damaged: list[tuple[int, QuarantineEntry]] = []
     while batch.through < source.durable and not batch.is_full():
         start = batch.through + 1
         run = source.read(start, min(FRAMES_PER_STEP, source.durable - batch.through))
         for offset in range(0, len(run), FRAME_BYTES):
             if batch.is_full():
                 break
-            _add(batch, source, run[offset : offset + FRAME_BYTES], quarantine)
+            _add(batch, source, run[offset : offset + FRAME_BYTES], damaged)
         await asyncio.sleep(0)
     request.through_sequence = batch.through
+    if damaged:
+        await asyncio.to_thread(quarantine.add, source.epoch, damaged)
     return batch
 
 
-def _add(batch: Batch, source: Source, raw: bytes, quarantine: Quarantine) -> None:
+def _add(
+    batch: Batch, source: Source, raw: bytes, damaged: list[tuple[int, QuarantineEntry]]
+) -> None:
     batch.through += 1
     sequence = batch.through
     fault = fault_at(raw, Place(source.edge_id, source.epoch, sequence))
     if fault is not None:
         batch.request.lost_frames += 1
-        _keep(source, sequence, raw, fault, quarantine)
+        if raw != EMPTY:
+            damaged.append((sequence, QuarantineEntry(Origin.RECOVERY, fault, raw)))
     elif is_outcome(raw):
         add_record(batch.request, sequence, raw)
     else:
         batch.request.other_frames += 1
-
-
-def _keep(source: Source, sequence: int, raw: bytes, fault: Fault, quarantine: Quarantine) -> None:
-    if raw != EMPTY:
-        entry = QuarantineEntry(Origin.RECOVERY, fault, raw)
-        quarantine.add(source.epoch, sequence, entry)

@@ -21,7 +21,11 @@ class Counters:
     shipped: int = 0
     rejected: int = 0
     quarantined: int = 0
+    not_kept: int = 0
+    """Of the quarantined, those whose copy found no room."""
     lost: int = 0
+    segments_cut: int = 0
+    files_astray: int = 0
     reported_directly: int = 0
     not_durable: int = 0
     checkpoints_skipped: int = 0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,20 +16,30 @@ from edge.metering.errors import SpoolFull, SpoolInUse
 from edge.metering.frames import FRAME_BYTES, Body, Place, encode
 from edge.metering.records import SegmentStart
 from edge.metering.segment import Segment
+from kit.files import sync_folder
 
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM_SECONDS: Final = 0.25
+"""After a full disk was met, requests are refused for so long without asking it again."""
 
 
 class FrameLog:
     """Appends to preallocated segments; knows nothing of requests."""
 
     def __init__(
-        self, folder: Path, edge_id: int, epoch: int, *, segment_frames: int, max_segments: int
+        self,
+        folder: Path,
+        edge_id: int,
+        epoch: int,
+        *,
+        segment_frames: int,
+        max_segments: int,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start an empty log in a new folder.
+        """Start an empty log in a new folder; where it cannot start, it leaves nothing.
 
         Raises:
-            SpoolInUse: the folder exists.
+            SpoolInUse: the folder has a log.
             SpoolFull: the disk has no room for the first segment.
             OSError: the disk failed.
         """
@@ -40,11 +53,15 @@ class FrameLog:
         self._dirty: set[Segment] = set()
         self._folder_dirty = False
         self._next = 0
+        self._monotonic = monotonic
+        self._full_until = float("-inf")
         self.free = 0
         """Frames that the allocated segments still take, heads not counted."""
-        self._allocate()
-        self.active = self._segments[0]
-        self._put(SegmentStart(segment_frames))
+        try:
+            self.active = self._start()
+        except BaseException:
+            self._abandon()
+            raise
 
     @property
     def last(self) -> int:
@@ -85,8 +102,8 @@ class FrameLog:
         """
         if self._next > self.active.last:
             self.active = self._holding(self._next)
-            self._put(SegmentStart(self._segment_frames))
-        sequence = self._put(body)
+            self._put(self.active, SegmentStart(self._segment_frames))
+        sequence = self._put(self.active, body)
         self.free -= 1
         return sequence
 
@@ -129,14 +146,30 @@ class FrameLog:
             segment.close()
         os.close(self._descriptor)
 
+    def _start(self) -> Segment:
+        self._allocate()
+        first = self._segments[0]
+        self._put(first, SegmentStart(self._segment_frames))
+        # A file is as lost as its folder: a power cut must not take the new name away.
+        sync_folder(self._folder.parent)
+        return first
+
+    def _abandon(self) -> None:
+        with suppress(OSError):
+            for segment in self._segments:
+                segment.delete()
+            self._folder.rmdir()
+        os.close(self._descriptor)
+
     def _allocate(self) -> None:
-        if len(self._segments) >= self._max_segments:
+        if len(self._segments) >= self._max_segments or self._monotonic() < self._full_until:
             raise SpoolFull
         first = self._segments[-1].last + 1 if self._segments else 0
         try:
             segment = Segment.create(self._folder, first, self._segment_frames)
         except OSError as error:
             if error.errno in _NO_ROOM:
+                self._full_until = self._monotonic() + NO_ROOM_SECONDS
                 raise SpoolFull from None
             raise
         self._segments.append(segment)
@@ -146,11 +179,11 @@ class FrameLog:
     def _holding(self, sequence: int) -> Segment:
         return next(found for found in self._segments if sequence <= found.last)
 
-    def _put(self, body: Body) -> int:
+    def _put(self, segment: Segment, body: Body) -> int:
         sequence = self._next
-        self.active.write(sequence, self._encoded(sequence, body))
+        segment.write(sequence, self._encoded(sequence, body))
         self._next += 1
-        self._dirty.add(self.active)
+        self._dirty.add(segment)
         return sequence
 
     def _encoded(self, sequence: int, body: Body) -> bytes:
@@ -161,5 +194,7 @@ def _new_folder(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        raise SpoolInUse from None
+        # An empty one is what a failed start left: no frame was ever there.
+        if any(folder.iterdir()):
+            raise SpoolInUse from None
     return folder

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from edge.metering.commit import Sync
 from edge.metering.counters import Counters
-from edge.metering.frames import EMPTY, Place, encode
-from edge.metering.records import Outcome
+from edge.metering.frames import EMPTY, Fault, Place, decode, encode, fault_at
+from edge.metering.quarantine import Origin, Quarantine, QuarantineEntry
+from edge.metering.records import Outcome, SegmentStart
 from edge.metering.recovery import crash_outcomes, scan
 from edge.metering.segment import Segment, segment_paths
 from kit.files import sync_folder
@@ -18,12 +22,17 @@ from kit.files import sync_folder
 class LeftSpool:
     """The frames of an epoch that is over. The caller owns the slot."""
 
-    def __init__(self, folder: Path, edge_id: int, epoch: int, *, counters: Counters) -> None:
-        """Describe the spool in a folder; `open` and `resolve` do the work."""
+    def __init__(
+        self, folder: Path, edge_id: int, epoch: int, *, counters: Counters, quarantine: Quarantine
+    ) -> None:
+        """Describe the spool in a folder; `open` does the work."""
         self.edge_id = edge_id
         self.epoch = epoch
         self.counters = counters
+        self.damaged = False
+        """Whether more is wrong with the files than a crash can do."""
         self._folder = folder
+        self._quarantine = quarantine
         self._segments: list[Segment] = []
         self._last = 0
         self._acked = 0
@@ -37,12 +46,14 @@ class LeftSpool:
             OSError: the disk failed.
         """
         for path in segment_paths(self._folder):
-            self._segments.append(Segment.open(path))
+            self._take(Segment.open(path))
+        self._note_cuts()
         findings = scan(self._segments, self.edge_id, self.epoch)
         first = self._segments[0].first if self._segments else 0
         # What is missing in front was acknowledged before its segment went.
         self._acked = max(first - 1, 0)
         self._last = max(findings.last, self._acked)
+        self._keep(findings.astray)
         self._truncate()
         outcomes = crash_outcomes(findings)
         for outcome in outcomes:
@@ -94,11 +105,51 @@ class LeftSpool:
         Raises:
             OSError: the disk failed.
         """
+        paths = [segment.path for segment in self._segments]
         self.close()
-        remove_spool(self._folder)
+        _remove(self._folder, paths)
+
+    def _take(self, segment: Segment) -> None:
+        """Read a segment, unless it claims sequences of another one: then it is a copy of one."""
+        before = self._segments[-1] if self._segments else None
+        if before is None or segment.first > before.last:
+            self._segments.append(segment)
+            return
+        copy = segment
+        if self._head(segment) is not None and self._head(before) is None:
+            copy, self._segments[-1] = before, segment
+        copy.close()
+        self.counters.files_astray += 1
+        self.damaged = True
+
+    def _head(self, segment: Segment) -> SegmentStart | None:
+        raw = segment.read(segment.first, 1) if segment.frames else EMPTY
+        place = Place(self.edge_id, self.epoch, segment.first)
+        frame = decode(raw) if fault_at(raw, place) is None else Fault.EMPTY
+        body = None if isinstance(frame, Fault) else frame.body
+        return body if isinstance(body, SegmentStart) else None
+
+    def _note_cuts(self) -> None:
+        """Count files that are shorter than they were made: how many frames went is unknown."""
+        for segment in self._segments:
+            head = self._head(segment)
+            if head is not None and segment.frames < head.frames:
+                self.counters.segments_cut += 1
+                self.damaged = True
+
+    def _keep(self, sequences: Iterable[int]) -> None:
+        """Put bytes that no batch will speak of where people can look at them."""
+        entries = []
+        for sequence in sequences:
+            raw = self.read(sequence, 1)
+            fault = fault_at(raw, Place(self.edge_id, self.epoch, sequence)) or Fault.WRONG_PLACE
+            entries.append((sequence, QuarantineEntry(Origin.RECOVERY, fault, raw)))
+        if entries:
+            self.damaged = True
+            self._quarantine.add(self.epoch, entries)
 
     def _truncate(self) -> None:
-        """Drop segments without a good frame; a torn tail in the last one is written over."""
+        """Drop segments behind the last frame."""
         while self._segments and self._segments[-1].first > self._last:
             self._segments.pop().delete()
 
@@ -121,7 +172,18 @@ def remove_spool(folder: Path) -> None:
     Raises:
         OSError: the disk failed.
     """
-    for path in segment_paths(folder):
+    _remove(folder, segment_paths(folder))
+
+
+def _remove(folder: Path, paths: Iterable[Path]) -> None:
+    for path in paths:
         path.unlink()
-    folder.rmdir()
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        # What is left there is not the spool's: it is kept, under a name that nobody adopts.
+        names = (folder.with_name(f"{folder.name}.kept-{n}") for n in itertools.count(1))
+        folder.rename(next(name for name in names if not name.exists()))
     sync_folder(folder.parent)

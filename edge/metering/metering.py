@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,8 +39,11 @@ class Metering:
         admission: AdmissionServiceAsyncStub,
         log: EventLog,
         limits: SpoolLimits = DEFAULT_LIMITS,
+        on_failed: Callable[[], None] = lambda: None,
     ) -> None:
         """Open the epoch's spool in the slot; needs a running loop.
+
+        Call `on_failed` once, when its disk failed.
 
         Raises:
             SpoolInUse: the epoch has had a spool.
@@ -59,8 +63,9 @@ class Metering:
             counters=self.counters,
             limits=limits,
         )
+        self.spool.on_failed = on_failed
         quarantine = Quarantine(slot.quarantine, self.counters)
-        self._shipper = Shipper(self.spool, metering, quarantine)
+        self._shipper = Shipper(self.spool, metering, quarantine, log=log)
         self._adopter = Adopter(
             slot, data_dir, metering, admission, counters=self.counters, log=log
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -48,29 +48,49 @@ class Quarantine:
         self._counters = counters
         self._seen: set[tuple[int, int]] = set()
 
-    def add(self, epoch: int, sequence: int, entry: QuarantineEntry) -> None:
-        """Keep a frame; beyond the size limit it is counted only.
+    def add(self, epoch: int, entries: Iterable[tuple[int, QuarantineEntry]]) -> None:
+        """Keep frames by their sequences; what the size limit or the disk refuses is counted only.
 
-        Raises:
-            OSError: the disk failed.
+        Nothing waits for a copy that is only for people: a full disk must not hold up shipping,
+        which is what makes room.
         """
+        new = [(sequence, entry) for sequence, entry in entries if self._is_new(epoch, sequence)]
+        if not new:
+            return
+        self._counters.quarantined += len(new)
+        try:
+            kept = self._append([_packed(entry) for _, entry in new])
+        except OSError:
+            kept = 0
+        self._counters.not_kept += len(new) - kept
+
+    def _is_new(self, epoch: int, sequence: int) -> bool:
         key = (epoch, sequence)
         if key in self._seen:
-            return
+            return False
         if len(self._seen) < MAX_REMEMBERED:
             self._seen.add(key)
-        self._counters.quarantined += 1
-        self._append(_entry.pack(_MAGIC, entry.origin, entry.number, entry.frame))
+        return True
 
-    def _append(self, packed: bytes) -> None:
+    def _append(self, packed: list[bytes]) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(self._path, flags, 0o600)
         try:
-            if os.fstat(descriptor).st_size + len(packed) <= MAX_QUARANTINE_BYTES:
-                os.write(descriptor, packed)
-                os.fsync(descriptor)
+            size = os.fstat(descriptor).st_size
+            whole = size - size % _entry.size
+            if size != whole:  # a disk that filled up has torn the last entry
+                os.ftruncate(descriptor, whole)
+            room = (MAX_QUARANTINE_BYTES - whole) // _entry.size
+            fitting = b"".join(packed[: max(0, room)])
+            written = os.write(descriptor, fitting) if fitting else 0
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        return written // _entry.size
+
+
+def _packed(entry: QuarantineEntry) -> bytes:
+    return _entry.pack(_MAGIC, entry.origin, entry.number, entry.frame)
 
 
 def read_quarantine(path: Path) -> Iterator[QuarantineEntry]:

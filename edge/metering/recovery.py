@@ -1,12 +1,13 @@
 """Reads what a spool that nobody owns any more still says, and resolves what it left open.
 
-Whatever follows the last good frame is a torn tail. A bad frame before it is a lost one: skipped,
-and the frames after it are read.
+A bad frame is a lost one: skipped, and the frames after it are read. Bytes right behind the last
+good frame that are no frame are lost ones too: whether a crash tore them or the disk altered them
+cannot be told, and a request may have been in them. Zeros there are room that was never used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,22 +44,37 @@ class Findings:
     """What a scan found."""
 
     last: int = -1
-    """The sequence of the last good frame; -1 if there is none."""
+    """The sequence of the last frame, good or torn; before the first one if there is none."""
     open: dict[bytes, OpenRequest] = field(default_factory=dict)
+    astray: list[int] = field(default_factory=list)
+    """Where bytes are that no batch will speak of: the head of all, and the room never used."""
 
 
-def scan(segments: Iterable[Segment], edge_id: int, epoch: int) -> Findings:
-    """Return the last good frame and the requests without an outcome.
+def scan(segments: Sequence[Segment], edge_id: int, epoch: int) -> Findings:
+    """Return the last frame, the requests without an outcome, and what is damaged behind them.
 
     Raises:
         OSError: a file cannot be read.
     """
-    findings = Findings()
+    findings, behind = Findings(), list[int]()
+    if segments:
+        findings.last = segments[0].first - 1
     for sequence, raw in _frames(segments):
-        if raw == EMPTY or fault_at(raw, Place(edge_id, epoch, sequence)) is not None:
+        if raw == EMPTY:
+            continue
+        if fault_at(raw, Place(edge_id, epoch, sequence)) is not None:
+            if sequence == 0:
+                findings.astray.append(sequence)
+            behind.append(sequence)
             continue
         findings.last = sequence
+        behind.clear()
         _note(findings.open, raw)
+    for sequence in behind:
+        if sequence == findings.last + 1:
+            findings.last = sequence
+        elif sequence not in findings.astray:
+            findings.astray.append(sequence)
     return findings
 
 
@@ -67,11 +83,12 @@ def crash_outcomes(findings: Findings) -> list[Outcome]:
 
     They depend on the frames only, so that whoever adopts the spool again writes the same ones.
     """
+    found = ((_body(one.intent), _body(one.checkpoint)) for one in findings.open.values())
     return [
-        _crash_outcome(*_bodies(request))
-        for request in findings.open.values()
+        _crash_outcome(intent, checkpoint if isinstance(checkpoint, Checkpoint) else None)
+        for intent, checkpoint in found
         # A checkpoint whose intent is lost says neither who pays nor how much.
-        if request.intent is not None
+        if isinstance(intent, Intent)
     ]
 
 
@@ -95,14 +112,6 @@ def _note(requests: dict[bytes, OpenRequest], raw: bytes) -> None:
             requests.pop(request_id_of(raw), None)
         case _:
             pass
-
-
-def _bodies(request: OpenRequest) -> tuple[Intent, Checkpoint | None]:
-    intent = _body(request.intent)
-    checkpoint = _body(request.checkpoint)
-    if not isinstance(intent, Intent):
-        raise TypeError
-    return intent, checkpoint if isinstance(checkpoint, Checkpoint) else None
 
 
 def _body(raw: bytes | None) -> object:

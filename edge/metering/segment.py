@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from edge.metering.frames import EMPTY, FRAME_BYTES
 SEGMENT_FRAMES: Final = 8_192
 """Frames of a segment, its head included: 4 MiB."""
 
-_SUFFIX: Final = ".seg"
+_NAME: Final = re.compile(r"[0-9]{20}\.seg", re.ASCII)
 _NO_PREALLOCATION: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
 
@@ -54,7 +55,6 @@ class Segment:
 
         Raises:
             OSError: the file cannot be opened.
-            ValueError: the name is not a segment's.
         """
         first = int(path.stem)
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -99,12 +99,15 @@ class Segment:
 
 def segment_name(first: int) -> str:
     """Return the file name of the segment that begins with a sequence."""
-    return f"{first:020d}{_SUFFIX}"
+    return f"{first:020d}.seg"
 
 
 def segment_paths(folder: Path) -> list[Path]:
-    """Return the segment files of a folder in the order of their sequences."""
-    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
+    """Return the segment files of a folder in the order of their sequences.
+
+    Whatever has another name is somebody's copy, which nobody reads.
+    """
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 def _allocate(descriptor: int, size: int) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc
 
 from edge.metering.batches import MAX_BATCH_RECORDS, Source, cut_batch
 from edge.metering.quarantine import Origin, Quarantine, QuarantineEntry
+from kit.log import EventLog
 from oneapi.metering.v1.metering_service_pb2 import (
     RecordUsageRequest,
     RecordUsageResponse,
@@ -51,10 +51,12 @@ class Shipper:
         stub: MeteringServiceAsyncStub,
         quarantine: Quarantine,
         *,
+        log: EventLog,
         ack_seconds: float = ACK_SECONDS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Ship what the source has durable; `jitter` gives numbers from 0 to 1."""
+        self._log = log
         self._source = source
         self._stub = stub
         self._quarantine = quarantine
@@ -68,8 +70,12 @@ class Shipper:
     async def run(self) -> None:
         """Ship until cancelled; whatever breaks the stream, it starts again where core stands."""
         while True:
-            with suppress(grpc.RpcError, asyncio.InvalidStateError, OSError):
+            try:
                 await self._stream()
+            except (grpc.RpcError, asyncio.InvalidStateError):
+                pass  # core is away, which the backlog shows
+            except Exception as error:  # noqa: BLE001  whatever it was, what is left must be shipped
+                self._log.fault("shipping_fault", error, **self._place)
             self._source.counters.streams_broken += 1
             await asyncio.sleep(self._backoff_seconds())
 
@@ -79,6 +85,10 @@ class Shipper:
         while self._source.acked < target:
             self._acknowledged.clear()
             await self._acknowledged.wait()
+
+    @property
+    def _place(self) -> dict[str, int]:
+        return {"edge_id": self._source.edge_id, "epoch": self._source.epoch}
 
     def _backoff_seconds(self) -> float:
         bound = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * (1 << min(self._failures, 16)))
@@ -145,8 +155,10 @@ class Shipper:
         while self._flights and self._flights[0].through <= through:
             landed = self._flights.popleft()
             self._source.counters.shipped += landed.records
-            self._source.counters.lost += landed.lost
             self._failures = 0
+            if landed.lost:
+                self._source.counters.lost += landed.lost
+                self._log.event("frames_lost", frames=landed.lost, **self._place)
         self._source.acknowledge(through)
         self._acknowledged.set()
 
@@ -154,10 +166,12 @@ class Shipper:
         if not self._source.acked < refused.sequence <= self._sent:
             return
         self._source.counters.rejected += 1
+        where = {"sequence": refused.sequence, **self._place}
+        self._log.event("record_rejected", reason=refused.reason, **where)
         frame = self._source.read(refused.sequence, 1)
         entry = QuarantineEntry(Origin.CORE, refused.reason, frame)
-        key = (self._source.epoch, refused.sequence)
-        await asyncio.to_thread(self._quarantine.add, *key, entry)
+        entries = [(refused.sequence, entry)]
+        await asyncio.to_thread(self._quarantine.add, self._source.epoch, entries)
 
     async def _watch(self) -> None:
         """End the stream when core holds a batch for too long without a word."""

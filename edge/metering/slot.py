@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from edge.metering.errors import SpoolInUse
-from kit.files import private_folder
+from kit.files import private_folder, sync_folder
 
 MAX_SLOTS: Final = 1_024
 _SPOOL_FOLDER: Final = "spool"
 _LOCK_FILE: Final = "lock"
 _QUARANTINE_FILE: Final = "quarantine"
+_PROBE_FILE: Final = "probe"
+_PROBE_BYTES: Final = 4_096
 _SLOT_NAME = re.compile(r"^edge-([1-9][0-9]{0,3})$", re.ASCII)
 
 
@@ -54,7 +56,13 @@ class Slot:
         Raises:
             OSError: its folder cannot be made.
         """
-        folder = private_folder(spool_root(data_dir) / f"edge-{edge_id}")
+        root = spool_root(data_dir)
+        folder = root / f"edge-{edge_id}"
+        if not folder.exists():
+            private_folder(folder)
+            sync_folder(root)
+            sync_folder(root.parent)
+        private_folder(folder)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         lock = os.open(folder / _LOCK_FILE, flags, 0o600)
         try:
@@ -76,6 +84,21 @@ class Slot:
     def epochs(self) -> list[int]:
         """Return the epochs whose spool is still there, oldest first."""
         return _epochs_in(self.folder)
+
+    def is_writable(self) -> bool:
+        """Try the disk with a file of its own; may take as long as the disk takes."""
+        probe = self.folder / _PROBE_FILE
+        try:
+            descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, bytes(_PROBE_BYTES))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+                probe.unlink()
+        except OSError:
+            return False
+        return True
 
     def release(self) -> None:
         """Let another process own the slot."""

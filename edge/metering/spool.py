@@ -90,7 +90,10 @@ class Spool:
             epoch,
             segment_frames=limits.segment_frames,
             max_segments=limits.max_segments,
+            monotonic=monotonic,
         )
+        self.on_failed: Callable[[], None] = lambda: None
+        """Called once, when the disk failed."""
         self._reporter = reporter
         self._monotonic = monotonic
         self._state = SpoolState.OPEN
@@ -213,9 +216,13 @@ class Spool:
                 return False
         return True
 
+    def is_idle(self) -> bool:
+        """Return whether no request runs and no report is under way."""
+        return not self._open and not self._reports
+
     def is_settled(self) -> bool:
         """Return whether core has everything: nothing runs, the last frame is acknowledged."""
-        return not self._open and not self._reports and self._acked == self._log.last
+        return self.is_idle() and self._acked == self._log.last
 
     async def close(self) -> None:
         """Stop the sync thread and close the files; what core lacks is left to an adopter."""
@@ -233,7 +240,7 @@ class Spool:
             self._log.make_room(len(self._open) + room)
             return self._log.append(body)
         except OSError:
-            self._state = SpoolState.FAILED
+            self._fail()
             raise SpoolUnavailable from None
 
     def _append_outcome(self, ticket: Ticket, outcome: Outcome) -> int | None:
@@ -242,16 +249,22 @@ class Spool:
         try:
             sequence = self._log.append(outcome)
         except OSError:
-            self._state = SpoolState.FAILED
+            self._fail()
         ticket.finished = True
         del self._open[ticket.intent.request_id]
         # A lost frame never becomes durable: the intent's segment then stays for an adopter.
         ticket.leave_segment(self._log.last + 1 if sequence is None else sequence)
         return sequence
 
+    def _fail(self) -> None:
+        """Trust this disk no more; what runs is reported to core."""
+        if self._state is not SpoolState.FAILED:
+            self._state = SpoolState.FAILED
+            self.on_failed()
+
     def _committed(self, job: Job, durable: bool) -> None:  # noqa: FBT001  a callback's answer
         if not durable:
-            self._state = SpoolState.FAILED
+            self._fail()
             return
         self._durable = job.through
         self._advanced.set()
@@ -287,7 +300,7 @@ class Spool:
                 self._log.drop_oldest()
         except OSError:
             # A disk that cannot forget is not trusted with new requests either.
-            self._state = SpoolState.FAILED
+            self._fail()
         if self._is_pinned(self._log.oldest):
             self._carry(self._log.oldest)
 

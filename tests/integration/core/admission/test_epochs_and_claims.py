@@ -198,6 +198,36 @@ async def test_a_spool_that_never_came_whole_is_alarmed(world: World) -> None:
     assert [tuple(row) for row in alarms] == [("missing_frames", 0, 1, 7, 0)]
 
 
+@pytest.mark.parametrize("last", [3, 9])
+async def test_an_old_copy_of_a_spool_is_alarmed(world: World, last: int) -> None:
+    """A closed epoch that is shipped again and ends elsewhere was put back by somebody."""
+    epoch = await open_epoch(world)
+    await close_epoch(world, 0, epoch, last=7)
+    assert (await close_epoch(world, 0, epoch, last=7)).missing_frames == 7
+    assert (await close_epoch(world, 0, epoch, last=last)).missing_frames == 7
+    assert await alarms_of(world) == [
+        ("missing_frames", 7, 0),
+        ("spool_replayed", max(7, last), min(7, last)),
+    ]
+
+
+async def test_a_spool_that_ends_before_what_was_taken_is_alarmed(world: World) -> None:
+    """The edge's disk went back in time before the epoch was closed."""
+    epoch = await open_epoch(world)
+    async with world.pool.transaction("system") as tx:
+        await tx.run("UPDATE edge_epoch SET acked_sequence = 5")
+        await tx.commit()
+    await close_epoch(world, 0, epoch, last=2)
+    assert await alarms_of(world) == [("spool_replayed", 5, 2)]
+
+
+async def alarms_of(world: World) -> list[tuple[str, int, int]]:
+    """The alarms in the order of their coming."""
+    async with world.pool.transaction("system") as tx:
+        rows = await tx.all("SELECT kind, expected, found FROM alarm ORDER BY id")
+    return [tuple(row) for row in rows]
+
+
 async def test_an_unknown_epoch_cannot_be_closed(world: World) -> None:
     """It was never opened here."""
     with pytest.raises(NotFound):

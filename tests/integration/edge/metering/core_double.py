@@ -28,6 +28,8 @@ class Faults:
     acks_dropped: int = 0
     streams_cut: int = 0
     rejected: set[bytes] = field(default_factory=set)
+    pause_seconds: float = 0.0
+    """Before each acknowledgement."""
     holding: asyncio.Event | None = None
     """While set to an event, batches are taken but not acknowledged until it is set."""
 
@@ -56,6 +58,7 @@ class CoreDouble:
             if self.faults.streams_cut:
                 self.faults.streams_cut -= 1
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
+            await asyncio.sleep(self.faults.pause_seconds)
             if self.faults.holding is not None:
                 await self.faults.holding.wait()
             self.unacknowledged = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from pathlib import Path
 
 import grpc
@@ -13,8 +14,9 @@ from edge.metering.adoption import Adopter
 from edge.metering.counters import Counters
 from edge.metering.metering import Metering
 from edge.metering.records import Outcome
+from edge.metering.segment import segment_paths
 from edge.metering.slot import Slot
-from edge.metering.spool import Spool
+from edge.metering.spool import Spool, SpoolLimits
 from kit.log import EventLog
 from tests.integration.edge.metering.core_double import (
     CoreDouble,
@@ -136,6 +138,42 @@ async def test_without_core_the_spool_waits(
         await worker.adopter.adopt_all(live_epoch=1)
     assert len(back.double.records) == 4
     await back.stop()
+
+
+async def test_a_large_spool_may_take_longer_than_the_patience_with_core(
+    worker: Worker, tmp_path: Path, core: RunningCore
+) -> None:
+    """What counts is that core takes something: else a long outage's spool never ended."""
+    slot = Slot.take(tmp_path, 1)
+    assert slot is not None
+    limits = SpoolLimits(2**24, 8_192)
+    spool = Spool(slot.epoch_folder(9), 1, 9, reporter=DirectLine(), limits=limits)
+    await asyncio.gather(*(serve_requests(spool, 1) for _ in range(2_500)))
+    await spool.close()
+    slot.release()
+    core.double.faults.pause_seconds = 0.3
+    await worker.adopter.adopt_all(live_epoch=1)
+    assert core.double.closed == [(1, 9, 5_000)]
+    assert len(core.double.batches) == 5
+
+
+async def test_a_damaged_spool_is_said_so(
+    worker: Worker, tmp_path: Path, core: RunningCore
+) -> None:
+    """In the log and the counters; what is whole is shipped all the same."""
+    await leave_spool(tmp_path, 1, 9)
+    path = segment_paths(tmp_path / "spool" / "edge-1" / "9")[0]
+    with path.open("r+b") as file:
+        file.seek(2 * 512 + 99)
+        file.write(b"\xff")
+        file.seek(0)
+        file.write(b"\xff")
+    await worker.adopter.adopt_all(live_epoch=1)
+    events = [json.loads(line) for line in worker.events.getvalue().splitlines()]
+    names = [event["event"] for event in events]
+    assert names == ["spool_damaged", "frames_lost", "spool_adopted"]
+    assert events[1]["frames"] == worker.counters.lost == 1
+    assert worker.counters.quarantined == 2
 
 
 def metering_of(slot: Slot, data_dir: Path, channel: grpc.aio.Channel) -> Metering:

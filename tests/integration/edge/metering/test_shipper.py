@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from edge.metering.quarantine import Origin, Quarantine, read_quarantine
 from edge.metering.segment import segment_paths
 from edge.metering.shipper import MAX_BATCHES_IN_FLIGHT, Shipper
 from edge.metering.spool import Spool, SpoolLimits
+from kit.log import EventLog
 from kit.rpc.client import open_channel
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 from tests.integration.edge.metering.core_double import (
@@ -45,10 +47,12 @@ class World:
             self.folder, 1, 5, reporter=DirectLine(), limits=LIMITS, sync=self.disk.sync
         )
         self.quarantine = folder / "quarantine"
+        self.events = io.StringIO()
         self.shipper = Shipper(
             self.spool,
             metering_stub(channel),
             Quarantine(self.quarantine, self.spool.counters),
+            log=EventLog("test", stream=self.events),
             ack_seconds=0.5,
             jitter=lambda: 0.0,
         )

@@ -75,7 +75,7 @@ def test_a_frame_is_quarantined_once(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path / "quarantine", counters)
     entry = QuarantineEntry(Origin.CORE, 17, EMPTY)
     for sequence in (4, 4, 5):
-        quarantine.add(1, sequence, entry)
+        quarantine.add(1, [(sequence, entry)])
     assert list(read_quarantine(tmp_path / "quarantine")) == [entry, entry]
     assert counters.quarantined == 2
 
@@ -86,6 +86,23 @@ def test_the_quarantine_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     counters = Counters()
     quarantine = Quarantine(tmp_path / "quarantine", counters)
     for sequence in range(5):
-        quarantine.add(1, sequence, QuarantineEntry(Origin.RECOVERY, 5, EMPTY))
+        quarantine.add(1, [(sequence, QuarantineEntry(Origin.RECOVERY, 5, EMPTY))])
     assert (tmp_path / "quarantine").stat().st_size == 1_040
-    assert counters.quarantined == 5
+    assert (counters.quarantined, counters.not_kept) == (5, 3)
+
+
+def test_a_disk_that_refuses_a_copy_holds_nothing_up(tmp_path: Path) -> None:
+    """What could not be kept is counted: shipping, which makes room, must go on."""
+    counters = Counters()
+    quarantine = Quarantine(tmp_path / "missing" / "quarantine", counters)
+    quarantine.add(1, [(1, QuarantineEntry(Origin.CORE, 1, EMPTY))])
+    assert (counters.quarantined, counters.not_kept) == (1, 1)
+
+
+def test_a_torn_entry_does_not_shift_the_next_ones(tmp_path: Path) -> None:
+    """A disk that filled up in the middle of an entry costs that entry only."""
+    path = tmp_path / "quarantine"
+    path.write_bytes(b"half an entry")
+    entry = QuarantineEntry(Origin.CORE, 1, EMPTY)
+    Quarantine(path, Counters()).add(1, [(1, entry)])
+    assert list(read_quarantine(path)) == [entry]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -217,6 +219,55 @@ async def test_a_failed_spool_takes_no_new_requests(open_spool: SpoolFactory) ->
     with pytest.raises(SpoolUnavailable):
         spool.begin(an_intent())
     assert spool.stats().state is SpoolState.FAILED
+
+
+async def test_the_failure_of_the_disk_is_told_once(open_spool: SpoolFactory) -> None:
+    """Whoever can bring a fresh spool hears of it."""
+    disk = BrokenDisk()
+    spool = open_spool(sync=disk.sync)
+    told: list[SpoolState] = []
+    spool.on_failed = lambda: told.append(spool.stats().state)
+    tickets = [spool.begin(an_intent()) for _ in range(2)]
+    disk.broken = True
+    for ticket in tickets:
+        await spool.finish(ticket, an_outcome(ticket.intent))
+    assert told == [SpoolState.FAILED]
+
+
+async def test_a_full_disk_is_not_asked_for_every_request(
+    open_spool: SpoolFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refusing costs a comparison; a moment later the disk is asked again."""
+    now, asked = [100.0], []
+    spool = open_spool(monotonic=lambda: now[0])
+
+    def full(descriptor: int, offset: int, size: int) -> None:
+        asked.append(descriptor)
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    # Two of the first segment's seven frames are left for an eighth request, which needs them.
+    fill(spool)
+    for _ in range(50):
+        with pytest.raises(SpoolFull):
+            spool.begin(an_intent())
+    assert len(asked) == 1
+    monkeypatch.undo()
+    now[0] += 1
+    spool.begin(an_intent())
+
+
+async def test_a_start_on_a_full_disk_leaves_nothing(
+    open_spool: SpoolFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same epoch can be tried again once there is room."""
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(SpoolFull):
+            open_spool()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "5").mkdir()
+    await serve_requests(open_spool(), 1)
 
 
 async def test_an_outcome_that_nobody_took_is_withdrawn(

@@ -1,0 +1,1 @@
+"""What attacks the spool: damage, kills at every write, bad disks, backlogs, replays."""
