@@ -18,8 +18,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from edge.admission.admit import Admission
+from edge.api.alarms import Alarms
 from edge.api.chat import ChatCompletions
-from edge.api.exchange import Parts
+from edge.api.exchange import CHAT_PATH, Parts
 from edge.api.models import Models
 from edge.api.routes import DataPlaneFirst
 from edge.api.status import Gate, Status
@@ -33,7 +34,7 @@ from edge.metrics import EdgeMetrics
 from edge.server.front import Front
 from edge.server.run import FrontServer, front_config, prepare_listener
 from edge.settings import EdgeSettings
-from edge.upstream.attempts import Origins
+from edge.upstream.attempts import Endpoints
 from edge.upstream.client import UpstreamClient
 from edge.upstream.message import Limits
 from edge.upstream.routing import Router
@@ -221,11 +222,11 @@ class Worker:
             spool=metering.spool,
             client=self._client,
             router=Router(self._clock),
-            origins=Origins(),
+            endpoints=Endpoints(CHAT_PATH),
             clock=self._clock,
             log=self._log,
-            keepalive_seconds=settings.keepalive_seconds,
-            request_max_seconds=settings.request_max_seconds,
+            silences=Alarms(settings.keepalive_seconds),
+            deadlines=Alarms(settings.request_max_seconds),
             max_answer_bytes=settings.max_answer_bytes,
         )
         return ChatCompletions(

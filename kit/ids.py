@@ -6,20 +6,49 @@ A request's id is its usage record's id everywhere. Its first 48 bits are millis
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Callable
 from typing import Final
 
 ID_BYTES: Final = 16
 _TEXT = re.compile(r"^([a-z]{2,8})_([0-9a-f]{32})$")
+_STORE_BYTES: Final = 4096
 _COUNTER_BITS: Final = 12
 _COUNTER_MAX: Final = (1 << _COUNTER_BITS) - 1
 
 
 class InvalidIdError(ValueError):
     """A text is not an id of the expected kind; carries no part of the text."""
+
+
+class RandomStore:
+    """Random bytes of the system, fetched many at once: a system call each would cost more.
+
+    A forked process fetches its own, so that no two processes hand out the same.
+    """
+
+    def __init__(self) -> None:
+        """Fetch nothing yet."""
+        self._bytes = b""
+        self._at = 0
+        os.register_at_fork(after_in_child=self._forget)
+
+    def take(self, count: int) -> bytes:
+        """Return bytes that were never returned before."""
+        start = self._at
+        self._at = end = start + count
+        if end > len(self._bytes):
+            self._bytes, start, self._at = os.urandom(_STORE_BYTES), 0, count
+            end = count
+        return self._bytes[start:end]
+
+    def _forget(self) -> None:
+        self._bytes, self._at = b"", 0
+
+
+_random = RandomStore()
 
 
 class IdSource:
@@ -29,7 +58,7 @@ class IdSource:
         self,
         *,
         now_ns: Callable[[], int] = time.time_ns,
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        random_bytes: Callable[[int], bytes] = _random.take,
     ) -> None:
         """Take the time in nanoseconds since 1970 and the random bytes from the callables."""
         self._now_ns = now_ns

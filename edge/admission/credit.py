@@ -123,8 +123,9 @@ class WorkspaceCredit:
         if lease is None or self._used_at >= lease.deadline or lease.free < nanos:
             return None
         lease.held += nanos
-        if lease.free < max(nanos, int(self.spend_rate() * REFILL_SECONDS)):
-            self._refill(nanos)
+        # The rate as of the last charge is never below the rate of now.
+        if lease.free < max(nanos, self._rate * REFILL_SECONDS):
+            self._refill_if_low(lease, nanos)
         return Hold(self, lease, nanos)
 
     async def take(self, nanos: int) -> Hold:
@@ -165,7 +166,9 @@ class WorkspaceCredit:
         elif nanos >= refused_nanos:
             raise error
 
-    def _refill(self, nanos: int) -> None:
+    def _refill_if_low(self, lease: Lease, nanos: int) -> None:
+        if lease.free >= max(nanos, int(self.spend_rate() * REFILL_SECONDS)):
+            return
         # Ahead of need and never waited for: a refusal only means that the next take asks itself.
         if self._asking is None and self._refused is None and self.wallet_available > nanos:
             self._asking = asyncio.create_task(self._acquire(nanos))

@@ -19,7 +19,6 @@ from edge.api.exchange import Accepted, Exchange, Parts
 from edge.api.http import (
     EVENT_STREAM,
     ClientGone,
-    Headers,
     Receive,
     Scope,
     Send,
@@ -33,6 +32,7 @@ from edge.core_link import CoreLink
 from edge.errors import ApiError
 from edge.metering.errors import SpoolFull, SpoolUnavailable
 from edge.metering.records import Intent
+from edge.server.cycle import WHOLE
 from edge.translate import chat_openai, chat_shape
 from edge.translate.chat_openai import ChatRequest
 from edge.translate.errors import InvalidRequest
@@ -76,12 +76,12 @@ class ChatCompletions:
         except ClientGone:
             return
         headers += answer_headers.of_terms(accepted.admitted)
-        await Exchange(self._parts, accepted, self._client(send, headers, accepted)).run(scope)
-
-    def _client(self, send: Send, headers: Headers, accepted: Accepted) -> ClientSide:
+        whole = scope[WHOLE]
         if accepted.chat.stream:
-            return ClientSide(send, [*headers, *EVENT_STREAM], self._parts.keepalive_seconds)
-        return ClientSide(send, headers, None)
+            client = ClientSide(send, [*headers, *EVENT_STREAM], self._parts.silences, whole)
+        else:
+            client = ClientSide(send, headers, None, whole)
+        await Exchange(self._parts, accepted, client).run(scope)
 
     async def _accept(self, scope: Scope, receive: Receive, request_id: bytes) -> Accepted:
         started = self._parts.clock.monotonic()

@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from edge.api.alarms import Alarms
 from edge.api.http import Headers, Send
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 """A comment of server-sent events (WHATWG HTML 9.2): every client ignores it."""
 
 
+SendWhole = Callable[[int, Headers, bytes], Awaitable[None]]
+"""Sends status, headers and body of an answer in one step: an extension of our front."""
+
+
 class ClientSide:
     """Writes one answer. The status goes out with the first byte or the first keep-alive."""
 
-    __slots__ = ("_comment", "_last", "_loop", "_seconds", "_send", "_timer", "headers", "started")
+    __slots__ = (
+        "_comment",
+        "_last",
+        "_loop",
+        "_send",
+        "_send_whole",
+        "_silences",
+        "_timer",
+        "headers",
+        "started",
+    )
 
-    def __init__(self, send: Send, headers: Headers, keepalive_seconds: float | None) -> None:
-        """Send through `send`; keep-alives only where seconds are given (streams)."""
+    def __init__(
+        self,
+        send: Send,
+        headers: Headers,
+        silences: Alarms | None,
+        send_whole: SendWhole | None = None,
+    ) -> None:
+        """Send through `send`; keep-alives only where silences are watched (streams)."""
         self._send = send
+        self._send_whole = send_whole
         self.headers = headers
         self.started = False
-        self._seconds = keepalive_seconds
-        self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
         self._comment: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        if keepalive_seconds is not None:
-            self._timer = self._loop.call_later(keepalive_seconds, self._tick)
+        self._silences = silences
+        if silences is not None:
+            self._loop = asyncio.get_running_loop()
+            self._last = self._loop.time()
+            silences.set(self._tick)
 
     async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send the status and headers, once."""
@@ -38,7 +60,8 @@ class ClientSide:
 
     async def write(self, data: bytes) -> None:
         """Send some of the body."""
-        self._last = self._loop.time()
+        if self._silences is not None:
+            self._last = self._loop.time()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes) -> None:
@@ -46,8 +69,22 @@ class ClientSide:
         self.stop()
         await self._send({"type": "http.response.body", "body": data})
 
+    async def whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer, at once if the front can."""
+        length = (b"content-length", b"%d" % len(body))
+        if self._send_whole is None:
+            await self.start(status, (*headers, length))
+            await self.finish(body)
+            return
+        self.stop()
+        self.started = True
+        await self._send_whole(status, [*self.headers, *headers, length], body)
+
     def stop(self) -> None:
         """Send no more keep-alives, not even one that is about to go out."""
+        if self._silences is None:
+            return
+        self._silences.call_off(self._tick)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -55,7 +92,7 @@ class ClientSide:
             self._comment.cancel()
 
     def _tick(self) -> None:
-        seconds = self._seconds or 0.0
+        seconds = self._silences.seconds if self._silences else 0.0
         quiet = self._loop.time() - self._last
         due = quiet >= seconds * 0.9
         # A comment that still waits says that the client takes nothing: one is enough.

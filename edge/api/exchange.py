@@ -13,6 +13,7 @@ from typing import Final
 from edge.admission.admit import Admission, Admitted
 from edge.admission.catalog import Candidate
 from edge.api import failures
+from edge.api.alarms import Alarms
 from edge.api.client_side import ClientSide
 from edge.api.http import EVENT_STREAM, JSON, Scope
 from edge.metering.errors import OutcomeNotDurable
@@ -26,7 +27,7 @@ from edge.translate.chat_openai import ChatRequest
 from edge.translate.chat_stream import ChatStream, Dialect, EndKind, Fault, StreamEnd, error_event
 from edge.translate.errors import MalformedAnswer
 from edge.translate.quirks import quirks_of
-from edge.upstream.attempts import Answer, Attempts, Failure, Origins, class_of, timeouts_of
+from edge.upstream.attempts import Answer, Attempts, Endpoints, Failure, class_of, timeouts_of
 from edge.upstream.client import UpstreamClient
 from edge.upstream.errors import UpstreamError
 from edge.upstream.message import UpstreamRequest
@@ -39,6 +40,7 @@ from kit.log import EventLog
 from oneapi.metering.v1 import usage_record_pb2 as usage
 
 CHAT_PATH: Final = b"/chat/completions"
+"""Where OpenAI-compatible upstreams take chats, below their base URLs."""
 TRAILER_SECONDS: Final = 0.05
 """How long the end of a body may take after its terminal frame, for the connection to be reused."""
 _FAULT_CLASSES: Final = {
@@ -56,15 +58,17 @@ class Parts:
     spool: Spool
     client: UpstreamClient
     router: Router
-    origins: Origins
+    endpoints: Endpoints
     clock: Clock
     log: EventLog
-    keepalive_seconds: float
-    request_max_seconds: float
+    silences: Alarms
+    """Silences after which a stream gets a keep-alive."""
+    deadlines: Alarms
+    """The hard ends of requests."""
     max_answer_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
     """A request that is in the spool: it will yield exactly one usage record."""
 
@@ -114,8 +118,8 @@ class Exchange:
         Raises:
             AnswerCut: the client's connection must be closed without a clean end.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.call_later(self._parts.request_max_seconds, self._on_deadline)
+        deadlines = self._parts.deadlines
+        deadlines.set(self._on_deadline)
         scope[DEPARTURE](self._on_departure)
         try:
             await self._serve()
@@ -125,7 +129,7 @@ class Exchange:
             self._parts.log.fault("exchange_fault", error, request_id=self._id)
             await self._fail(Failure(usage.ERROR_CLASS_INTERNAL))
         finally:
-            deadline.cancel()
+            deadlines.call_off(self._on_deadline)
             self._client.stop()
             if self._answer is not None:
                 self._answer.response.cancel()
@@ -168,19 +172,13 @@ class Exchange:
 
     def _build(self, candidate: Candidate) -> UpstreamRequest:
         upstream = candidate.upstream
-        origin = self._parts.origins.of(upstream.base_url)
         body = chat_openai.prepare(
             self._accepted.chat,
             upstream_model=candidate.upstream_model,
             output_limit=self._accepted.admitted.limit.applied,
             quirks=quirks_of(upstream.name),
         )
-        headers = [JSON]
-        if upstream.credential:
-            headers.append((b"authorization", b"Bearer " + upstream.credential))
-        return UpstreamRequest(
-            origin, b"POST", origin.target(CHAT_PATH), tuple(headers), body, timeouts_of(candidate)
-        )
+        return self._parts.endpoints.of(upstream).request(body, timeouts_of(candidate))
 
     # --- the client leaves, or the time is up
 
@@ -325,9 +323,7 @@ class Exchange:
         if not await self._record():
             await self._tell(Failure(usage.ERROR_CLASS_SPOOL))
         elif not self._gone:
-            length = (b"content-length", str(len(result.body)).encode())
-            await self._client.start(200, [JSON, length])
-            await self._client.finish(result.body)
+            await self._client.whole(200, (JSON,), result.body)
 
     # --- failures
 
@@ -347,11 +343,8 @@ class Exchange:
         if self._client.started:
             await self._client.write(error_event(error.code or "", error.message, error.type))
             raise AnswerCut
-        body = error.body()
-        length = (b"content-length", str(len(body)).encode())
         self._client.headers = [item for item in self._client.headers if item not in EVENT_STREAM]
-        await self._client.start(error.status, [JSON, length, *error.headers.items()])
-        await self._client.finish(body)
+        await self._client.whole(error.status, (JSON, *error.headers.items()), error.body())
 
     # --- step 7: the outcome
 
@@ -402,7 +395,7 @@ class Exchange:
         return outcome
 
     def _facts(self) -> Facts:
-        ending, accepted = self._ending, self._accepted
+        ending = self._ending
         current = self._attempts.current
         return Facts(
             outcome=ending.outcome,
@@ -411,13 +404,17 @@ class Exchange:
             has_output=ending.has_output,
             upstream_began=self._answer is not None,
             bills_refused=current is not None and current.upstream.bills_refused,
-            estimate=estimate.estimated(
-                accepted.shape,
-                events=ending.events,
-                content_bytes=ending.content_bytes,
-                limit=self._output_bound,
-            ),
-            price=accepted.admitted.choice.price,
+            estimate=self._estimated,
+            price=self._accepted.admitted.choice.price,
+        )
+
+    def _estimated(self) -> Quantities:
+        ending = self._ending
+        return estimate.estimated(
+            self._accepted.shape,
+            events=ending.events,
+            content_bytes=ending.content_bytes,
+            limit=self._output_bound,
         )
 
 

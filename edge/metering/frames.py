@@ -269,10 +269,8 @@ def _header(place: Place, kind: Kind) -> tuple[bytes, int, int, int, int, int, i
 
 
 def _sealed(packed: bytes) -> bytes:
-    frame = bytearray(FRAME_BYTES)
-    frame[: len(packed)] = packed
-    _crc.pack_into(frame, _CRC_AT, zlib.crc32(frame))
-    return bytes(frame)
+    frame = packed.ljust(FRAME_BYTES, b"\0")
+    return b"%b%b%b" % (frame[:_CRC_AT], _crc.pack(zlib.crc32(frame)), frame[_CRC_END:])
 
 
 def _id(identifier: bytes) -> bytes:
@@ -282,11 +280,13 @@ def _id(identifier: bytes) -> bytes:
 
 
 def _intent_values(body: Intent) -> tuple[bytes | int, ...]:
+    if not len(body.request_id) == len(body.workspace_id) == len(body.key_id) == ID_BYTES:
+        raise InvalidRecordError
     # Packed in this order: the widest fields first.
     return (
-        _id(body.request_id),
-        _id(body.workspace_id),
-        _id(body.key_id),
+        body.request_id,
+        body.workspace_id,
+        body.key_id,
         body.started_at_micros,
         body.model_number,
         body.upstream_number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, Final
 
 from kit.charge import NOTHING, Quantities
@@ -61,11 +62,10 @@ class Outcome(Intent):
     @classmethod
     def of(cls, intent: Intent, **values: Any) -> Outcome:
         """Return the outcome of an intent; `values` name the outcome's own fields."""
-        known = {name: getattr(intent, name) for name in _INTENT_FIELDS}
-        return cls(**(known | values))
+        return cls(*_intent_fields(intent), **values)
 
 
-_INTENT_FIELDS: Final = tuple(field.name for field in fields(Intent))
+_intent_fields = attrgetter(*(field.name for field in fields(Intent)))
 
 
 @dataclass(slots=True)

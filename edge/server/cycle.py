@@ -17,6 +17,8 @@ from edge.server.refusal import INTERNAL
 
 DEPARTURE: Final = "oneapi.departure"
 """The scope's key of `Cycle.watch_departure`, our extension of ASGI."""
+WHOLE: Final = "oneapi.whole"
+"""The scope's key of `Cycle.send_whole`, another one."""
 _BODILESS_STATUSES: Final = frozenset({204, 304})
 # Below this, one write is cheaper than two; above, copying the body is dearer.
 _JOIN_BYTES: Final = 64 * 1024
@@ -47,6 +49,7 @@ class Cycle(RequestResponseCycle):
         self._departed: Callable[[], None] | None = None
         # What an application needs to hear of a lost connection without a task that waits for it.
         self.scope[DEPARTURE] = self.watch_departure  # type: ignore[typeddict-unknown-key]
+        self.scope[WHOLE] = self.send_whole  # type: ignore[typeddict-unknown-key]
 
     def watch_departure(self, callback: Callable[[], None]) -> None:
         """Call back once if the client leaves before its answer is complete, at once if it has."""
@@ -76,6 +79,7 @@ class Cycle(RequestResponseCycle):
             # The body of a request that was refused unread must not stay on an idle connection.
             self.body = bytearray()
             self.scope.pop(DEPARTURE, None)  # type: ignore[typeddict-item]
+            self.scope.pop(WHOLE, None)  # type: ignore[typeddict-item]
 
     async def _end_badly(self) -> None:
         """Answer 500 if nothing was sent; else cut, so that nobody takes the part for the whole."""
@@ -112,8 +116,25 @@ class Cycle(RequestResponseCycle):
             self._send_body(message.get("body", b""), more=message.get("more_body", False))
         elif kind == "http.response.start" and not self.response_started:
             self._send_start(message["status"], message.get("headers", ()))
+            # An application that waits before its first byte still gets its head out.
+            self._loop.call_soon(self._flush_head)
         else:
             raise AnswerInvalid
+
+    async def send_whole(self, status: int, headers: Any, body: bytes) -> None:
+        """Write a whole answer, as two calls of `send` do.
+
+        Raises:
+            AnswerInvalid: an answer was begun before, or this is none.
+        """
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if self.response_started:
+            raise AnswerInvalid
+        self._send_start(status, headers)
+        self._send_body(body, more=False)
 
     def _send_start(self, status: int, headers: Any) -> None:
         self.chunked_encoding = None
@@ -139,8 +160,6 @@ class Cycle(RequestResponseCycle):
         self._head = _joined(status, lines)
         self.response_started = True
         self.waiting_for_100_continue = False
-        # An application that waits before its first byte still gets its head out.
-        self._loop.call_soon(self._flush_head)
 
     def _flush_head(self) -> None:
         head, self._head = self._head, b""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
-from edge.admission.catalog import Candidate
+from edge.admission.catalog import Candidate, Upstream
 from edge.metering.records import Attempt
 from edge.upstream import errors as upstream_errors
 from edge.upstream.client import UpstreamClient
-from edge.upstream.message import Origin, Timeouts, UpstreamRequest
+from edge.upstream.message import Endpoint, Origin, Timeouts, UpstreamRequest
 from edge.upstream.response import UpstreamResponse
 from edge.upstream.routing import Router
 from kit.clock import Clock
@@ -172,23 +173,33 @@ def _is_plain(response: UpstreamResponse) -> bool:
 
 def timeouts_of(candidate: Candidate) -> Timeouts:
     """Return the deadlines of a candidate."""
-    return Timeouts(
-        connect_seconds=CONNECT_SECONDS,
-        first_byte_seconds=candidate.first_byte_timeout_seconds,
-        idle_seconds=candidate.idle_timeout_seconds,
-    )
+    return _timeouts(candidate.first_byte_timeout_seconds, candidate.idle_timeout_seconds)
 
 
-class Origins:
-    """Parsed base URLs, so that each is parsed once."""
+@lru_cache(maxsize=256)
+def _timeouts(first_byte_seconds: float, idle_seconds: float) -> Timeouts:
+    return Timeouts(CONNECT_SECONDS, first_byte_seconds, idle_seconds)
 
-    def __init__(self) -> None:
-        """Start with none."""
-        self._parsed: dict[str, Origin] = {}
 
-    def of(self, base_url: str) -> Origin:
-        """Return the origin of a base URL from the catalogue."""
-        origin = self._parsed.get(base_url)
-        if origin is None:
-            origin = self._parsed[base_url] = Origin.parse(base_url)
-        return origin
+class Endpoints:
+    """The endpoints of upstreams for one path, made once for each upstream of the catalogue."""
+
+    def __init__(self, path: bytes) -> None:
+        """Serve a path below the base URLs."""
+        self._path = path
+        self._made: dict[int, tuple[Upstream, Endpoint]] = {}
+
+    def of(self, upstream: Upstream) -> Endpoint:
+        """Return where an upstream takes requests, its credential included.
+
+        Another state of the upstream, with another URL or credential, takes the place of this one.
+        """
+        known, endpoint = self._made.get(upstream.number, (None, None))
+        if endpoint is None or known is not upstream:
+            origin = Origin.parse(upstream.base_url)
+            headers = [(b"content-type", b"application/json")]
+            if upstream.credential:
+                headers.append((b"authorization", b"Bearer " + upstream.credential))
+            endpoint = Endpoint(origin, origin.target(self._path), tuple(headers))
+            self._made[upstream.number] = upstream, endpoint
+        return endpoint

@@ -80,9 +80,12 @@ class UpstreamClient:
             raise ConnectFailed
         pool = self._pool(request.origin)
         timeouts = request.timeouts
-        deadline = asyncio.get_running_loop().time() + timeouts.connect_seconds
+        deadline = None
         while True:
-            connection = await pool.acquire(deadline)
+            connection = pool.take_idle()
+            if connection is None:
+                deadline = deadline or asyncio.get_running_loop().time() + timeouts.connect_seconds
+                connection = await pool.acquire(deadline)
             exchange = Exchange(timeouts, self._limits, is_head=request.method == b"HEAD")
             fresh = not connection.used
             if connection.begin(exchange, head, request.body):
@@ -91,12 +94,11 @@ class UpstreamClient:
                 raise WriteFailed(request_sent_whole=False)
 
     def _pool(self, origin: Origin) -> OriginPool:
-        key = (origin.scheme, origin.host, origin.port)
-        pool = self._pools.get(key)
+        pool = self._pools.get(origin.key)
         if pool is None:
             self._drop_empty_pools()
             tls = self._tls_context() if origin.scheme == "https" else None
-            pool = self._pools[key] = OriginPool(
+            pool = self._pools[origin.key] = OriginPool(
                 origin, self._limits, self._scratch, tls, self._allows_address
             )
         return pool

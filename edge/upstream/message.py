@@ -61,12 +61,15 @@ class Origin:
     port: int
     base_path: bytes = b""
     authority: bytes = field(init=False, compare=False)
+    key: tuple[str, str, int] = field(init=False, compare=False, repr=False)
+    """What origins that share connections have in common."""
 
     def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
         if self.port != _DEFAULT_PORTS[self.scheme]:
             host = f"{host}:{self.port}"
         object.__setattr__(self, "authority", host.encode("ascii"))
+        object.__setattr__(self, "key", (self.scheme, self.host, self.port))
 
     @classmethod
     def parse(cls, url: str) -> Origin:
@@ -92,11 +95,13 @@ class Origin:
         return self.base_path + path
 
 
-@dataclass(frozen=True, slots=True)
+# Made for each request: not frozen, which would double the time of making it.
+@dataclass(slots=True)
 class UpstreamRequest:
     """One request. `target` is sent as it stands (see `Origin.target`); it holds no content.
 
     The client adds `host`, `content-length` and, unless given, `accept-encoding: identity`.
+    `start` is what an `Endpoint` has encoded of it already.
     """
 
     origin: Origin
@@ -105,6 +110,34 @@ class UpstreamRequest:
     headers: tuple[Header, ...] = field(repr=False)
     body: bytes = field(repr=False)
     timeouts: Timeouts
+    start: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """Where requests that differ in their bodies only are posted: checked and encoded once.
+
+    Raises:
+        RequestInvalid: as `encode_head`.
+    """
+
+    origin: Origin
+    target: bytes
+    headers: tuple[Header, ...] = field(repr=False)
+    start: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Encode everything but the length of the body."""
+        request = UpstreamRequest(
+            self.origin, b"POST", self.target, self.headers, b"", Timeouts(0, 0, 0)
+        )
+        self.start = encode_head(request).removesuffix(b"0\r\n\r\n")
+
+    def request(self, body: bytes, timeouts: Timeouts) -> UpstreamRequest:
+        """Return the request with this body."""
+        return UpstreamRequest(
+            self.origin, b"POST", self.target, self.headers, body, timeouts, self.start
+        )
 
 
 def encode_head(request: UpstreamRequest) -> bytes:
@@ -113,6 +146,8 @@ def encode_head(request: UpstreamRequest) -> bytes:
     Raises:
         RequestInvalid: a part would break the framing, or sets a header that the client owns.
     """
+    if request.start:
+        return b"%b%d\r\n\r\n" % (request.start, len(request.body))
     if _METHOD.fullmatch(request.method) is None or _TARGET.fullmatch(request.target) is None:
         raise RequestInvalid
     lines = [

@@ -66,7 +66,7 @@ class OriginPool:
             ConnectTimeout: none could be made in time.
         """
         while True:
-            connection = self._take_idle()
+            connection = self.take_idle()
             if connection is not None:
                 return connection
             if self._active < self._limits.max_connections:
@@ -79,7 +79,8 @@ class OriginPool:
                 return connection
             connection.abort()
 
-    def _take_idle(self) -> Connection | None:
+    def take_idle(self) -> Connection | None:
+        """Return a kept connection, None if there is none."""
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.is_usable():

@@ -43,6 +43,8 @@ class Router:
 
     def order(self, route: Route, lane: int, sticky_to: bytes) -> list[Candidate]:
         """Return the candidates to try, at most the route's number of attempts."""
+        if len(route.candidates) == 1:
+            return list(route.candidates[: route.max_attempts])
         keyed = [
             (self._paused(item), item.priority, self._rank(item, lane, sticky_to), index)
             for index, item in enumerate(route.candidates)

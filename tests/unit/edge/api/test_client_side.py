@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from edge.api.alarms import Alarms
 from edge.api.client_side import KEEP_ALIVE, ClientSide
 from edge.api.http import Message
 
@@ -37,7 +38,7 @@ class Sent:
 async def test_silence_brings_the_status_and_a_comment() -> None:
     """Proxies on the way do not give up; the status goes out with the first of either."""
     sent = Sent()
-    client = ClientSide(sent, [], QUICK_SECONDS)
+    client = ClientSide(sent, [], Alarms(QUICK_SECONDS))
     await sent.until(3)
     client.stop()
     assert sent.messages[0] == {"type": "http.response.start", "status": 200, "headers": []}
@@ -47,7 +48,7 @@ async def test_silence_brings_the_status_and_a_comment() -> None:
 async def test_a_keep_alive_leaves_the_status_alone_once_it_is_out() -> None:
     """One status each answer."""
     sent = Sent()
-    client = ClientSide(sent, [], QUICK_SECONDS)
+    client = ClientSide(sent, [], Alarms(QUICK_SECONDS))
     await client.start(200, [])
     await sent.until(3)
     client.stop()
@@ -67,7 +68,7 @@ async def test_an_answer_that_is_no_stream_has_no_keep_alives() -> None:
 async def test_after_stop_not_even_a_pending_comment_goes_out() -> None:
     """An error's own body must not begin with a comment."""
     sent = Sent()
-    client = ClientSide(sent, [], 1_000.0)
+    client = ClientSide(sent, [], Alarms(1_000.0))
     client._last -= 1_000.0
     client._tick()
     client.stop()

@@ -50,7 +50,7 @@ WAIVED: list[Row] = [
 def facts(row: Row) -> Facts:
     """Return the facts of a row."""
     _, outcome, finish, usage, has_output, began, bills_refused = row
-    return Facts(outcome, finish, usage, has_output, began, bills_refused, ESTIMATE, PRICE)
+    return Facts(outcome, finish, usage, has_output, began, bills_refused, lambda: ESTIMATE, PRICE)
 
 
 @pytest.mark.parametrize(("row", "charge", "source"), CHARGED, ids=lambda v: str(v)[:40])

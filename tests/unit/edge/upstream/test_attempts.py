@@ -9,9 +9,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from edge.admission.catalog import Candidate, Upstream
-from edge.upstream.attempts import Answer, Attempts, Failure, Origins, class_of_status, timeouts_of
+from edge.upstream.attempts import (
+    Answer,
+    Attempts,
+    Endpoints,
+    Failure,
+    class_of_status,
+    timeouts_of,
+)
 from edge.upstream.client import UpstreamClient
-from edge.upstream.message import UpstreamRequest
+from edge.upstream.message import Timeouts, UpstreamRequest, encode_head
 from edge.upstream.routing import Router
 from kit.clock import SystemClock
 from oneapi.metering.v1.usage_record_pb2 import ErrorClass
@@ -61,12 +68,10 @@ class World:
     ) -> tuple[Answer | Failure, Attempts]:
         """Ask upstreams with these replies in order."""
         candidates = [await self.candidate(reply) for reply in replies]
-        attempts, origins = self.attempts(), Origins()
+        attempts, endpoints = self.attempts(), Endpoints(b"/chat/completions")
 
         def build(candidate: Candidate) -> UpstreamRequest:
-            origin = origins.of(candidate.upstream.base_url)
-            target = origin.target(b"/chat/completions")
-            return UpstreamRequest(origin, b"POST", target, (), b"{}", timeouts_of(candidate))
+            return endpoints.of(candidate.upstream).request(b"{}", timeouts_of(candidate))
 
         found = await attempts.run(candidates, build, is_over)
         if isinstance(found, Answer):
@@ -153,3 +158,19 @@ async def test_nobody_is_asked_once_nobody_waits(world: World) -> None:
 def test_each_status_has_its_class(status: int, expected: ErrorClass.ValueType) -> None:
     """The record says what kind of failure it was."""
     assert class_of_status(status) == expected
+
+
+def test_an_endpoint_is_made_anew_when_its_upstream_changes() -> None:
+    """A rotated credential takes effect with the next request, and the old one is forgotten."""
+    endpoints = Endpoints(b"/chat/completions")
+    first, second = (
+        Upstream(7, "up", "http://127.0.0.1:1/v1", *NOTHING_SPECIAL[:-1], credential)
+        for credential in (b"one", b"two")
+    )
+    assert endpoints.of(first) is endpoints.of(first)
+    request = endpoints.of(second).request(b"{}", Timeouts(1, 1, 1))
+    assert encode_head(request) == (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"
+        b"content-type: application/json\r\nauthorization: Bearer two\r\n"
+        b"accept-encoding: identity\r\ncontent-length: 2\r\n\r\n"
+    )
