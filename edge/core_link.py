@@ -16,6 +16,7 @@ from typing import Any, Final
 import grpc
 
 from edge.admission.catalog import EMPTY, Catalog
+from edge.admission.claims import Claims, ClientKey
 from edge.admission.credit import Credit
 from edge.admission.grants import GrantCache, grant_from
 from edge.admission.limits import Limits
@@ -142,20 +143,26 @@ class CoreCalls:
         answer: pb2.RenewSpendResponse = await self.call(self.stub.RenewSpend, request)
         return list(answer.slices)
 
-    async def claim(
-        self, workspace_id: bytes, key_hash: bytes, request_id: bytes
-    ) -> pb2.ClaimIdempotencyKeyResponse:
+    async def claim(self, key: ClientKey) -> pb2.ClaimIdempotencyKeyResponse:
         """Claim a client's idempotency key for a request."""
         request = pb2.ClaimIdempotencyKeyRequest(
-            workspace_id=workspace_id, key_hash=key_hash, request_id=request_id
+            workspace_id=key.workspace_id,
+            key_hash=key.key_hash,
+            request_id=key.request_id,
+            edge_id=self.edge_id,
+            epoch=self.epoch,
         )
-        answer: pb2.ClaimIdempotencyKeyResponse
-        try:
-            answer = await self.call(self.stub.ClaimIdempotencyKey, request)
-        except Unavailable:
-            # Perhaps only the answer was late: the same request claims its own key again.
-            answer = await self.call(self.stub.ClaimIdempotencyKey, request)
+        answer: pb2.ClaimIdempotencyKeyResponse = await self.call(
+            self.stub.ClaimIdempotencyKey, request
+        )
         return answer
+
+    async def release(self, key: ClientKey) -> None:
+        """Give the claim of a refused request up."""
+        request = pb2.ReleaseIdempotencyKeyRequest(
+            workspace_id=key.workspace_id, key_hash=key.key_hash, request_id=key.request_id
+        )
+        await self.call(self.stub.ReleaseIdempotencyKey, request)
 
 
 class CoreLink:
@@ -175,6 +182,7 @@ class CoreLink:
         self.grants = GrantCache(calls.fetch_grant, clock)
         self.credit = Credit(calls, clock)
         self.limits = Limits(calls, clock)
+        self.claims = Claims(calls, log)
         self.catalog: Catalog = EMPTY
         self._clock = clock
         self._log = log
@@ -213,6 +221,7 @@ class CoreLink:
         self._tasks = [
             asyncio.create_task(self._follow(), name="feed"),
             asyncio.create_task(self._renew(), name="renewals"),
+            asyncio.create_task(self.claims.run(), name="claims"),
         ]
 
     async def stop(self) -> None:

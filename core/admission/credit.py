@@ -10,7 +10,7 @@ from typing import Final
 
 from core.accounts.model import WorkspaceState
 from core.accounts.store import get_workspace
-from core.admission.epochs import check_current
+from core.admission.epoch_store import check_current
 from core.db.database import Pool
 from core.ledger import leases
 from core.ledger.model import LEASE_GRACE_SECONDS, LeaseState

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from core.admission import idempotency
 from core.audit import Act
 from core.db.database import Transaction
 from core.db.values import to_uuid
 from core.keys import spend
 from core.ledger import leases
-from kit.reasons import EpochFenced, InvalidArgument, NotFound, Unavailable
+from kit.reasons import InvalidArgument, NotFound, Unavailable
 
 _ATTEMPTS: Final = 3
 
@@ -20,14 +21,6 @@ INSERT INTO edge_epoch (edge_id, epoch, boot_nonce, opened_at, acked_sequence, m
 SELECT :edge_id, coalesce(max(epoch), 0) + 1, :nonce, :now, 0, 0
   FROM edge_epoch WHERE edge_id = :edge_id
 ON CONFLICT DO NOTHING RETURNING epoch
-"""
-# FOR SHARE: while a lease is being granted its epoch can be neither closed nor acknowledged.
-_CURRENT: Final = """
-SELECT 1 FROM edge_epoch AS e
- WHERE edge_id = :edge_id AND epoch = :epoch AND closed_at IS NULL
-   AND NOT EXISTS (SELECT 1 FROM edge_epoch AS n
-                    WHERE n.edge_id = e.edge_id AND n.epoch > e.epoch)
-   FOR SHARE OF e
 """
 _LOCK: Final = """
 SELECT closed_at, acked_sequence, missing_frames FROM edge_epoch
@@ -71,20 +64,11 @@ async def open_epoch(tx: Transaction, act: Act, edge_id: int, nonce: bytes) -> i
     raise Unavailable(cause="epoch")
 
 
-async def check_current(tx: Transaction, edge_id: int, epoch: int) -> None:
-    """Refuse an edge process that is closed or has been replaced.
-
-    Raises:
-        EpochFenced
-    """
-    if await tx.one(_CURRENT, edge_id=edge_id, epoch=epoch) is None:
-        raise EpochFenced(edge=edge_id, epoch=epoch)
-
-
 async def close_epoch(
     tx: Transaction, act: Act, edge_id: int, epoch: int, last_sequence: int
 ) -> Closed:
-    """End an epoch whose spool was shipped: leases and slices end; what never came is alarmed.
+    """End an epoch whose spool was shipped: leases, slices and claims of requests that left no
+    record end; what never came is alarmed.
 
     So is a spool that ends elsewhere than what was taken of it: somebody put an old copy back.
     A repeated call releases nothing more.
@@ -117,6 +101,9 @@ async def close_epoch(
     )
     released = await leases.close_epoch(tx, edge_id, epoch, act.now)
     await spend.close_epoch(tx, edge_id, epoch)
+    if not missing:
+        # Else a lost frame may have been the INTENT of a request that called its upstream.
+        await idempotency.free_of_epoch(tx, edge_id, epoch)
     await act.audit(tx, "admission.CloseEpoch", f"edge/{edge_id}/{epoch}")
     return Closed(released, missing)
 

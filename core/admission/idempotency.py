@@ -2,7 +2,8 @@
 
 A key is known by a keyed hash only. It belongs to the request that claimed it first; whether that
 one is completed is decided by its usage record, so an edge's crash leaves the key taken until the
-request is resolved.
+request is resolved. A request that never got its INTENT has no record and has called nobody: its
+edge gives the claim up, or it ends with the edge's epoch, when all records of that are in.
 """
 
 from __future__ import annotations
@@ -12,23 +13,46 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
+from core.admission.epoch_store import check_current
 from core.db.database import Transaction
 from core.db.values import from_uuid, to_uuid
 from kit.reasons import NotFound
 
 LIFETIME: Final = timedelta(hours=24)
 
-_CLAIM: Final = """
-INSERT INTO idempotency_key AS k (workspace_id, key_hash, request_id, created_at, expires_at)
-SELECT id, :key_hash, :request_id, :now, :expires_at FROM workspace WHERE id = :workspace_id
+_COLUMNS: Final = (
+    "workspace_id, key_hash, request_id, created_at, expires_at, edge_id, epoch, released"
+)
+_CLAIM: Final = f"""
+INSERT INTO idempotency_key AS k ({_COLUMNS})
+SELECT id, :key_hash, :request_id, :now, :expires_at, :edge_id, :epoch, false
+  FROM workspace WHERE id = :workspace_id
 ON CONFLICT (workspace_id, key_hash)
 DO UPDATE SET request_id = excluded.request_id, created_at = excluded.created_at,
-              expires_at = excluded.expires_at
- WHERE k.expires_at <= :now
+              expires_at = excluded.expires_at, edge_id = excluded.edge_id,
+              epoch = excluded.epoch, released = false
+ WHERE k.expires_at <= :now OR (k.released AND k.request_id <> excluded.request_id)
 RETURNING request_id
+"""  # noqa: S608 constant columns
+# Also where the claim has not come yet: it may be late, and must find that it is not wanted.
+_RELEASE: Final = f"""
+INSERT INTO idempotency_key AS k ({_COLUMNS})
+SELECT id, :key_hash, :request_id, :now, :expires_at, NULL, NULL, true
+  FROM workspace WHERE id = :workspace_id
+ON CONFLICT (workspace_id, key_hash)
+DO UPDATE SET released = true WHERE k.request_id = excluded.request_id
+"""  # noqa: S608 constant columns
+# A record that core refused to take has called an upstream all the same: its alarm says so.
+_FREE: Final = """
+DELETE FROM idempotency_key AS k
+ WHERE edge_id = :edge_id AND epoch = :epoch
+   AND NOT EXISTS (SELECT 1 FROM usage_record AS r WHERE r.id = k.request_id)
+   AND NOT EXISTS (SELECT 1 FROM usage_late AS r WHERE r.id = k.request_id)
+   AND NOT EXISTS (SELECT 1 FROM alarm AS a
+                    WHERE a.object_id = 'req_' || replace(k.request_id::text, '-', ''))
 """
 _HOLDER: Final = """
-SELECT request_id FROM idempotency_key
+SELECT request_id, released FROM idempotency_key
  WHERE workspace_id = :workspace_id AND key_hash = :key_hash
 """
 _CHARGE: Final = """
@@ -56,29 +80,68 @@ class Claim:
     charge_nanos: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """A client's key in a workspace, and the request that it came with."""
+
+    workspace_id: bytes
+    key_hash: bytes
+    request_id: bytes
+
+    def place(self) -> dict[str, object]:
+        """Return where the key is kept."""
+        return {"workspace_id": to_uuid(self.workspace_id), "key_hash": self.key_hash}
+
+
 async def claim(
-    tx: Transaction, *, workspace_id: bytes, key_hash: bytes, request_id: bytes, now: datetime
+    tx: Transaction, key: ClientKey, *, edge_id: int, epoch: int, now: datetime
 ) -> Claim:
     """Claim a key for a request; a repeated claim of the same request succeeds again.
 
     Raises:
+        EpochFenced: nobody would free the key any more.
         NotFound: there is no such workspace.
     """
-    place: dict[str, object] = {"workspace_id": to_uuid(workspace_id), "key_hash": key_hash}
+    await check_current(tx, edge_id, epoch)
     claimed = await tx.one(
-        _CLAIM, **place, request_id=to_uuid(request_id), now=now, expires_at=now + LIFETIME
+        _CLAIM,
+        **key.place(),
+        request_id=to_uuid(key.request_id),
+        edge_id=edge_id,
+        epoch=epoch,
+        now=now,
+        expires_at=now + LIFETIME,
     )
     if claimed is not None:
-        return Claim(ClaimResult.CLAIMED, request_id)
-    holder = await tx.one(_HOLDER, **place)
+        return Claim(ClaimResult.CLAIMED, key.request_id)
+    holder = await tx.one(_HOLDER, **key.place())
     if holder is None:
         raise NotFound
-    if from_uuid(holder.request_id) == request_id:
-        return Claim(ClaimResult.CLAIMED, request_id)
+    if from_uuid(holder.request_id) == key.request_id and not holder.released:
+        return Claim(ClaimResult.CLAIMED, key.request_id)
     record = await tx.one(_CHARGE, request_id=holder.request_id)
     if record is None:
         return Claim(ClaimResult.IN_FLIGHT, from_uuid(holder.request_id))
     return Claim(ClaimResult.COMPLETED, from_uuid(holder.request_id), int(record.charge_nanos))
+
+
+async def release(tx: Transaction, key: ClientKey, now: datetime) -> None:
+    """Free the key of a request that called no upstream; another request's key stays its own."""
+    await tx.run(
+        _RELEASE,
+        **key.place(),
+        request_id=to_uuid(key.request_id),
+        now=now,
+        expires_at=now + LIFETIME,
+    )
+
+
+async def free_of_epoch(tx: Transaction, edge_id: int, epoch: int) -> int:
+    """Free what a closed epoch's requests claimed that left no record; return how many keys.
+
+    All records of the epoch are in, and none of its frames is missing.
+    """
+    return await tx.run(_FREE, edge_id=edge_id, epoch=epoch)
 
 
 async def sweep(tx: Transaction, now: datetime) -> int:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from core.admission.credit import LeaseTerms
-from core.admission.epochs import check_current
+from core.admission.epoch_store import check_current
 from core.admission.limits import Slices, Wanted, lock_key, take_slices
 from core.db.database import Pool, Transaction
 from core.keys import spend

@@ -8,6 +8,7 @@ from typing import Any
 from core.admission import epochs, idempotency
 from core.admission.credit import CreditDesk, CreditWish
 from core.admission.grants import find_grant
+from core.admission.idempotency import ClientKey
 from core.admission.limit_desk import LimitDesk
 from core.admission.limits import Wanted
 from core.admission.watch import Watch
@@ -33,6 +34,7 @@ ALLOWED = dict.fromkeys(
         "AcquireLimits",
         "RenewSpend",
         "ClaimIdempotencyKey",
+        "ReleaseIdempotencyKey",
     ),
     frozenset({"edge"}),
 )
@@ -151,9 +153,9 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
         async with self._pool.transaction("system") as tx:
             claim = await idempotency.claim(
                 tx,
-                workspace_id=request.workspace_id,
-                key_hash=request.key_hash,
-                request_id=request.request_id,
+                _client_key(request),
+                edge_id=request.edge_id,
+                epoch=request.epoch,
                 now=now(self._clock),
             )
             await tx.commit()
@@ -162,6 +164,15 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
             request_id=claim.request_id,
             charge_nanos=claim.charge_nanos,
         )
+
+    async def ReleaseIdempotencyKey(
+        self, request: pb.ReleaseIdempotencyKeyRequest, context: Any
+    ) -> pb.ReleaseIdempotencyKeyResponse:
+        """Give up the claim of a request that called no upstream."""
+        async with self._pool.transaction("system") as tx:
+            await idempotency.release(tx, _client_key(request), now(self._clock))
+            await tx.commit()
+        return pb.ReleaseIdempotencyKeyResponse()
 
     def _act(self) -> Act:
         return Act.of_call(self._clock, self._ids)
@@ -186,6 +197,12 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
             held_elsewhere_nanos=state.held_elsewhere,
             recalled=state.recalled,
         )
+
+
+def _client_key(
+    request: pb.ClaimIdempotencyKeyRequest | pb.ReleaseIdempotencyKeyRequest,
+) -> ClientKey:
+    return ClientKey(request.workspace_id, request.key_hash, request.request_id)
 
 
 def _wish(request: pb.AcquireLimitsRequest) -> SpendWish | None:

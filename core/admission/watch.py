@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Final
 
-from core.admission.epochs import check_current
+from core.admission.epoch_store import check_current
 from core.admission.grants import list_grants
 from core.catalog.messages import snapshot_message
 from core.catalog.sealing import Sealer

@@ -12,6 +12,7 @@ import orjson
 
 from edge import errors
 from edge.admission.admit import Choice
+from edge.admission.claims import ClientKey, is_claimed
 from edge.admission.grants import Grant
 from edge.api import headers as answer_headers
 from edge.api.client_side import ClientSide
@@ -49,7 +50,6 @@ MAX_IDEMPOTENCY_KEY: Final = 255
 _OPPORTUNISTIC: Final = Lane.LANE_OPPORTUNISTIC
 _CHAT: Final = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
-_COMPLETED: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_COMPLETED
 
 
 class ChatCompletions:
@@ -113,13 +113,16 @@ class ChatCompletions:
             price_version=choice.price.number,
             hold_nanos=admitted.hold.nanos,
         )
+        claimed = None
         try:
             # Last of all, so that a request that is refused leaves its key free.
             if b"idempotency-key" in sent:
-                await self._claim(sent, grant, request_id)
+                claimed = await self._claim(sent, grant, request_id)
             ticket = self._parts.spool.begin(intent, choice.price)
         except BaseException as error:
             self._parts.admission.settle(admitted, 0, 0)
+            if claimed is not None:
+                self._link.claims.give_up(claimed)
             if isinstance(error, SpoolFull | SpoolUnavailable):
                 raise errors.unavailable(
                     "not_recording", "This server cannot record requests now."
@@ -139,7 +142,7 @@ class ChatCompletions:
         body["model"] = choice.model.public_id
         return choice
 
-    async def _claim(self, sent: Sent, grant: Grant, request_id: bytes) -> None:
+    async def _claim(self, sent: Sent, grant: Grant, request_id: bytes) -> ClientKey:
         """Claim the client's idempotency key: the one call to core on the path, only if it is sent.
 
         No answer is kept to be replayed; a second request with the key is told about the first.
@@ -148,12 +151,14 @@ class ChatCompletions:
         if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY:
             raise errors.invalid("invalid_idempotency_key", "Idempotency-Key has 1 to 255 signs.")
         key_hash = hmac.digest(self._pepper, grant.workspace_id + key.encode(), "sha256")
+        claimed = ClientKey(grant.workspace_id, key_hash, request_id)
         try:
-            claim = await self._link.calls.claim(grant.workspace_id, key_hash, request_id)
+            claim = await self._link.claims.claim(claimed)
         except DomainError as error:
             raise errors.from_domain(error) from None
-        if claim.result in (_IN_FLIGHT, _COMPLETED):
+        if not is_claimed(claim):
             raise _already(claim)
+        return claimed
 
 
 def _already(claim: pb2.ClaimIdempotencyKeyResponse) -> ApiError:

@@ -1230,7 +1230,11 @@ type ClaimIdempotencyKeyRequest struct {
 	// HMAC-SHA256 of the client's key under the workspace's scope.
 	KeyHash []byte `protobuf:"bytes,2,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
 	// The request that claims it, 16 bytes.
-	RequestId     []byte `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId []byte `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The edge's slot number.
+	EdgeId uint32 `protobuf:"varint,4,opt,name=edge_id,json=edgeId,proto3" json:"edge_id,omitempty"`
+	// Its epoch: when that is closed and no usage record of the request is there, the key is free.
+	Epoch         uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1284,6 +1288,20 @@ func (x *ClaimIdempotencyKeyRequest) GetRequestId() []byte {
 		return x.RequestId
 	}
 	return nil
+}
+
+func (x *ClaimIdempotencyKeyRequest) GetEdgeId() uint32 {
+	if x != nil {
+		return x.EdgeId
+	}
+	return 0
+}
+
+func (x *ClaimIdempotencyKeyRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
 }
 
 // Who holds the key.
@@ -1348,6 +1366,107 @@ func (x *ClaimIdempotencyKeyResponse) GetChargeNanos() int64 {
 		return x.ChargeNanos
 	}
 	return 0
+}
+
+// Gives up a claim.
+type ReleaseIdempotencyKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The workspace, 16 bytes.
+	WorkspaceId []byte `protobuf:"bytes,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// HMAC-SHA256 of the client's key under the workspace's scope.
+	KeyHash []byte `protobuf:"bytes,2,opt,name=key_hash,json=keyHash,proto3" json:"key_hash,omitempty"`
+	// The request that claimed it and never reached an upstream, 16 bytes.
+	RequestId     []byte `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseIdempotencyKeyRequest) Reset() {
+	*x = ReleaseIdempotencyKeyRequest{}
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseIdempotencyKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseIdempotencyKeyRequest) ProtoMessage() {}
+
+func (x *ReleaseIdempotencyKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseIdempotencyKeyRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseIdempotencyKeyRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ReleaseIdempotencyKeyRequest) GetWorkspaceId() []byte {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return nil
+}
+
+func (x *ReleaseIdempotencyKeyRequest) GetKeyHash() []byte {
+	if x != nil {
+		return x.KeyHash
+	}
+	return nil
+}
+
+func (x *ReleaseIdempotencyKeyRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+// The key is free, or another request's.
+type ReleaseIdempotencyKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseIdempotencyKeyResponse) Reset() {
+	*x = ReleaseIdempotencyKeyResponse{}
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseIdempotencyKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseIdempotencyKeyResponse) ProtoMessage() {}
+
+func (x *ReleaseIdempotencyKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_admission_v1_admission_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseIdempotencyKeyResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseIdempotencyKeyResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_admission_v1_admission_service_proto_rawDescGZIP(), []int{20}
 }
 
 var File_oneapi_admission_v1_admission_service_proto protoreflect.FileDescriptor
@@ -1433,12 +1552,14 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x129\n" +
 	"\x06slices\x18\x03 \x03(\v2!.oneapi.admission.v1.SpendRenewalR\x06slices\"M\n" +
 	"\x12RenewSpendResponse\x127\n" +
-	"\x06slices\x18\x01 \x03(\v2\x1f.oneapi.admission.v1.SpendSliceR\x06slices\"y\n" +
+	"\x06slices\x18\x01 \x03(\v2\x1f.oneapi.admission.v1.SpendSliceR\x06slices\"\xa8\x01\n" +
 	"\x1aClaimIdempotencyKeyRequest\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\fR\vworkspaceId\x12\x19\n" +
 	"\bkey_hash\x18\x02 \x01(\fR\akeyHash\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\fR\trequestId\"\x92\x02\n" +
+	"request_id\x18\x03 \x01(\fR\trequestId\x12\x17\n" +
+	"\aedge_id\x18\x04 \x01(\rR\x06edgeId\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"\x92\x02\n" +
 	"\x1bClaimIdempotencyKeyResponse\x12O\n" +
 	"\x06result\x18\x01 \x01(\x0e27.oneapi.admission.v1.ClaimIdempotencyKeyResponse.ResultR\x06result\x12\x1d\n" +
 	"\n" +
@@ -1448,7 +1569,13 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\x12RESULT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eRESULT_CLAIMED\x10\x01\x12\x14\n" +
 	"\x10RESULT_IN_FLIGHT\x10\x02\x12\x14\n" +
-	"\x10RESULT_COMPLETED\x10\x032\x98\a\n" +
+	"\x10RESULT_COMPLETED\x10\x03\"{\n" +
+	"\x1cReleaseIdempotencyKeyRequest\x12!\n" +
+	"\fworkspace_id\x18\x01 \x01(\fR\vworkspaceId\x12\x19\n" +
+	"\bkey_hash\x18\x02 \x01(\fR\akeyHash\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\fR\trequestId\"\x1f\n" +
+	"\x1dReleaseIdempotencyKeyResponse2\x98\b\n" +
 	"\x10AdmissionService\x12Z\n" +
 	"\tOpenEpoch\x12%.oneapi.admission.v1.OpenEpochRequest\x1a&.oneapi.admission.v1.OpenEpochResponse\x12]\n" +
 	"\n" +
@@ -1460,7 +1587,8 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\rAcquireLimits\x12).oneapi.admission.v1.AcquireLimitsRequest\x1a*.oneapi.admission.v1.AcquireLimitsResponse\x12]\n" +
 	"\n" +
 	"RenewSpend\x12&.oneapi.admission.v1.RenewSpendRequest\x1a'.oneapi.admission.v1.RenewSpendResponse\x12x\n" +
-	"\x13ClaimIdempotencyKey\x12/.oneapi.admission.v1.ClaimIdempotencyKeyRequest\x1a0.oneapi.admission.v1.ClaimIdempotencyKeyResponseB\xd2\x01\n" +
+	"\x13ClaimIdempotencyKey\x12/.oneapi.admission.v1.ClaimIdempotencyKeyRequest\x1a0.oneapi.admission.v1.ClaimIdempotencyKeyResponse\x12~\n" +
+	"\x15ReleaseIdempotencyKey\x121.oneapi.admission.v1.ReleaseIdempotencyKeyRequest\x1a2.oneapi.admission.v1.ReleaseIdempotencyKeyResponseB\xd2\x01\n" +
 	"\x17com.oneapi.admission.v1B\x15AdmissionServiceProtoP\x01Z21api.club/go/stubs/oneapi/admission/v1;admissionv1\xa2\x02\x03OAX\xaa\x02\x13Oneapi.Admission.V1\xca\x02\x13Oneapi\\Admission\\V1\xe2\x02\x1fOneapi\\Admission\\V1\\GPBMetadata\xea\x02\x15Oneapi::Admission::V1b\x06proto3"
 
 var (
@@ -1476,7 +1604,7 @@ func file_oneapi_admission_v1_admission_service_proto_rawDescGZIP() []byte {
 }
 
 var file_oneapi_admission_v1_admission_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_oneapi_admission_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_oneapi_admission_v1_admission_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_oneapi_admission_v1_admission_service_proto_goTypes = []any{
 	(ClaimIdempotencyKeyResponse_Result)(0), // 0: oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result
 	(*OpenEpochRequest)(nil),                // 1: oneapi.admission.v1.OpenEpochRequest
@@ -1498,22 +1626,24 @@ var file_oneapi_admission_v1_admission_service_proto_goTypes = []any{
 	(*RenewSpendResponse)(nil),              // 17: oneapi.admission.v1.RenewSpendResponse
 	(*ClaimIdempotencyKeyRequest)(nil),      // 18: oneapi.admission.v1.ClaimIdempotencyKeyRequest
 	(*ClaimIdempotencyKeyResponse)(nil),     // 19: oneapi.admission.v1.ClaimIdempotencyKeyResponse
-	(*Grant)(nil),                           // 20: oneapi.admission.v1.Grant
-	(*CatalogSnapshot)(nil),                 // 21: oneapi.admission.v1.CatalogSnapshot
-	(*CreditLease)(nil),                     // 22: oneapi.admission.v1.CreditLease
-	(*SpendSlice)(nil),                      // 23: oneapi.admission.v1.SpendSlice
-	(*SpendRenewal)(nil),                    // 24: oneapi.admission.v1.SpendRenewal
+	(*ReleaseIdempotencyKeyRequest)(nil),    // 20: oneapi.admission.v1.ReleaseIdempotencyKeyRequest
+	(*ReleaseIdempotencyKeyResponse)(nil),   // 21: oneapi.admission.v1.ReleaseIdempotencyKeyResponse
+	(*Grant)(nil),                           // 22: oneapi.admission.v1.Grant
+	(*CatalogSnapshot)(nil),                 // 23: oneapi.admission.v1.CatalogSnapshot
+	(*CreditLease)(nil),                     // 24: oneapi.admission.v1.CreditLease
+	(*SpendSlice)(nil),                      // 25: oneapi.admission.v1.SpendSlice
+	(*SpendRenewal)(nil),                    // 26: oneapi.admission.v1.SpendRenewal
 }
 var file_oneapi_admission_v1_admission_service_proto_depIdxs = []int32{
-	20, // 0: oneapi.admission.v1.WatchChangesResponse.grants:type_name -> oneapi.admission.v1.Grant
-	21, // 1: oneapi.admission.v1.WatchChangesResponse.catalog:type_name -> oneapi.admission.v1.CatalogSnapshot
-	20, // 2: oneapi.admission.v1.GetGrantResponse.grant:type_name -> oneapi.admission.v1.Grant
-	22, // 3: oneapi.admission.v1.AcquireCreditResponse.lease:type_name -> oneapi.admission.v1.CreditLease
+	22, // 0: oneapi.admission.v1.WatchChangesResponse.grants:type_name -> oneapi.admission.v1.Grant
+	23, // 1: oneapi.admission.v1.WatchChangesResponse.catalog:type_name -> oneapi.admission.v1.CatalogSnapshot
+	22, // 2: oneapi.admission.v1.GetGrantResponse.grant:type_name -> oneapi.admission.v1.Grant
+	24, // 3: oneapi.admission.v1.AcquireCreditResponse.lease:type_name -> oneapi.admission.v1.CreditLease
 	12, // 4: oneapi.admission.v1.RenewLeasesRequest.leases:type_name -> oneapi.admission.v1.LeaseRenewal
-	22, // 5: oneapi.admission.v1.RenewLeasesResponse.leases:type_name -> oneapi.admission.v1.CreditLease
-	23, // 6: oneapi.admission.v1.AcquireLimitsResponse.spend_slice:type_name -> oneapi.admission.v1.SpendSlice
-	24, // 7: oneapi.admission.v1.RenewSpendRequest.slices:type_name -> oneapi.admission.v1.SpendRenewal
-	23, // 8: oneapi.admission.v1.RenewSpendResponse.slices:type_name -> oneapi.admission.v1.SpendSlice
+	24, // 5: oneapi.admission.v1.RenewLeasesResponse.leases:type_name -> oneapi.admission.v1.CreditLease
+	25, // 6: oneapi.admission.v1.AcquireLimitsResponse.spend_slice:type_name -> oneapi.admission.v1.SpendSlice
+	26, // 7: oneapi.admission.v1.RenewSpendRequest.slices:type_name -> oneapi.admission.v1.SpendRenewal
+	25, // 8: oneapi.admission.v1.RenewSpendResponse.slices:type_name -> oneapi.admission.v1.SpendSlice
 	0,  // 9: oneapi.admission.v1.ClaimIdempotencyKeyResponse.result:type_name -> oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result
 	1,  // 10: oneapi.admission.v1.AdmissionService.OpenEpoch:input_type -> oneapi.admission.v1.OpenEpochRequest
 	3,  // 11: oneapi.admission.v1.AdmissionService.CloseEpoch:input_type -> oneapi.admission.v1.CloseEpochRequest
@@ -1524,17 +1654,19 @@ var file_oneapi_admission_v1_admission_service_proto_depIdxs = []int32{
 	14, // 16: oneapi.admission.v1.AdmissionService.AcquireLimits:input_type -> oneapi.admission.v1.AcquireLimitsRequest
 	16, // 17: oneapi.admission.v1.AdmissionService.RenewSpend:input_type -> oneapi.admission.v1.RenewSpendRequest
 	18, // 18: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:input_type -> oneapi.admission.v1.ClaimIdempotencyKeyRequest
-	2,  // 19: oneapi.admission.v1.AdmissionService.OpenEpoch:output_type -> oneapi.admission.v1.OpenEpochResponse
-	4,  // 20: oneapi.admission.v1.AdmissionService.CloseEpoch:output_type -> oneapi.admission.v1.CloseEpochResponse
-	6,  // 21: oneapi.admission.v1.AdmissionService.WatchChanges:output_type -> oneapi.admission.v1.WatchChangesResponse
-	8,  // 22: oneapi.admission.v1.AdmissionService.GetGrant:output_type -> oneapi.admission.v1.GetGrantResponse
-	10, // 23: oneapi.admission.v1.AdmissionService.AcquireCredit:output_type -> oneapi.admission.v1.AcquireCreditResponse
-	13, // 24: oneapi.admission.v1.AdmissionService.RenewLeases:output_type -> oneapi.admission.v1.RenewLeasesResponse
-	15, // 25: oneapi.admission.v1.AdmissionService.AcquireLimits:output_type -> oneapi.admission.v1.AcquireLimitsResponse
-	17, // 26: oneapi.admission.v1.AdmissionService.RenewSpend:output_type -> oneapi.admission.v1.RenewSpendResponse
-	19, // 27: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:output_type -> oneapi.admission.v1.ClaimIdempotencyKeyResponse
-	19, // [19:28] is the sub-list for method output_type
-	10, // [10:19] is the sub-list for method input_type
+	20, // 19: oneapi.admission.v1.AdmissionService.ReleaseIdempotencyKey:input_type -> oneapi.admission.v1.ReleaseIdempotencyKeyRequest
+	2,  // 20: oneapi.admission.v1.AdmissionService.OpenEpoch:output_type -> oneapi.admission.v1.OpenEpochResponse
+	4,  // 21: oneapi.admission.v1.AdmissionService.CloseEpoch:output_type -> oneapi.admission.v1.CloseEpochResponse
+	6,  // 22: oneapi.admission.v1.AdmissionService.WatchChanges:output_type -> oneapi.admission.v1.WatchChangesResponse
+	8,  // 23: oneapi.admission.v1.AdmissionService.GetGrant:output_type -> oneapi.admission.v1.GetGrantResponse
+	10, // 24: oneapi.admission.v1.AdmissionService.AcquireCredit:output_type -> oneapi.admission.v1.AcquireCreditResponse
+	13, // 25: oneapi.admission.v1.AdmissionService.RenewLeases:output_type -> oneapi.admission.v1.RenewLeasesResponse
+	15, // 26: oneapi.admission.v1.AdmissionService.AcquireLimits:output_type -> oneapi.admission.v1.AcquireLimitsResponse
+	17, // 27: oneapi.admission.v1.AdmissionService.RenewSpend:output_type -> oneapi.admission.v1.RenewSpendResponse
+	19, // 28: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:output_type -> oneapi.admission.v1.ClaimIdempotencyKeyResponse
+	21, // 29: oneapi.admission.v1.AdmissionService.ReleaseIdempotencyKey:output_type -> oneapi.admission.v1.ReleaseIdempotencyKeyResponse
+	20, // [20:30] is the sub-list for method output_type
+	10, // [10:20] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -1555,7 +1687,7 @@ func file_oneapi_admission_v1_admission_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_admission_v1_admission_service_proto_rawDesc), len(file_oneapi_admission_v1_admission_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

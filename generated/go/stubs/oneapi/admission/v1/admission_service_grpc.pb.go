@@ -19,15 +19,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdmissionService_OpenEpoch_FullMethodName           = "/oneapi.admission.v1.AdmissionService/OpenEpoch"
-	AdmissionService_CloseEpoch_FullMethodName          = "/oneapi.admission.v1.AdmissionService/CloseEpoch"
-	AdmissionService_WatchChanges_FullMethodName        = "/oneapi.admission.v1.AdmissionService/WatchChanges"
-	AdmissionService_GetGrant_FullMethodName            = "/oneapi.admission.v1.AdmissionService/GetGrant"
-	AdmissionService_AcquireCredit_FullMethodName       = "/oneapi.admission.v1.AdmissionService/AcquireCredit"
-	AdmissionService_RenewLeases_FullMethodName         = "/oneapi.admission.v1.AdmissionService/RenewLeases"
-	AdmissionService_AcquireLimits_FullMethodName       = "/oneapi.admission.v1.AdmissionService/AcquireLimits"
-	AdmissionService_RenewSpend_FullMethodName          = "/oneapi.admission.v1.AdmissionService/RenewSpend"
-	AdmissionService_ClaimIdempotencyKey_FullMethodName = "/oneapi.admission.v1.AdmissionService/ClaimIdempotencyKey"
+	AdmissionService_OpenEpoch_FullMethodName             = "/oneapi.admission.v1.AdmissionService/OpenEpoch"
+	AdmissionService_CloseEpoch_FullMethodName            = "/oneapi.admission.v1.AdmissionService/CloseEpoch"
+	AdmissionService_WatchChanges_FullMethodName          = "/oneapi.admission.v1.AdmissionService/WatchChanges"
+	AdmissionService_GetGrant_FullMethodName              = "/oneapi.admission.v1.AdmissionService/GetGrant"
+	AdmissionService_AcquireCredit_FullMethodName         = "/oneapi.admission.v1.AdmissionService/AcquireCredit"
+	AdmissionService_RenewLeases_FullMethodName           = "/oneapi.admission.v1.AdmissionService/RenewLeases"
+	AdmissionService_AcquireLimits_FullMethodName         = "/oneapi.admission.v1.AdmissionService/AcquireLimits"
+	AdmissionService_RenewSpend_FullMethodName            = "/oneapi.admission.v1.AdmissionService/RenewSpend"
+	AdmissionService_ClaimIdempotencyKey_FullMethodName   = "/oneapi.admission.v1.AdmissionService/ClaimIdempotencyKey"
+	AdmissionService_ReleaseIdempotencyKey_FullMethodName = "/oneapi.admission.v1.AdmissionService/ReleaseIdempotencyKey"
 )
 
 // AdmissionServiceClient is the client API for AdmissionService service.
@@ -57,6 +58,9 @@ type AdmissionServiceClient interface {
 	RenewSpend(ctx context.Context, in *RenewSpendRequest, opts ...grpc.CallOption) (*RenewSpendResponse, error)
 	// Claims a client's idempotency key for a request.
 	ClaimIdempotencyKey(ctx context.Context, in *ClaimIdempotencyKeyRequest, opts ...grpc.CallOption) (*ClaimIdempotencyKeyResponse, error)
+	// Gives up the claim of a request that was refused before its INTENT, also one that is still on
+	// its way. What an edge does not give up is freed when its epoch is closed.
+	ReleaseIdempotencyKey(ctx context.Context, in *ReleaseIdempotencyKeyRequest, opts ...grpc.CallOption) (*ReleaseIdempotencyKeyResponse, error)
 }
 
 type admissionServiceClient struct {
@@ -166,6 +170,16 @@ func (c *admissionServiceClient) ClaimIdempotencyKey(ctx context.Context, in *Cl
 	return out, nil
 }
 
+func (c *admissionServiceClient) ReleaseIdempotencyKey(ctx context.Context, in *ReleaseIdempotencyKeyRequest, opts ...grpc.CallOption) (*ReleaseIdempotencyKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseIdempotencyKeyResponse)
+	err := c.cc.Invoke(ctx, AdmissionService_ReleaseIdempotencyKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdmissionServiceServer is the server API for AdmissionService service.
 // All implementations must embed UnimplementedAdmissionServiceServer
 // for forward compatibility.
@@ -193,6 +207,9 @@ type AdmissionServiceServer interface {
 	RenewSpend(context.Context, *RenewSpendRequest) (*RenewSpendResponse, error)
 	// Claims a client's idempotency key for a request.
 	ClaimIdempotencyKey(context.Context, *ClaimIdempotencyKeyRequest) (*ClaimIdempotencyKeyResponse, error)
+	// Gives up the claim of a request that was refused before its INTENT, also one that is still on
+	// its way. What an edge does not give up is freed when its epoch is closed.
+	ReleaseIdempotencyKey(context.Context, *ReleaseIdempotencyKeyRequest) (*ReleaseIdempotencyKeyResponse, error)
 	mustEmbedUnimplementedAdmissionServiceServer()
 }
 
@@ -229,6 +246,9 @@ func (UnimplementedAdmissionServiceServer) RenewSpend(context.Context, *RenewSpe
 }
 func (UnimplementedAdmissionServiceServer) ClaimIdempotencyKey(context.Context, *ClaimIdempotencyKeyRequest) (*ClaimIdempotencyKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClaimIdempotencyKey not implemented")
+}
+func (UnimplementedAdmissionServiceServer) ReleaseIdempotencyKey(context.Context, *ReleaseIdempotencyKeyRequest) (*ReleaseIdempotencyKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseIdempotencyKey not implemented")
 }
 func (UnimplementedAdmissionServiceServer) mustEmbedUnimplementedAdmissionServiceServer() {}
 func (UnimplementedAdmissionServiceServer) testEmbeddedByValue()                          {}
@@ -406,6 +426,24 @@ func _AdmissionService_ClaimIdempotencyKey_Handler(srv interface{}, ctx context.
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdmissionService_ReleaseIdempotencyKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseIdempotencyKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdmissionServiceServer).ReleaseIdempotencyKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdmissionService_ReleaseIdempotencyKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdmissionServiceServer).ReleaseIdempotencyKey(ctx, req.(*ReleaseIdempotencyKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdmissionService_ServiceDesc is the grpc.ServiceDesc for AdmissionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -444,6 +482,10 @@ var AdmissionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ClaimIdempotencyKey",
 			Handler:    _AdmissionService_ClaimIdempotencyKey_Handler,
+		},
+		{
+			MethodName: "ReleaseIdempotencyKey",
+			Handler:    _AdmissionService_ReleaseIdempotencyKey_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

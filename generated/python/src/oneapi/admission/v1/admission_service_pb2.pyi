@@ -594,22 +594,30 @@ class ClaimIdempotencyKeyRequest(_message.Message):
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     KEY_HASH_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     workspace_id: _builtins.bytes
     """The workspace, 16 bytes."""
     key_hash: _builtins.bytes
     """HMAC-SHA256 of the client's key under the workspace's scope."""
     request_id: _builtins.bytes
     """The request that claims it, 16 bytes."""
+    edge_id: _builtins.int
+    """The edge's slot number."""
+    epoch: _builtins.int
+    """Its epoch: when that is closed and no usage record of the request is there, the key is free."""
     def __init__(
         self,
         *,
         workspace_id: _builtins.bytes = ...,
         key_hash: _builtins.bytes = ...,
         request_id: _builtins.bytes = ...,
+        edge_id: _builtins.int = ...,
+        epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_hash", b"key_hash", "request_id", b"request_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "epoch", b"epoch", "key_hash", b"key_hash", "request_id", b"request_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -671,3 +679,50 @@ class ClaimIdempotencyKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClaimIdempotencyKeyResponse: _TypeAlias = ClaimIdempotencyKeyResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseIdempotencyKeyRequest(_message.Message):
+    """Gives up a claim."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    KEY_HASH_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.bytes
+    """The workspace, 16 bytes."""
+    key_hash: _builtins.bytes
+    """HMAC-SHA256 of the client's key under the workspace's scope."""
+    request_id: _builtins.bytes
+    """The request that claimed it and never reached an upstream, 16 bytes."""
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.bytes = ...,
+        key_hash: _builtins.bytes = ...,
+        request_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_hash", b"key_hash", "request_id", b"request_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseIdempotencyKeyRequest: _TypeAlias = ReleaseIdempotencyKeyRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseIdempotencyKeyResponse(_message.Message):
+    """The key is free, or another request's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseIdempotencyKeyResponse: _TypeAlias = ReleaseIdempotencyKeyResponse  # noqa: Y015

@@ -81,6 +81,11 @@ class AdmissionServiceStub:
                 request_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ClaimIdempotencyKeyRequest.SerializeToString,
                 response_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ClaimIdempotencyKeyResponse.FromString,
                 _registered_method=True)
+        self.ReleaseIdempotencyKey = channel.unary_unary(
+                '/oneapi.admission.v1.AdmissionService/ReleaseIdempotencyKey',
+                request_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ReleaseIdempotencyKeyRequest.SerializeToString,
+                response_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ReleaseIdempotencyKeyResponse.FromString,
+                _registered_method=True)
 
 
 class AdmissionServiceServicer:
@@ -153,6 +158,14 @@ class AdmissionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseIdempotencyKey(self, request, context):
+        """Gives up the claim of a request that was refused before its INTENT, also one that is still on
+        its way. What an edge does not give up is freed when its epoch is closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdmissionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -200,6 +213,11 @@ def add_AdmissionServiceServicer_to_server(servicer, server):
                     servicer.ClaimIdempotencyKey,
                     request_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ClaimIdempotencyKeyRequest.FromString,
                     response_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ClaimIdempotencyKeyResponse.SerializeToString,
+            ),
+            'ReleaseIdempotencyKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseIdempotencyKey,
+                    request_deserializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ReleaseIdempotencyKeyRequest.FromString,
+                    response_serializer=oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ReleaseIdempotencyKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -447,6 +465,33 @@ class AdmissionService:
             '/oneapi.admission.v1.AdmissionService/ClaimIdempotencyKey',
             oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ClaimIdempotencyKeyRequest.SerializeToString,
             oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ClaimIdempotencyKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseIdempotencyKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.admission.v1.AdmissionService/ReleaseIdempotencyKey',
+            oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ReleaseIdempotencyKeyRequest.SerializeToString,
+            oneapi_dot_admission_dot_v1_dot_admission__service__pb2.ReleaseIdempotencyKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,10 @@ class AdmissionServiceStub:
     """Keeps slices of spend limits alive and gives free parts back."""
     ClaimIdempotencyKey: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.ClaimIdempotencyKeyRequest, _admission_service_pb2.ClaimIdempotencyKeyResponse]
     """Claims a client's idempotency key for a request."""
+    ReleaseIdempotencyKey: _grpc.UnaryUnaryMultiCallable[_admission_service_pb2.ReleaseIdempotencyKeyRequest, _admission_service_pb2.ReleaseIdempotencyKeyResponse]
+    """Gives up the claim of a request that was refused before its INTENT, also one that is still on
+    its way. What an edge does not give up is freed when its epoch is closed.
+    """
 
 @_typing.type_check_only
 class AdmissionServiceAsyncStub(AdmissionServiceStub):
@@ -87,6 +91,10 @@ class AdmissionServiceAsyncStub(AdmissionServiceStub):
     """Keeps slices of spend limits alive and gives free parts back."""
     ClaimIdempotencyKey: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.ClaimIdempotencyKeyRequest, _admission_service_pb2.ClaimIdempotencyKeyResponse]  # type: ignore[assignment]
     """Claims a client's idempotency key for a request."""
+    ReleaseIdempotencyKey: _aio.UnaryUnaryMultiCallable[_admission_service_pb2.ReleaseIdempotencyKeyRequest, _admission_service_pb2.ReleaseIdempotencyKeyResponse]  # type: ignore[assignment]
+    """Gives up the claim of a request that was refused before its INTENT, also one that is still on
+    its way. What an edge does not give up is freed when its epoch is closed.
+    """
 
 class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What an edge needs to admit requests without asking for each of them: grants, credit leases,
@@ -168,5 +176,15 @@ class AdmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admission_service_pb2.ClaimIdempotencyKeyResponse, _abc.Awaitable[_admission_service_pb2.ClaimIdempotencyKeyResponse]]:
         """Claims a client's idempotency key for a request."""
+
+    @_abc_1.abstractmethod
+    def ReleaseIdempotencyKey(
+        self,
+        request: _admission_service_pb2.ReleaseIdempotencyKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admission_service_pb2.ReleaseIdempotencyKeyResponse, _abc.Awaitable[_admission_service_pb2.ReleaseIdempotencyKeyResponse]]:
+        """Gives up the claim of a request that was refused before its INTENT, also one that is still on
+        its way. What an edge does not give up is freed when its epoch is closed.
+        """
 
 def add_AdmissionServiceServicer_to_server(servicer: AdmissionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

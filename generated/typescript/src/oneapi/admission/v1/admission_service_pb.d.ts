@@ -662,6 +662,20 @@ export declare type ClaimIdempotencyKeyRequest = Message<"oneapi.admission.v1.Cl
    * @generated from field: bytes request_id = 3;
    */
   requestId: Uint8Array;
+
+  /**
+   * The edge's slot number.
+   *
+   * @generated from field: uint32 edge_id = 4;
+   */
+  edgeId: number;
+
+  /**
+   * Its epoch: when that is closed and no usage record of the request is there, the key is free.
+   *
+   * @generated from field: uint64 epoch = 5;
+   */
+  epoch: bigint;
 };
 
 /**
@@ -743,6 +757,54 @@ export enum ClaimIdempotencyKeyResponse_Result {
  * Describes the enum oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result.
  */
 export declare const ClaimIdempotencyKeyResponse_ResultSchema: GenEnum<ClaimIdempotencyKeyResponse_Result>;
+
+/**
+ * Gives up a claim.
+ *
+ * @generated from message oneapi.admission.v1.ReleaseIdempotencyKeyRequest
+ */
+export declare type ReleaseIdempotencyKeyRequest = Message<"oneapi.admission.v1.ReleaseIdempotencyKeyRequest"> & {
+  /**
+   * The workspace, 16 bytes.
+   *
+   * @generated from field: bytes workspace_id = 1;
+   */
+  workspaceId: Uint8Array;
+
+  /**
+   * HMAC-SHA256 of the client's key under the workspace's scope.
+   *
+   * @generated from field: bytes key_hash = 2;
+   */
+  keyHash: Uint8Array;
+
+  /**
+   * The request that claimed it and never reached an upstream, 16 bytes.
+   *
+   * @generated from field: bytes request_id = 3;
+   */
+  requestId: Uint8Array;
+};
+
+/**
+ * Describes the message oneapi.admission.v1.ReleaseIdempotencyKeyRequest.
+ * Use `create(ReleaseIdempotencyKeyRequestSchema)` to create a new message.
+ */
+export declare const ReleaseIdempotencyKeyRequestSchema: GenMessage<ReleaseIdempotencyKeyRequest>;
+
+/**
+ * The key is free, or another request's.
+ *
+ * @generated from message oneapi.admission.v1.ReleaseIdempotencyKeyResponse
+ */
+export declare type ReleaseIdempotencyKeyResponse = Message<"oneapi.admission.v1.ReleaseIdempotencyKeyResponse"> & {
+};
+
+/**
+ * Describes the message oneapi.admission.v1.ReleaseIdempotencyKeyResponse.
+ * Use `create(ReleaseIdempotencyKeyResponseSchema)` to create a new message.
+ */
+export declare const ReleaseIdempotencyKeyResponseSchema: GenMessage<ReleaseIdempotencyKeyResponse>;
 
 /**
  * What an edge needs to admit requests without asking for each of them: grants, credit leases,
@@ -842,6 +904,17 @@ export declare const AdmissionService: GenService<{
     methodKind: "unary";
     input: typeof ClaimIdempotencyKeyRequestSchema;
     output: typeof ClaimIdempotencyKeyResponseSchema;
+  },
+  /**
+   * Gives up the claim of a request that was refused before its INTENT, also one that is still on
+   * its way. What an edge does not give up is freed when its epoch is closed.
+   *
+   * @generated from rpc oneapi.admission.v1.AdmissionService.ReleaseIdempotencyKey
+   */
+  releaseIdempotencyKey: {
+    methodKind: "unary";
+    input: typeof ReleaseIdempotencyKeyRequestSchema;
+    output: typeof ReleaseIdempotencyKeyResponseSchema;
   },
 }>;
 

@@ -1,19 +1,17 @@
-"""Epochs fence, limits never exceed, idempotency keys belong to one request."""
+"""Epochs fence, limits never exceed."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from core.accounts import service as accounts
 from core.accounts.model import Workspace
-from core.admission import epochs, idempotency, limits
+from core.admission import epochs, limits
 from core.admission.credit import CreditDesk, CreditWish, LeaseTerms
 from core.admission.epochs import Closed
-from core.admission.idempotency import Claim, ClaimResult
 from core.admission.limits import Slices, Wanted
 from core.keyring import Keyring
 from core.keys import service as keys
@@ -114,20 +112,6 @@ def wish(workspace: Workspace, epoch: int, needed: int, *, edge: int = 0) -> Cre
         needed=needed,
         spend_rate=0,
     )
-
-
-async def claim(world: World, workspace: Workspace, request_id: bytes) -> Claim:
-    """Claim one and the same idempotency key."""
-    async with world.pool.transaction("system") as tx:
-        found = await idempotency.claim(
-            tx,
-            workspace_id=workspace.workspace_id,
-            key_hash=b"h" * 32,
-            request_id=request_id,
-            now=now(world.clock),
-        )
-        await tx.commit()
-    return found
 
 
 async def test_the_same_nonce_gets_the_same_epoch(world: World) -> None:
@@ -368,84 +352,3 @@ async def test_a_key_without_limits_gets_what_it_wants(world: World, workspace: 
     key = await key_with(world, workspace)
     slices = await take(world, key, Wanted(7, 8, 9))
     assert (slices.requests, slices.tokens, slices.concurrent_requests) == (7, 8, 9)
-
-
-async def test_the_first_claim_of_a_key_wins(world: World, workspace: Workspace) -> None:
-    """The second request hears whose it is; a repeated claim of the first one succeeds."""
-    first, second = uuid4().bytes, uuid4().bytes
-    assert await claim(world, workspace, first) == Claim(ClaimResult.CLAIMED, first)
-    assert await claim(world, workspace, second) == Claim(ClaimResult.IN_FLIGHT, first)
-    assert await claim(world, workspace, first) == Claim(ClaimResult.CLAIMED, first)
-
-
-async def test_of_claims_at_the_same_time_one_wins(world: World, workspace: Workspace) -> None:
-    """Never a second upstream call."""
-    claims = await asyncio.gather(*(claim(world, workspace, uuid4().bytes) for _ in range(6)))
-    assert [found.result for found in claims].count(ClaimResult.CLAIMED) == 1
-
-
-async def test_a_claim_is_completed_by_its_usage_record(world: World, workspace: Workspace) -> None:
-    """The answer tells the charge, so that the client need not ask again."""
-    first = world.ids.new()
-    await claim(world, workspace, first)
-    await insert_late_record(world, workspace, first)
-    second = await claim(world, workspace, uuid4().bytes)
-    assert second == Claim(ClaimResult.COMPLETED, first, 0)
-
-
-async def test_a_claim_ends_after_24_hours(world: World, workspace: Workspace) -> None:
-    """A second is not a day."""
-    first, second = uuid4().bytes, uuid4().bytes
-    await claim(world, workspace, first)
-    world.clock.move(hours=23, minutes=59)
-    assert (await claim(world, workspace, second)).result is ClaimResult.IN_FLIGHT
-    world.clock.move(minutes=1)
-    assert await claim(world, workspace, second) == Claim(ClaimResult.CLAIMED, second)
-
-
-async def test_a_sweep_forgets_what_is_over_and_nothing_else(
-    world: World, workspace: Workspace
-) -> None:
-    """The tables stay small, the promises hold."""
-    first = uuid4().bytes
-    await claim(world, workspace, first)
-    for hours, kept in ((23, 1), (2, 0)):
-        world.clock.move(hours=hours)
-        async with world.pool.transaction("system") as tx:
-            await idempotency.sweep(tx, now(world.clock))
-            await limits.sweep(tx, now(world.clock))
-            assert len(await tx.all("SELECT 1 FROM idempotency_key")) == kept
-            await tx.commit()
-
-
-async def test_an_unknown_workspace_claims_nothing(world: World, workspace: Workspace) -> None:
-    """Keys live in workspaces."""
-    stranger = Workspace(uuid4().bytes, "x", workspace.state, 1, now(world.clock) - timedelta(1), 0)
-    with pytest.raises(NotFound):
-        await claim(world, stranger, uuid4().bytes)
-
-
-async def insert_late_record(world: World, workspace: Workspace, request_id: bytes) -> None:
-    """A resolved request, in the table that needs no partition."""
-    columns = {
-        "id": UUID(bytes=request_id),
-        "workspace_id": UUID(bytes=workspace.workspace_id),
-        "key_id": uuid4(),
-        "started_at": now(world.clock),
-        "recorded_at": now(world.clock),
-        "streamed": False,
-        "attempts": [],
-        "content_hash": b"c" * 32,
-        "settlement_id": uuid4(),
-    }
-    async with world.pool.transaction("system") as tx:
-        rows = await tx.all(
-            "SELECT attname FROM pg_attribute WHERE attrelid = 'usage_late'::regclass"
-            " AND attnum > 0"
-        )
-        names = [row.attname for row in rows]
-        places = ", ".join(f":{name}" for name in names)
-        places = places.replace(":attempts,", "CAST(:attempts AS integer[]),")
-        values = {name: columns.get(name, 0) for name in names}
-        await tx.run(f"INSERT INTO usage_late ({', '.join(names)}) VALUES ({places})", **values)
-        await tx.commit()
