@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -255,8 +255,15 @@ class Worker:
                 Route(f"{prefix}/models", models.list),
                 Route(f"{prefix}/models/{{model:path}}", models.get),
             ]
-        handlers = {404: self._status.not_found, 405: self._status.wrong_method}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        handlers: dict[Any, Any] = {
+            404: self._status.not_found,
+            405: self._status.wrong_method,
+            Exception: self._status.fault,
+        }
+        application = Starlette(routes=routes, exception_handlers=handlers)
+        # A redirect would be made of the client's Host header.
+        application.router.redirect_slashes = False
+        return application
 
 
 def _settle_memory() -> None:

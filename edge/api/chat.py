@@ -8,8 +8,6 @@ from __future__ import annotations
 import hmac
 from typing import Any, Final
 
-import orjson
-
 from edge import errors
 from edge.admission.admit import Choice
 from edge.admission.claims import ClientKey, is_claimed
@@ -28,7 +26,9 @@ from edge.api.http import (
     api_key_of,
     header,
     read_body,
+    sent_of,
 )
+from edge.api.json_body import parsed
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from edge.metering.errors import SpoolFull, SpoolUnavailable
@@ -85,11 +85,11 @@ class ChatCompletions:
 
     async def _accept(self, scope: Scope, receive: Receive, request_id: bytes) -> Accepted:
         started = self._parts.clock.monotonic()
-        sent: Sent = dict(scope["headers"])
+        sent = sent_of(scope["headers"])
         key = api_key_of(sent, scope["query_string"])
         peer = scope["client"][0] if scope["client"] else None
         grant = await self._parts.admission.authenticate(key, peer)
-        body = _parsed(await read_body(sent, receive, self._max_body_bytes))
+        body = parsed(await read_body(sent, receive, self._max_body_bytes))
         choice = self._choose(sent, grant, body)
         chat, shape = _checked(body, choice)
         admitted = await self._parts.admission.admit(
@@ -174,22 +174,9 @@ def _already(claim: pb2.ClaimIdempotencyKeyResponse) -> ApiError:
     )
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise errors.invalid("invalid_json", "The request body is not valid JSON.") from None
-    if not isinstance(document, dict):
-        raise errors.invalid("invalid_json", "The request body is not a JSON object.")
-    return document
-
-
 def _checked(body: dict[str, Any], choice: Choice) -> tuple[ChatRequest, Any]:
     try:
         chat = chat_openai.parse(body)
         return chat, chat_shape.shape(chat, choice.model)
     except InvalidRequest as error:
         raise errors.invalid(error.code, error.message, error.param) from None
-    except orjson.JSONEncodeError:
-        # What can be read can be nested more deeply than what can be written again.
-        raise errors.invalid("invalid_json", "The request body is nested too deeply.") from None

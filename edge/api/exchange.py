@@ -37,6 +37,7 @@ from kit.charge import Quantities, charge_nanos, context_tokens, output_tokens
 from kit.clock import Clock
 from kit.hold import RequestShape
 from kit.log import EventLog
+from kit.money import InvalidAmountError, Nanos
 from oneapi.metering.v1 import usage_record_pb2 as usage
 
 CHAT_PATH: Final = b"/chat/completions"
@@ -215,6 +216,8 @@ class Exchange:
             # Also if the server cancels us: what was delivered and counted is charged.
             end = stream.finish(body_complete=body_complete)
             self._note_end(end, error_class)
+            if end.usage_invalid or end.usage_decreased:
+                self._note_refused_usage(answer)
         # The end of the body comes while the outcome goes to disk.
         durable = await self._record()
         await _read_trailer(answer.response)
@@ -232,7 +235,7 @@ class Exchange:
         return ChatStream(
             public_model=choice.model.public_id,
             show_usage=self._accepted.chat.include_usage,
-            price_of=lambda used: charge_nanos(used, choice.price),
+            price_of=self._price_of,
             dialect=Dialect.TERMINAL if terminal else Dialect.EOF,
             choices=self._accepted.chat.choices,
             quirks=quirks_of(answer.candidate.upstream.name),
@@ -257,6 +260,23 @@ class Exchange:
         except UpstreamError as error:
             return False, class_of(error)
         return False, usage.ERROR_CLASS_UNSPECIFIED
+
+    def _price_of(self, used: Quantities) -> Nanos:
+        """Return the charge of a count; one that costs more than was held cannot be true.
+
+        Raises:
+            InvalidAmountError: it does; what was asked for bounds it, whatever an upstream says.
+        """
+        admitted = self._accepted.admitted
+        charge = charge_nanos(used, admitted.choice.price)
+        if charge > admitted.hold.nanos:
+            raise InvalidAmountError
+        return charge
+
+    def _note_refused_usage(self, answer: Answer) -> None:
+        """Tell operators of counts that contradict each other, or what was asked for."""
+        upstream = answer.candidate.upstream.number
+        self._parts.log.event("usage_refused", request_id=self._id, upstream_number=upstream)
 
     def _estimated_output(self, stream: ChatStream) -> int:
         return estimate.output_tokens(stream.events, stream.content_bytes, limit=self._output_bound)
@@ -305,7 +325,7 @@ class Exchange:
             result = chat_openai.response(
                 body,
                 public_model=choice.model.public_id,
-                price_of=lambda used: charge_nanos(used, choice.price),
+                price_of=self._price_of,
                 quirks=quirks_of(answer.candidate.upstream.name),
             )
         except UpstreamError as error:
@@ -314,6 +334,8 @@ class Exchange:
         except MalformedAnswer:
             await self._fail(Failure(usage.ERROR_CLASS_PROTOCOL))
             return
+        if result.usage_invalid:
+            self._note_refused_usage(answer)
         ending = self._ending
         ending.outcome = usage.OUTCOME_CANCELLED if self._gone else usage.OUTCOME_SUCCEEDED
         ending.error_class = usage.ERROR_CLASS_UNSPECIFIED

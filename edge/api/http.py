@@ -13,8 +13,15 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Sent = Mapping[bytes, bytes]
-"""The headers of a request by name; of repeated ones the last."""
+"""The headers of a request by name; of repeated ones that we do not read, the last."""
 
+READ_HEADERS: Final = frozenset(
+    {
+        *(b"authorization", b"x-api-key", b"api-key", b"content-encoding"),
+        *(b"x-delivery-lane", b"x-max-cost", b"idempotency-key"),
+    }
+)
+"""What the data plane reads; each may come once."""
 JSON: Final = (b"content-type", b"application/json")
 EVENT_STREAM: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -25,6 +32,20 @@ EVENT_STREAM: Final = (
 
 class ClientGone(Exception):
     """The client left before its request was whole."""
+
+
+def sent_of(headers: Headers) -> Sent:
+    """Return the headers of a request by name.
+
+    Raises:
+        ApiError: one that we read is there twice: who reads the other takes it for another request.
+    """
+    sent = dict(headers)
+    if len(sent) < len(headers):
+        names = [name for name, _ in headers if name in READ_HEADERS]
+        if len(set(names)) < len(names):
+            raise invalid("repeated_header", "A header of the request is there twice.")
+    return sent
 
 
 def header(sent: Sent, name: bytes) -> str | None:

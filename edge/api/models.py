@@ -30,7 +30,8 @@ class Models:
 
     async def get(self, request: Request) -> Response:
         """Answer one model, by public id or alias."""
-        model = self._link.catalog.named(request.path_params["model"])
+        # Clients encode the slash of an id such as `maker/model`; the path keeps it encoded.
+        model = self._link.catalog.named(request.path_params["model"].replace("%2F", "/"))
         if model is None:
             error = ApiError(404, "model_not_found", "The model does not exist.", param="model")
             return Response(error.body(), 404, _headers(), "application/json")

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from edge.api import headers as answer_headers
 from edge.api.http import Receive, Scope, Send, answer_error
-from edge.errors import ApiError, unavailable
+from edge.errors import ApiError, internal, unavailable
 from kit.ids import new_request_id
 from kit.telemetry import CONTENT_TYPE
 
@@ -74,9 +74,16 @@ class Status:
         """Answer a path that does not exist."""
         return _error(ApiError(404, "unknown_url", "Unknown request URL."))
 
-    async def wrong_method(self, _request: Request, _cause: Exception) -> Response:
-        """Answer a method that the path does not take."""
-        return _error(ApiError(405, "method_not_allowed", "The path does not take this method."))
+    async def wrong_method(self, _request: Request, cause: Exception) -> Response:
+        """Answer a method that the path does not take, with those that it takes."""
+        error = ApiError(405, "method_not_allowed", "The path does not take this method.")
+        response = _error(error)
+        response.headers.update(getattr(cause, "headers", None) or {})
+        return response
+
+    async def fault(self, _request: Request, _cause: Exception) -> Response:
+        """Answer a fault of ours, whose error is reported where it is caught."""
+        return _error(internal())
 
 
 def _is_local(request: Request) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from edge.server.refusal import Refusal, bad_request
 
@@ -20,6 +20,7 @@ _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _DOT_SEGMENTS: Final = frozenset({b".", b".."})
+_ENCODED_SLASH = re.compile("%2[Ff]")
 _UPGRADE_TOKENS: Final = frozenset({b"upgrade", b"http2-settings"})
 
 _VERSION = bad_request("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
@@ -75,6 +76,14 @@ def _refuse_headers(version: str, headers: Headers) -> Refusal | None:
     if lengths > 1 or codings > 1:
         return _LENGTHS if lengths > 1 else _CODING
     return _FRAMINGS if lengths and codings else None
+
+
+def path_of(raw_path: str) -> str:
+    """Return a path decoded once; an encoded slash stays, as it separates nothing (RFC 3986, 2.2).
+
+    Who decodes it would route to what a proxy in front, which does not, has not checked.
+    """
+    return "%2F".join(map(unquote, _ENCODED_SLASH.split(raw_path)))
 
 
 def without_upgrade(method: bytes, target: bytes, headers: Headers) -> bytes:

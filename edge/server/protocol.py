@@ -11,7 +11,6 @@ import asyncio
 import math
 from enum import Enum
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -22,7 +21,7 @@ from uvicorn.server import ServerState
 
 from edge.server.cycle import Cycle
 from edge.server.front import Front
-from edge.server.head import refuse_head, without_upgrade
+from edge.server.head import path_of, refuse_head, without_upgrade
 from edge.server.refusal import (
     HEADERS_TOO_LARGE,
     MALFORMED,
@@ -226,7 +225,7 @@ class FrontProtocol(HttpToolsProtocol):
         scope = self.scope
         scope["method"] = self._method().decode("ascii")
         scope["http_version"] = version
-        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["path"] = self.root_path + (path_of(path) if "%" in path else path)
         scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         scope["query_string"] = query
 

@@ -16,6 +16,7 @@ from edge.translate.chat_openai import ChatRequest
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
+    NestedTooDeeply,
     UnsupportedParameter,
     UnsupportedValue,
 )
@@ -77,12 +78,20 @@ def shape(request: ChatRequest, limits: ModelLimits) -> RequestShape:
         overhead = max(overhead, limits.input_overhead_with_tools_tokens)
     media_bytes, media_tokens, has_audio = _media(request.body, limits)
     return RequestShape(
-        text_bytes=len(orjson.dumps(request.body)) - media_bytes,
+        text_bytes=_size_of(request.body) - media_bytes,
         overhead_tokens=overhead,
         media_tokens=media_tokens,
         choices=request.choices,
         has_audio=has_audio or _wants_audio(request.body, limits),
     )
+
+
+def _size_of(body: Mapping[str, Any]) -> int:
+    try:
+        return len(orjson.dumps(body))
+    except orjson.JSONEncodeError:
+        # What can be read can be nested more deeply than what can be written again.
+        raise NestedTooDeeply from None
 
 
 def _refuse_provider_tools(request: ChatRequest) -> None:
@@ -95,7 +104,10 @@ def _refuse_provider_tools(request: ChatRequest) -> None:
         path = f"tools[{index}]"
         if not isinstance(tool, dict):
             raise InvalidType(path, "an object")
-        if tool.get("type", "function") not in CLIENT_TOOLS:
+        kind = tool.get("type", "function")
+        if not isinstance(kind, str):
+            raise InvalidType(f"{path}.type", "a string")
+        if kind not in CLIENT_TOOLS:
             raise UnsupportedValue(f"{path}.type")
 
 

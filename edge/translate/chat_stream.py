@@ -344,7 +344,7 @@ def _usage_of(chunk: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str,
 
 def _index(choice: dict[str, Any]) -> int:
     index = choice.get("index")
-    return min(index, LAST_CHOICE_INDEX) if isinstance(index, int) else 0
+    return max(0, min(index, LAST_CHOICE_INDEX)) if isinstance(index, int) else 0
 
 
 def _is_plain(choices: list[dict[str, Any]]) -> bool:

@@ -7,6 +7,7 @@
     ├── IntegerBelowMinimum     integer_below_min_value
     ├── IntegerAboveMaximum     integer_above_max_value
     ├── InvalidValue            invalid_value
+    ├── NestedTooDeeply         invalid_json: deeper than what can be written again
     ├── UnsupportedValue        unsupported_value: not with this model, or its cost has no bound
     └── UnsupportedParameter    unsupported_parameter: as above, a whole parameter
 
@@ -22,11 +23,11 @@ from typing import ClassVar
 
 
 class InvalidRequest(Exception):
-    """The body cannot be used; `param` is the path of the field, such as `messages[3]`."""
+    """The body cannot be used; `param` is the path of the field, such as `messages[3]`, if any."""
 
     code: ClassVar[str] = "invalid_value"
 
-    def __init__(self, param: str, message: str) -> None:
+    def __init__(self, param: str | None, message: str) -> None:
         super().__init__(message)
         self.param = param
         self.message = message
@@ -84,6 +85,15 @@ class InvalidValue(InvalidRequest):
 
     def __init__(self, param: str) -> None:
         super().__init__(param, f"Invalid value for '{param}'.")
+
+
+class NestedTooDeeply(InvalidRequest):
+    """Objects and lists stand inside each other more deeply than the body can be sent on."""
+
+    code = "invalid_json"
+
+    def __init__(self) -> None:
+        super().__init__(None, "The request body is nested too deeply.")
 
 
 class UnsupportedValue(InvalidRequest):

@@ -36,6 +36,7 @@ TEXT = "openai-chat-text"
 STREAM = "openai-chat-text-stream-usage"
 TOOLS = "openai-chat-tool"
 _COMMAND = (sys.executable, "-c", "from kit.cli import main; main()")
+INPUT_OVERHEAD_TOKENS = 32_768
 _QUICK = {"first_byte_timeout_ms": 3_000, "idle_timeout_ms": 3_000}
 
 
@@ -67,21 +68,33 @@ def _tiers(price: Price) -> list[dict[str, int]]:
     ]
 
 
-def _model(public_id: str, price: Price, candidates: list[dict[str, Any]]) -> dict[str, Any]:
+def _model(
+    public_id: str,
+    price: Price,
+    candidates: list[dict[str, Any]],
+    overhead: int = INPUT_OVERHEAD_TOKENS,
+) -> dict[str, Any]:
     return {
         "public_id": public_id,
         "display_name": public_id,
         "maker": "tests",
         "context_tokens": 1_000_000,
         "max_output_tokens": 8_192,
-        "input_overhead_tokens": 32_768,
-        "input_overhead_with_tools_tokens": 32_768,
+        "input_overhead_tokens": overhead,
+        "input_overhead_with_tools_tokens": overhead,
         "image_max_tokens": 4_096,
         "audio_max_tokens": 4_096,
         "file_max_tokens": 65_536,
         "routes": [{"lanes": ["default", "economy", "priority"], "candidates": candidates}],
         "prices": [{"lanes": ["default", "economy", "priority"], "tiers": _tiers(price)}],
     }
+
+
+def _overhead_of(chat: Recording) -> int:
+    """Return what covers the recorded input: a few fixtures claim more than their request holds."""
+    usage = chat.response.get("usage") if isinstance(chat.response, dict) else None
+    recorded: int = (usage or {}).get("prompt_tokens", 0)
+    return max(INPUT_OVERHEAD_TOKENS, recorded)
 
 
 def _candidate(upstream: str, stem: str, priority: int = 0) -> dict[str, Any]:
@@ -94,7 +107,7 @@ def catalogue_document(base_url: str) -> dict[str, Any]:
     chats, names = recorded_chats(), public_ids()
     providers = sorted({one.provider for one in chats.values()} | {"broken", "draining"})
     models = [
-        _model(names[stem], price_of(stem), [_candidate(chat.provider, stem)])
+        _model(names[stem], price_of(stem), [_candidate(chat.provider, stem)], _overhead_of(chat))
         for stem, chat in sorted(chats.items())
     ]
     both = [_candidate("broken", TEXT), _candidate("openai", STREAM, priority=1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
@@ -16,6 +17,8 @@ from tests.support.replay.faults import Faults
 
 OPEN_SECONDS_MAX = 900
 ENDLESS_EVENTS_MAX = 10_000_000
+RAW_BYTES_MAX = 1 << 30
+RAW_WRITE_BYTES = 64 * 1024
 GARBAGE = b'data: {"choices":[{"delta":{"content":"\xff\xfe\x00\n\n'
 BROKEN_CHUNK = b"zz\r\nno such chunk size\r\n"
 _GZIP_WINDOW_BITS = 31
@@ -23,6 +26,8 @@ _GZIP_WINDOW_BITS = 31
 
 async def deliver(reply: Reply, recording: Recording, faults: Faults, call: Call) -> str:
     """Send one answer, event by event where it is a stream, and say how it ended."""
+    if faults.raw_answer is not None:
+        return await _send_raw(reply, faults.raw_answer, faults.raw_repeat or "", call)
     headers = _headers(recording, faults)
     if recording.is_stream:
         reply.start(recording.status, headers)
@@ -31,6 +36,19 @@ async def deliver(reply: Reply, recording: Recording, faults: Faults, call: Call
     chunked = faults.one_byte_chunks or faults.broken_chunk_at_event is not None
     reply.start(recording.status, headers, length=None if chunked else len(body))
     return await _send(_Wire(reply, faults, call, chunked=chunked), [body])
+
+
+async def _send_raw(reply: Reply, answer: str, repeated: str, call: Call) -> str:
+    data, again = answer.encode("latin-1"), repeated.encode("latin-1")
+    again *= max(1, RAW_WRITE_BYTES // len(again)) if again else 0
+    while data and call.bytes_sent < RAW_BYTES_MAX:
+        reply.write_raw(data)
+        call.sent(len(data))
+        await reply.drain()
+        await asyncio.sleep(0)
+        data = again
+    reply.cut()
+    return CUT
 
 
 class _Wire:
@@ -112,6 +130,8 @@ def _events(recording: Recording, faults: Faults) -> Iterator[bytes]:
     events = frames.split_frames(recording.body())
     if faults.omit_usage:
         events = frames.without_usage(events)
+    if faults.usage_json is not None:
+        events = frames.with_usage(events, json.loads(faults.usage_json))
     if faults.usage_beside_choice:
         events = frames.usage_beside_choice(events)
     if faults.omit_last_event:
@@ -129,6 +149,9 @@ def _whole_body(recording: Recording, faults: Faults) -> bytes:
     body = recording.body()
     if faults.garbage_at_event is not None:
         body = GARBAGE
+    elif faults.usage_json is not None:
+        told = {**recording.response, "usage": json.loads(faults.usage_json)}
+        body = frames.compact(told)
     elif faults.omit_usage:
         body = frames.compact(frames.drop_usage(recording.response))
     return gzip.compress(body, mtime=0) if faults.gzip else body

@@ -46,6 +46,12 @@ class Faults:
     """Repeat the second event until the client leaves."""
     gzip: bool = False
     one_byte_chunks: bool = False
+    usage_json: str | None = None
+    """Put this JSON, valid or not so very, in the place of every usage object."""
+    raw_answer: str | None = None
+    """Send these bytes (as latin-1), head and all, instead of the answer; then hang up."""
+    raw_repeat: str | None = None
+    """After the raw answer, send these again and again until the client leaves."""
     content_type: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     """More headers for the answer."""
@@ -75,6 +81,9 @@ _EXPECTED: dict[str, type] = {
     "garbage_at_event": int,
     "broken_chunk_at_event": int,
     "content_type": str,
+    "usage_json": str,
+    "raw_answer": str,
+    "raw_repeat": str,
 }
 
 NONE = Faults()

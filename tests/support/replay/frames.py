@@ -52,6 +52,14 @@ def without_usage(frames: list[bytes]) -> list[bytes]:
     return kept
 
 
+def with_usage(frames: list[bytes], usage: Any) -> list[bytes]:
+    """Put another value in the place of every usage object."""
+    return [
+        _edited(frame, lambda value: {**value, "usage": usage} if value.get("usage") else value)
+        for frame in frames
+    ]
+
+
 def drop_usage(value: Any) -> Any:
     """Copy a JSON value without any key named `usage`."""
     if isinstance(value, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.api.http import ClientGone, Message, api_key_of, header, read_body
+from edge.api.http import ClientGone, Message, api_key_of, header, read_body, sent_of
 from edge.errors import ApiError
 
 
@@ -43,6 +43,20 @@ def test_a_key_in_the_url_is_refused_in_words() -> None:
     with pytest.raises(ApiError) as raised:
         api_key_of({}, b"key=secret")
     assert (raised.value.status, raised.value.code) == (400, "api_key_in_url")
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"x-max-cost", b"idempotency-key"])
+def test_a_header_of_ours_that_is_there_twice_is_refused(name: bytes) -> None:
+    """Who reads the first one would take the request for another."""
+    with pytest.raises(ApiError) as raised:
+        sent_of([(name, b"a"), (b"x", b"y"), (name, b"a")])
+    assert (raised.value.status, raised.value.code) == (400, "repeated_header")
+
+
+def test_other_headers_may_be_repeated() -> None:
+    """Of those that we do not read, it is nobody's affair."""
+    sent = sent_of([(b"accept", b"a"), (b"accept", b"b"), (b"x-max-cost", b"1")])
+    assert header(sent, b"x-max-cost") == "1"
 
 
 def test_no_key_is_401() -> None:

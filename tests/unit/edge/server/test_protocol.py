@@ -173,6 +173,24 @@ async def test_innocent_targets_pass(target: bytes) -> None:
     assert told["raw_path"].encode() == target.partition(b"?")[0]
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/v1%2Fmodels", "/v1%2Fmodels"),
+        (b"/v1%2fmodels", "/v1%2Fmodels"),
+        (b"/v1/m%2Fn%20o", "/v1/m%2Fn o"),
+        (b"/v1/%252F", "/v1/%2F"),
+        (b"/v1/%c3%a4", "/v1/\u00e4"),
+    ],
+)
+async def test_an_encoded_slash_separates_nothing(target: bytes, path: str) -> None:
+    """A proxy that checks paths does not decode it either."""
+    async with running(echo) as server:
+        raw = b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n" + _CLOSE
+        (told,) = bodies(await server.exchange(raw))
+    assert told["path"] == path
+
+
 async def test_a_chunked_body_in_single_bytes_arrives_whole() -> None:
     """The network may cut anywhere."""
     raw = _CHUNKED + b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nx-trailer: 1\r\n\r\n"

@@ -38,6 +38,14 @@ def body(*parts: Any, **more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": list(parts)}], **more}
 
 
+def deep(levels: int) -> Any:
+    """Return lists inside each other."""
+    value: Any = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 def shaped(value: dict[str, Any], limits: Limits | None = None) -> RequestShape:
     """Return the shape of a body."""
     return shape(parse(value), limits or Limits())
@@ -147,6 +155,8 @@ def test_spoken_output_is_priced_as_audio() -> None:
         (body(tools=[{"type": "web_search"}]), errors.UnsupportedValue, "tools[0].type"),
         (body(tools=[{"type": "mcp"}]), errors.UnsupportedValue, "tools[0].type"),
         (body(tools=["x"]), errors.InvalidType, "tools[0]"),
+        (body(tools=[{"type": []}]), errors.InvalidType, "tools[0].type"),
+        (body(x=deep(300)), errors.NestedTooDeeply, None),
         (body(web_search_options={"a": 1}), errors.UnsupportedParameter, "web_search_options"),
         (body(search_parameters={"a": 1}), errors.UnsupportedParameter, "search_parameters"),
         (
@@ -157,7 +167,7 @@ def test_spoken_output_is_priced_as_audio() -> None:
     ],
 )
 def test_what_the_catalogue_cannot_bound_is_refused(
-    value: dict[str, Any], error: type[InvalidRequest], param: str
+    value: dict[str, Any], error: type[InvalidRequest], param: str | None
 ) -> None:
     """A hold that is no bound could be overrun."""
     with pytest.raises(InvalidRequest) as caught:
