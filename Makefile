@@ -59,6 +59,10 @@ bench: $(VENV)/.dev
 clients: $(VENV)/.dev
 	$(BIN)/python -m tools.clients.run
 
+.PHONY: leaktest
+leaktest: $(VENV)/.dev
+	$(BIN)/python -m tests.leaktest
+
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),1) $(SUITES)
 

@@ -27,7 +27,15 @@ from edge.translate.chat_openai import ChatRequest
 from edge.translate.chat_stream import ChatStream, Dialect, EndKind, Fault, StreamEnd, error_event
 from edge.translate.errors import MalformedAnswer
 from edge.translate.quirks import quirks_of
-from edge.upstream.attempts import Answer, Attempts, Endpoints, Failure, class_of, timeouts_of
+from edge.upstream.attempts import (
+    Answer,
+    Attempts,
+    Endpoints,
+    Failure,
+    class_of,
+    quotes_credential,
+    timeouts_of,
+)
 from edge.upstream.client import UpstreamClient
 from edge.upstream.errors import UpstreamError
 from edge.upstream.message import UpstreamRequest
@@ -226,7 +234,8 @@ class Exchange:
         if end.kind is EndKind.PROPER and durable:
             await self._client.finish(end.tail)
             return
-        await self._client.write(end.tail if durable and end.tail else self._cut_event(durable))
+        tail = b"" if quotes_credential(end.tail, answer.candidate) else end.tail
+        await self._client.write(tail if durable and tail else self._cut_event(durable))
         raise AnswerCut
 
     def _stream_of(self, answer: Answer) -> ChatStream:

@@ -124,7 +124,7 @@ class Attempts:
                 self._note(candidate, _OK, usage.ERROR_CLASS_UNSPECIFIED, begun)
                 self.router.succeeded(candidate.upstream.number, self.clock.monotonic() - begun)
                 return Answer(candidate, response)
-            failure = await self._refusal(response)
+            failure = await self._refusal(candidate, response)
             self._note(candidate, failure.status, failure.error_class, begun)
             if failure.error_class == usage.ERROR_CLASS_UPSTREAM_REFUSED and (
                 failure.status not in _RETRYABLE
@@ -133,7 +133,7 @@ class Attempts:
             self.router.failed(candidate.upstream.number)
         return failure
 
-    async def _refusal(self, response: UpstreamResponse) -> Failure:
+    async def _refusal(self, candidate: Candidate, response: UpstreamResponse) -> Failure:
         status = response.status
         retry_after = next((v for k, v in response.headers if k == b"retry-after"), None)
         try:
@@ -142,6 +142,8 @@ class Attempts:
             body = b""
         finally:
             await response.aclose()
+        if quotes_credential(body, candidate):
+            body = b""
         return Failure(class_of_status(status), status, body, retry_after)
 
     def _note(
@@ -169,6 +171,12 @@ def _is_plain(response: UpstreamResponse) -> bool:
         if name == b"content-encoding" and value.lower() != b"identity":
             return False
     return True
+
+
+def quotes_credential(text: bytes, candidate: Candidate) -> bool:
+    """Say whether an upstream's error repeats the credential that we sent: no client gets that."""
+    credential = candidate.upstream.credential
+    return bool(credential) and credential in text
 
 
 def timeouts_of(candidate: Candidate) -> Timeouts:

@@ -179,16 +179,17 @@ class PostgresNode:
 
     def _signal_all(self, number: signal.Signals) -> None:
         os.killpg(self.pid, number)
-        for pid in _descendants(self.pid):
+        for pid in descendants_of(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants_of(pid: int) -> list[int]:
+    """Return the process ids of children, their children, and so on."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
-            found += [child, *_descendants(child)]
+            found += [child, *descendants_of(child)]
     return found
 
 
@@ -205,6 +206,10 @@ class Cluster(OperatorCalls):
     provider_variables: Mapping[str, str] = field(default_factory=dict)
     """`NAME_API_KEY` of the upstreams that a test's catalogue names."""
     seed: int = 1
+    record: Path | None = None
+    """Folder for what goes over the wires."""
+    temporary: Path | None = None
+    """Folder for temporary files of our processes, instead of the machine's."""
 
     def __post_init__(self) -> None:
         self.data_dir = self.folder / "data"
@@ -275,8 +280,12 @@ class Cluster(OperatorCalls):
         core = self.cores[number % len(self.cores)]
         target = core.port
         if self.link != "none":
-            kind = Wire if self.link == "wire" else Messenger
-            link = kind(target, seed=self.seed * 1_000 + number)
+            seed = self.seed * 1_000 + number
+            link = (
+                Wire(target, seed=seed, record=self.record)
+                if self.link == "wire"
+                else Messenger(target, seed=seed)
+            )
             link.__enter__()
             self.links.append(link)
             target = link.port
@@ -289,6 +298,8 @@ class Cluster(OperatorCalls):
     def _variables(self, settings: Mapping[str, str]) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         ours = {"DATA_DIR": str(self.data_dir), **settings}
+        if self.temporary is not None:
+            inherited["TMPDIR"] = str(self.temporary)
         return {**inherited, **{f"ONEAPI_{name}": value for name, value in ours.items()}}
 
     @property

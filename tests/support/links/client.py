@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.support.server_process import ServerProcess
 
 
 class Wire(ServerProcess):
     """A TCP wire to a port: `wire.tell(mode="freeze")`; see `tests.support.links.wire`."""
 
-    def __init__(self, target: int, *, seed: int = 0) -> None:
-        """Lead to a port of this machine."""
-        arguments = ("--target", str(target), "--seed", str(seed))
+    def __init__(self, target: int, *, seed: int = 0, record: Path | None = None) -> None:
+        """Lead to a port of this machine; keep all bytes in a folder where one is given."""
+        arguments = ["--target", str(target), "--seed", str(seed)]
+        if record is not None:
+            arguments += ["--record", str(record)]
         super().__init__("tests.support.links.wire", *arguments)
 
 

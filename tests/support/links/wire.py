@@ -11,7 +11,8 @@ Orders: `mode` is one of
 | `mute` | what the server sends is lost, what the client sends arrives |
 
 `delay_ms` holds every piece back; `cut` resets all running connections once; `cut_every_seconds`
-goes on doing so at random moments about so far apart (0 ends that).
+goes on doing so at random moments about so far apart (0 ends that). With `--record FOLDER` all
+bytes that arrive are kept there, in a file for each connection and direction.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tests.support.links.orders import announce, follow
@@ -47,7 +49,9 @@ class Wire:
     delay_ms: int = 0
     cut_every_seconds: float = 0.0
     seed: int = 0
+    record: Path | None = None
     links: set[Link] = field(default_factory=set)
+    connections: int = 0
 
     def obey(self, order: Mapping[str, Any]) -> None:
         """Take an order; unknown words are an error of the test."""
@@ -83,9 +87,11 @@ class Wire:
             return
         link = (writer, upstream[1])
         self.links.add(link)
+        self.connections += 1
+        up, down = (self._kept_in(f"{self.connections}-{way}") for way in ("up", "down"))
         ways = [
-            asyncio.create_task(self._carry(reader, upstream[1], lost_in="deaf")),
-            asyncio.create_task(self._carry(upstream[0], writer, lost_in="mute")),
+            asyncio.create_task(self._carry(reader, upstream[1], lost_in="deaf", kept=up)),
+            asyncio.create_task(self._carry(upstream[0], writer, lost_in="mute", kept=down)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -97,19 +103,30 @@ class Wire:
             _close(link)
 
     async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, lost_in: Mode
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        lost_in: Mode,
+        kept: Path | None,
     ) -> None:
         while True:
             await self._thawed()
             piece = await reader.read(PIECE_BYTES)
             if not piece:
                 return
+            if kept is not None:
+                with kept.open("ab") as file:
+                    file.write(piece)
             if self.delay_ms:
                 await asyncio.sleep(self.delay_ms / 1000)
             await self._thawed()
             if self.mode != lost_in:
                 writer.write(piece)
                 await writer.drain()
+
+    def _kept_in(self, name: str) -> Path | None:
+        return None if self.record is None else self.record / f"{self.target}-{name}"
 
     async def _thawed(self) -> None:
         while self.mode == "freeze":  # noqa: ASYNC110 an order ends it
@@ -140,8 +157,9 @@ async def main() -> None:
     parser.add_argument("--target", type=int, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", type=Path)
     options = parser.parse_args()
-    wire = Wire(options.target, seed=options.seed)
+    wire = Wire(options.target, seed=options.seed, record=options.record)
     server = await asyncio.start_server(wire.serve, "127.0.0.1", options.port)
     cutting = asyncio.create_task(wire.cut_at_random())
     announce(server.sockets[0].getsockname()[1])

@@ -23,8 +23,9 @@ from edge.upstream.routing import Router
 from kit.clock import SystemClock
 from oneapi.metering.v1.usage_record_pb2 import ErrorClass
 
-NOTHING_SPECIAL = (1, True, False, False, b"")
-"""Dialect, a terminal frame, no drain, no bill for the refused, no credential."""
+CREDENTIAL = b"sk-sesame"
+NOTHING_SPECIAL = (1, True, False, False, CREDENTIAL)
+"""Dialect, a terminal frame, no drain, no bill for the refused, a credential."""
 
 
 def answer(status: int, body: bytes = b"{}", extra: bytes = b"") -> bytes:
@@ -108,6 +109,14 @@ async def test_what_is_about_the_client_s_request_ends_the_attempts(
     assert isinstance(found, Failure)
     assert (found.status, found.body) == (status, b'{"error":{}}')
     assert world.asked == [1]
+
+
+async def test_an_error_that_repeats_our_credential_is_not_told(world: World) -> None:
+    """Some providers echo the request, headers and all; no client may read our credential."""
+    echo = b'{"error":{"message":"You sent Authorization: Bearer ' + CREDENTIAL + b'"}}'
+    found, _ = await world.run(answer(400, echo))
+    assert isinstance(found, Failure)
+    assert (found.status, found.body) == (400, b"")
 
 
 async def test_a_connection_that_closes_leads_to_the_next_candidate(world: World) -> None:

@@ -1,0 +1,94 @@
+"""Texts that are recognised wherever they turn up, whole, cut or encoded.
+
+A canary is the kind's mark of six letters, four times, with a digit between: `RaRbRcR`. The three
+digits number it. Every piece of twelve characters of it has the whole mark in it, so that looking
+for six letters finds every piece that is long enough to mean anything.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from dataclasses import dataclass, field
+from functools import cached_property
+
+DIGITS = string.digits + string.ascii_letters
+BASE = len(DIGITS)
+MARK_LETTERS = 6
+CANARIES_MAX = BASE**3
+FIELDS_PER_CASE = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of canary: its name in reports, and the mark of this run."""
+
+    name: str
+    mark: str
+
+    @classmethod
+    def new(cls, name: str, chance: random.Random) -> Kind:
+        """Make a kind with a mark of its own; no letter twice, so that it never overlaps itself."""
+        return cls(name, "".join(chance.sample(string.ascii_letters, MARK_LETTERS)))
+
+    def canary(self, number: int) -> str:
+        """Return the canary of a number."""
+        assert 0 <= number < CANARIES_MAX
+        high, rest = divmod(number, BASE * BASE)
+        middle, low = divmod(rest, BASE)
+        digits = (DIGITS[high], DIGITS[middle], DIGITS[low])
+        return self.mark + "".join(digit + self.mark for digit in digits)
+
+    @cached_property
+    def _whole(self) -> re.Pattern[bytes]:
+        mark = self.mark.encode()
+        return re.compile(b"(.)".join([mark] * 4))
+
+    def numbers_in(self, data: bytes) -> set[int]:
+        """Return the numbers of the whole canaries in bytes that are not encoded."""
+        found = set()
+        for digits in self._whole.findall(data):
+            places = [DIGITS.find(digit.decode("latin-1")) for digit in digits]
+            if min(places) >= 0:
+                found.add((places[0] * BASE + places[1]) * BASE + places[2])
+        return found
+
+
+@dataclass
+class Mint:
+    """Numbers canaries of one kind so that a find names its case and its field."""
+
+    kind: Kind
+    cases: list[str] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
+    made: int = 0
+
+    def case(self, name: str) -> Case:
+        """Begin a case."""
+        self.cases.append(name)
+        return Case(self, len(self.cases) - 1)
+
+    def origin(self, number: int) -> str:
+        """Return which case and field a number belongs to."""
+        case, place = divmod(number, FIELDS_PER_CASE)
+        if case >= len(self.cases) or place >= len(self.fields):
+            return f"{self.kind.name} {number}"
+        return f"{self.fields[place]} of {self.cases[case]}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Gives each field of one case its canary."""
+
+    mint: Mint
+    number: int
+
+    def __call__(self, field_name: str) -> str:
+        """Return the canary of a field."""
+        fields = self.mint.fields
+        if field_name not in fields:
+            assert len(fields) < FIELDS_PER_CASE
+            fields.append(field_name)
+        self.mint.made += 1
+        return self.mint.kind.canary(self.number * FIELDS_PER_CASE + fields.index(field_name))

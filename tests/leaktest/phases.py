@@ -1,0 +1,239 @@
+"""What is done to the service, one kind of trouble after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from errno import EIO, ENOSPC
+
+from tests.leaktest import demands
+from tests.leaktest.clients import ANSWER_SECONDS_MAX, Call, Leave, call_all
+from tests.leaktest.upstream import MODES
+from tests.leaktest.world import MAX_BODY_BYTES, VERBOSE, World
+from tests.support.processes import until
+
+KINDS = {True: "stream", False: "whole"}
+FAULTY_MODELS = ("mode-ok", "mode-echo-400", "mode-error-event")
+
+
+def chat(
+    world: World, model: str, *, stream: bool, leave: Leave = Leave.NEVER, note: str = ""
+) -> Call:
+    """Return a call with a canary in every field, whatever will become of it."""
+    name = " ".join(part for part in (model, KINDS[stream], leave.value, note) if part)
+    canary = world.case(name)
+    body = demands.full_body(canary, model, stream=stream)
+    return Call(name, demands.post(canary, body, world.key), leave)
+
+
+def outcomes(world: World) -> None:
+    """Everything that upstreams do, to streams and to whole answers."""
+    models = [*(f"mode-{name}" for name in MODES if name != "endless"), "fallback", "drained"]
+    answers = world.call(chat(world, model, stream=s) for model in models for s in (True, False))
+    good = [name for name, answer in answers.items() if answer.startswith(b"HTTP/1.1 200")]
+    # The phase is void if requests are refused for some other reason than its own.
+    assert len(good) > len(models) // 2, answers
+
+
+def departures(world: World) -> None:
+    """Clients that leave, at each point at which one can."""
+    leaves = [leave for leave in Leave if leave is not Leave.NEVER]
+    world.call(
+        chat(world, model, stream=stream, leave=leave)
+        for model in ("mode-ok", "mode-slow", "mode-silent", "mode-echo-400", "drained")
+        for stream in (True, False)
+        for leave in leaves
+    )
+
+
+def malformed(world: World) -> None:
+    """Bodies and requests that are wrong in every way."""
+    calls = []
+    canary = world.case("wrong values")
+    for name, body in demands.wrong_values(canary, "mode-ok"):
+        calls.append(Call(f"wrong {name}", demands.post(canary, body, world.key)))
+    canary = world.case("broken bodies")
+    for name, raw in demands.broken_bodies(canary, "mode-ok", MAX_BODY_BYTES):
+        calls.append(Call(name, demands.post(canary, raw, world.key)))
+    canary = world.case("broken requests")
+    broken = demands.broken_requests(canary, world.key, world.unknown_key)
+    calls += [Call(demand.name, demand.raw) for demand in broken]
+    world.call(calls)
+
+
+def money(world: World) -> None:
+    """No credit, and a key that is revoked while its stream runs."""
+    empty = world.cluster.empty_workspace()
+    _, poor = world.cluster.make_key(empty)
+    canary = world.case("no credit")
+    body = demands.full_body(canary, "mode-ok", stream=True)
+    answers = world.call([Call("no credit", demands.post(canary, body, poor))])
+    assert answers["no credit"].startswith(b"HTTP/1.1 402"), answers
+    canary = world.case("revoked")
+    body = demands.full_body(canary, "mode-endless", stream=True)
+    call = Call("revoked", demands.post(canary, body, world.other_key), patience_seconds=1.0)
+    with _meanwhile(world, [call]):
+        world.revoke_other_key()
+    after = demands.post(
+        canary, demands.full_body(canary, "mode-ok", stream=False), world.other_key
+    )
+    answers = world.call([Call("after the revocation", after)])
+    assert b"401" in answers["after the revocation"][:20], answers
+
+
+def core_gone(world: World) -> None:
+    """Core killed while streams run, requests without it, and its return."""
+    with _meanwhile(world, _mixed(world, "core dies")):
+        world.core.kill()
+        time.sleep(0.2)
+    world.call(_mixed(world, "core is gone"))
+    world.look_at_spool()
+    world.revive()
+    until_served(world)
+    world.call(_mixed(world, "core is back"))
+
+
+def database_gone(world: World) -> None:
+    """PostgreSQL killed, requests without it, and its return."""
+    with _meanwhile(world, _mixed(world, "database dies")):
+        world.cluster.postgres.kill()
+        time.sleep(0.2)
+    world.call(_mixed(world, "database is gone"))
+    world.look_at_spool()
+    world.revive()
+    until_served(world)
+    world.call(_mixed(world, "database is back"))
+
+
+def edge_stopped(world: World) -> None:
+    """SIGTERM and SIGKILL while streams run."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        world.look_at_metrics()
+        with _meanwhile(world, _mixed(world, number.name)):
+            os.kill(world.edge.pid, number)
+            until(lambda: not world.edge.runs, 60.0)
+        world.look_at_spool()
+        world.revive()
+        until_served(world)
+
+
+def verbose(world: World) -> None:
+    """The worst of it again, with the interpreter and all libraries as talkative as they get."""
+    world.look_at_metrics()
+    world.start_core(variables=VERBOSE)
+    world.start_edge(variables=VERBOSE)
+    outcomes(world)
+    malformed(world)
+    core_gone(world)
+    world.look_at_metrics()
+    world.start_core()
+    world.start_edge()
+
+
+def disk_fails(world: World) -> None:
+    """The spool's disk is full, then broken."""
+    world.look_at_metrics()
+    world.start_edge(faulty=True)
+    page = world.pages["edge"]
+    points = [number for number, name in enumerate(page.points()) if ".segment." in name]
+    for point in points:
+        for number in (ENOSPC, EIO):
+            page.fail_at(point, number)
+            world.call(_pair(world, "mode-ok", f"disk {point} {number}"))
+        page.fail_at(-1)
+        if not world.edge.runs:
+            world.revive()
+    world.look_at_spool()
+    world.look_at_metrics()
+    world.start_edge()
+
+
+def edge_faults(world: World, every: int = 1) -> None:
+    """Every function of the edge that a request runs through raises, in turn, a talkative error."""
+    world.look_at_metrics()
+    world.start_edge(faulty=True)
+    page = world.pages["edge"]
+    for model in FAULTY_MODELS:
+        world.call(_pair(world, model, "traced"))
+    points = page.ran()[::every]
+    assert points
+    for point in points:
+        page.fail_at(point)
+        for model in FAULTY_MODELS[:1] if point % 3 else FAULTY_MODELS:
+            world.call(_pair(world, model, page.points()[point], patience_seconds=1.0))
+        page.fail_at(-1)
+        if not world.edge.runs or not world.edge.is_ready():
+            world.start_edge(faulty=True)
+    world.faults += len(points)
+    world.look_at_metrics()
+    world.start_edge()
+
+
+def core_faults(world: World, every: int = 1) -> None:
+    """Every function of core that a request's path runs through raises, in turn."""
+    world.look_at_metrics()
+    world.start_core(faulty=True)
+    until_served(world)
+    page = world.pages["core"]
+    world.call(_pair(world, "mode-ok", "core traced"))
+    time.sleep(1.0)
+    points = page.ran()[::every]
+    assert points
+    for point in points:
+        page.fail_at(point)
+        world.call(_pair(world, "mode-ok", page.points()[point], patience_seconds=1.0))
+        page.fail_at(-1)
+        if not world.core.runs:
+            world.start_core(faulty=True)
+            until_served(world)
+    world.faults += len(points)
+    world.start_core()
+    until_served(world)
+
+
+def until_served(world: World) -> None:
+    """Wait until requests are served again, those included that core must be asked about."""
+    until(lambda: _is_served(world), 60.0)
+
+
+def _is_served(world: World) -> bool:
+    call = chat(world, "mode-ok", stream=False, note="again")
+    return world.call([call])[call.name].startswith(b"HTTP/1.1 200")
+
+
+def _pair(
+    world: World, model: str, note: str, patience_seconds: float = ANSWER_SECONDS_MAX
+) -> list[Call]:
+    return [
+        Call(call.name, call.raw, call.leave, patience_seconds)
+        for call in (chat(world, model, stream=stream, note=note) for stream in (True, False))
+    ]
+
+
+def _mixed(world: World, note: str) -> list[Call]:
+    models = ("mode-ok", "mode-slow", "mode-echo-400", "mode-stall")
+    calls = [chat(world, model, stream=s, note=note) for model in models for s in (True, False)]
+    return [*calls, chat(world, "mode-endless", stream=True, leave=Leave.MIDWAY, note=note)]
+
+
+@contextlib.contextmanager
+def _meanwhile(world: World, calls: list[Call]) -> Iterator[None]:
+    """Make calls on another thread; they have begun when the body runs, and ended after it."""
+    answers: dict[str, bytes] = {}
+    work: Callable[[], None] = lambda: answers.update(  # noqa: E731
+        asyncio.run(call_all(world.edge.port, calls))
+    )
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.15)
+    try:
+        yield
+    finally:
+        thread.join()
+        world.calls_made += len(calls)
+        world.look_at_answers(answers)

@@ -1,0 +1,111 @@
+"""The suite: bring the service up, do everything to it, look everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.leaktest import memory, phases, rpc, sinks
+from tests.leaktest.memory import Residue
+from tests.leaktest.needles import Finder
+from tests.leaktest.sinks import Looked
+from tests.leaktest.world import World
+
+SHORT_EVERY = 12
+MEMORY_REQUESTS = {True: 60, False: 1_000}
+QUIESCE_SECONDS = 1.0
+
+SHORT: tuple[Callable[[World], None], ...] = (
+    phases.outcomes,
+    phases.departures,
+    phases.malformed,
+    phases.money,
+    phases.core_gone,
+)
+FULL: tuple[Callable[[World], None], ...] = (
+    *SHORT,
+    phases.database_gone,
+    phases.edge_stopped,
+    phases.disk_fails,
+    phases.edge_faults,
+    phases.core_faults,
+    phases.verbose,
+)
+
+
+@dataclass
+class Found:
+    """What one run of the suite did and found."""
+
+    looked: Looked
+    calls: int = 0
+    canaries: int = 0
+    faults: int = 0
+    origins: dict[int, str] = field(default_factory=dict)
+    residues: dict[str, Residue] = field(default_factory=dict)
+    dumps_allowed: list[str] = field(default_factory=list)
+    landlock: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Say whether anything was found that must not be."""
+        return bool(self.looked.leaks or self.dumps_allowed)
+
+
+def run(folder: Path, *, short: bool) -> Found:
+    """Run the suite in a folder of its own."""
+    before = sinks.strange_files()
+    with World(folder) as world:
+        found = Found(world.looked)
+        for phase in SHORT if short else FULL:
+            began = time.monotonic()
+            phase(world)
+            found.seconds[phase.__name__] = time.monotonic() - began
+        found.residues["plain"] = memory.residue(world, MEMORY_REQUESTS[short])
+        _look_everywhere(world, before, found)
+    found.calls, found.faults = world.calls_made, world.faults
+    found.canaries = world.mint.made
+    found.origins = {
+        number: world.mint.origin(number)
+        for leak in found.looked.leaks
+        if leak.hit.kind == "request" and (number := leak.hit.number) is not None
+    }
+    return found
+
+
+def _look_everywhere(world: World, before: set[Path], found: Found) -> None:
+    began = time.monotonic()
+    time.sleep(QUIESCE_SECONDS)
+    cluster, looked = world.cluster, world.looked
+    found.landlock = int(world.edge.metrics()["oneapi_edge_landlock_version"])
+    found.dumps_allowed = [node.name for node in cluster.nodes if not _refuses_dumps(node.pid)]
+    world.look_at_metrics()
+    world.look_at_spool()
+    sinks.look_at_process(looked, world.finder, "edge", world.edge.pid)
+    memory.look_at_others(world)
+    superuser = urlsplit(cluster.postgres.server.superuser_dsn)
+    dsn = urlunsplit(superuser._replace(path=urlsplit(cluster.database_url).path))
+    sinks.look_at_database(looked, world.finder, dsn)
+    sinks.look_at_strange_files(looked, world.finder, before)
+    sinks.look_at_files(looked, world.finder, "temporary", world.temporary)
+    finder = Finder(world.finder.kinds, world.finder.secrets, spell=rpc.header_forms)
+    for name, data in rpc.recorded(world.wires):
+        looked.through(finder, "rpc", name, data)
+    cluster.stop_gently()
+    cluster.postgres.server.stop()
+    for path in sorted(cluster.data_dir.glob("*.log")):
+        sinks.look_at_log(looked, world.finder, path)
+    example = cluster.data_dir / "dev" / "example.json"
+    sinks.look_at_files(looked, world.finder, "data files", cluster.data_dir, excepted=[example])
+    sinks.look_at_files(looked, world.finder, "database files", cluster.folder / "pg")
+    found.seconds["looking"] = time.monotonic() - began
+
+
+def _refuses_dumps(process_id: int) -> bool:
+    limits = Path(f"/proc/{process_id}/limits").read_text().splitlines()
+    core = next(line for line in limits if line.startswith("Max core file size"))
+    return core.split()[4:6] == ["0", "0"]
