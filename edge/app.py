@@ -53,6 +53,8 @@ PREFIXES: Final = ("/v1", "/api/v1")
 GC_THRESHOLD: Final = 20_000
 """New container objects between two looks for cycles."""
 DISK_RETRY_SECONDS: Final = 1.0
+DISK_PATIENCE_SECONDS: Final = 60.0
+"""A worker that has waited so long for a disk leaves: only another process sees a new mount."""
 DRAIN_LOOK_SECONDS: Final = 0.1
 _Made = TypeVar("_Made")
 
@@ -106,7 +108,7 @@ class Worker:
     async def run(self, listener: socket.socket) -> None:
         """Serve until told to stop; then drain, ship and close the epoch.
 
-        `exit_code` then says whether the disk failed: another process gets a fresh spool.
+        `exit_code` then says whether another process should take over at once.
         """
         prepare_listener(listener, self.front.limits)
         app = cast("ASGIApplication", self._application())
@@ -136,12 +138,20 @@ class Worker:
         self._log.event("edge_serving", edge_id=slot.edge_id, epoch=epoch)
 
     async def _patiently(self, make: Callable[[], _Made]) -> _Made:
-        """Make something on a disk that may be full or ill; requests get 503 meanwhile."""
+        """Make something on a disk that may be full or ill; requests get 503 meanwhile.
+
+        Raises:
+            OSError: it stayed so.
+            SpoolFull: it stayed so.
+        """
+        give_up = self._clock.monotonic() + DISK_PATIENCE_SECONDS
         while True:
             try:
                 return make()
             except (OSError, SpoolFull) as error:
                 self._log.fault("disk_not_ready", error)
+                if self._clock.monotonic() > give_up:
+                    raise
             await asyncio.sleep(DISK_RETRY_SECONDS)
 
     def _metering_of(self, slot: Slot, epoch: int) -> Metering:
@@ -163,6 +173,7 @@ class Worker:
         if error is not None:
             # A worker without a spool is of no use: the supervisor starts another one.
             self._log.fault("edge_not_opened", error)
+            self.exit_code = os.EX_TEMPFAIL
             self._stop_serving()
 
     def _on_fenced(self) -> None:
@@ -179,8 +190,10 @@ class Worker:
         Until then this one refuses requests at once and reports what runs straight to core. Leaving
         earlier would only let clients wait at a door that nobody can open.
         """
-        while not await asyncio.to_thread(slot.is_writable):  # noqa: ASYNC110  asks a disk
-            await asyncio.sleep(DISK_RETRY_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISK_PATIENCE_SECONDS):
+                while not await asyncio.to_thread(slot.is_writable):  # noqa: ASYNC110  asks a disk
+                    await asyncio.sleep(DISK_RETRY_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_seconds):
                 while not self._is_idle():  # noqa: ASYNC110  it is told by many

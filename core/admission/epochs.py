@@ -109,7 +109,10 @@ async def close_epoch(
 
 
 def _alarm_of(acked: int, last: int, *, closed: bool) -> str | None:
-    """Return what is wrong with a spool that ends at `last` if core took it up to `acked`."""
-    if last == acked:
+    """Return what is wrong with a spool that ends at `last` if core took it up to `acked`.
+
+    A closed one that is empty was being removed when its edge died.
+    """
+    if last == acked or (closed and last == 0):
         return None
     return "spool_replayed" if closed or last < acked else "missing_frames"

@@ -116,17 +116,13 @@ async def write_spool(folder: Path, requests: int, segment_frames: int) -> Writt
     await spool.flush()
     await spool.close()
     frames = frames_in(folder)
-    raw = [encode(frame.place, frame.body) for frame in frames]
+    records = {frame.place.sequence: record_of(frame) for frame in frames}
     return Written(
         files={path.name: path.read_bytes() for path in segment_paths(folder)},
         frames=frames,
-        raw=raw,
+        raw=[encode(frame.place, frame.body) for frame in frames],
         segment_frames=segment_frames,
-        records={
-            sequence: _record(raw[sequence])
-            for sequence, frame in enumerate(frames)
-            if frame.kind is Kind.OUTCOME
-        },
+        records={sequence: record for sequence, record in records.items() if record is not None},
     )
 
 
@@ -171,7 +167,10 @@ def faults(read: Read, expected: dict[bytes, usage.UsageRecord | Crash]) -> list
     return wrong
 
 
-def _record(raw: bytes) -> usage.UsageRecord:
+def record_of(frame: Frame) -> usage.UsageRecord | None:
+    """Return the record in an OUTCOME frame, made from what was written; else None."""
+    if frame.kind is not Kind.OUTCOME:
+        return None
     request = RecordUsageRequest()
-    add_record(request, 0, raw)
+    add_record(request, frame.place.sequence, encode(frame.place, frame.body))
     return request.records[0].record

@@ -187,7 +187,8 @@ async def test_an_old_copy_of_a_spool_is_alarmed(world: World, last: int) -> Non
     """A closed epoch that is shipped again and ends elsewhere was put back by somebody."""
     epoch = await open_epoch(world)
     await close_epoch(world, 0, epoch, last=7)
-    assert (await close_epoch(world, 0, epoch, last=7)).missing_frames == 7
+    for harmless in (7, 0):
+        assert (await close_epoch(world, 0, epoch, last=harmless)).missing_frames == 7
     assert (await close_epoch(world, 0, epoch, last=last)).missing_frames == 7
     assert await alarms_of(world) == [
         ("missing_frames", 7, 0),

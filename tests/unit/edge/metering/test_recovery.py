@@ -139,7 +139,8 @@ async def test_truncation_anywhere_loses_only_the_tail(tmp_path: Path, copies: P
     path = segment_paths(tmp_path / "5")[0]
     raw = path.read_bytes()
     copies.mkdir()
-    for cut in range(len(raw)):
+    # The suite `tests.chaos.spool` cuts at every byte.
+    for cut in range(0, len(raw), 7):
         (copies / path.name).write_bytes(raw[:cut])
         _, batch = await read_whole(copies)
         found = shipped(batch)
