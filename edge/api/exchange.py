@@ -7,6 +7,7 @@ its last byte, and the hold becomes the charge.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from edge.api import failures
 from edge.api.alarms import Alarms
 from edge.api.client_side import ClientSide
 from edge.api.http import EVENT_STREAM, JSON, Scope
-from edge.metering.errors import OutcomeNotDurable
+from edge.metering.errors import InvalidRecordError, OutcomeNotDurable
 from edge.metering.records import MAX_ATTEMPTS, Intent, Outcome
 from edge.metering.spool import Spool
 from edge.metering.ticket import Ticket
@@ -50,6 +51,8 @@ from oneapi.metering.v1 import usage_record_pb2 as usage
 
 CHAT_PATH: Final = b"/chat/completions"
 """Where OpenAI-compatible upstreams take chats, below their base URLs."""
+LAST_WORD_SECONDS: Final = 0.5
+"""How long after its hard end a request may still tell its client so; then it is cut off."""
 TRAILER_SECONDS: Final = 0.05
 """How long the end of a body may take after its terminal frame, for the connection to be reused."""
 _FAULT_CLASSES: Final = {
@@ -118,8 +121,10 @@ class Exchange:
         self._asking = False
         self._expired = False
         self._recorded: bool | None = None
+        self._outcome: Outcome | None = None
         self._answer: Answer | None = None
         self._gone = False
+        self._cut: Callable[[], None] | None = None
 
     async def run(self, scope: Scope) -> None:
         """Serve the request to its end.
@@ -129,7 +134,7 @@ class Exchange:
         """
         deadlines = self._parts.deadlines
         deadlines.set(self._on_deadline)
-        scope[DEPARTURE](self._on_departure)
+        self._cut = scope[DEPARTURE](self._on_departure)
         try:
             await self._serve()
         except (AnswerCut, asyncio.CancelledError):
@@ -204,6 +209,9 @@ class Exchange:
     def _on_deadline(self) -> None:
         self._expired = True
         self._give_up()
+        # A write to a client that takes little by little would wait on: nothing else wakes it.
+        if self._cut is not None:
+            asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, self._cut)
 
     def _give_up(self) -> None:
         if self._asking and self._task is not None:
@@ -360,6 +368,8 @@ class Exchange:
 
     async def _fail(self, failure: Failure) -> None:
         """Record a failure and tell the client, by status or, once that is out, in-band."""
+        if self._expired:
+            failure = Failure(usage.ERROR_CLASS_REQUEST_DEADLINE)
         self._note_failure(failure.error_class)
         error = failures.error_of(failure)
         if not self._gone:
@@ -387,20 +397,55 @@ class Exchange:
         if self._recorded is not None:
             return self._recorded
         self._recorded = False
-        charge, used = 0, 0
         try:
-            outcome = self._outcome()
-            await self._parts.spool.finish(self._accepted.ticket, outcome)
-            self._recorded = True
-            charge = outcome.charge_nanos
-            used = context_tokens(outcome.quantities) + output_tokens(outcome.quantities)
+            await self._finish()
         except OutcomeNotDurable:
-            pass  # the client is told, and the request will be resolved as an edge crash
+            self._outcome = None  # the client is told; the request is resolved as an edge crash
         finally:
-            self._parts.admission.settle(self._accepted.admitted, charge, used)
+            # Also if the server cancels us: the frame is written before we wait for the disk.
+            self._settle()
         return self._recorded
 
-    def _outcome(self) -> Outcome:
+    async def _finish(self) -> None:
+        """Write the outcome; after a fault of ours one that charges nothing.
+
+        A request whose outcome cannot be told must not stay open until its edge is gone.
+        """
+        try:
+            self._outcome = self._told_outcome()
+            await self._parts.spool.finish(self._accepted.ticket, self._outcome)
+            self._recorded = True
+        except OutcomeNotDurable:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it was, the request is resolved
+            self._parts.log.fault("outcome_fault", error, request_id=self._id)
+            self._outcome = None
+            await self._finish_as_fault()
+
+    async def _finish_as_fault(self) -> None:
+        accepted, ending = self._accepted, self._ending
+        ending.outcome, ending.error_class = usage.OUTCOME_FAILED, usage.ERROR_CLASS_INTERNAL
+        outcome = Outcome.of(
+            accepted.intent,
+            outcome=ending.outcome,
+            error_class=ending.error_class,
+            total_ms=self._elapsed_ms(),
+        )
+        try:
+            await self._parts.spool.finish(accepted.ticket, outcome)
+        except InvalidRecordError as error:
+            # Nothing is left but to resolve it as a crash when this edge's spool is adopted.
+            self._parts.log.fault("outcome_not_written", error, request_id=self._id)
+
+    def _settle(self) -> None:
+        charge, used = 0, 0
+        if self._outcome is not None:
+            charge = self._outcome.charge_nanos
+            quantities = self._outcome.quantities
+            used = context_tokens(quantities) + output_tokens(quantities)
+        self._parts.admission.settle(self._accepted.admitted, charge, used)
+
+    def _told_outcome(self) -> Outcome:
         accepted, ending, made = self._accepted, self._ending, self._attempts.made
         verdict = decide(self._facts())
         outcome = Outcome.of(

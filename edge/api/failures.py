@@ -38,7 +38,11 @@ def error_of(failure: Failure) -> ApiError:
     if failure.error_class == usage.ERROR_CLASS_UPSTREAM_RATE_LIMITED:
         return _rate_limited(failure)
     status, code, message = _TABLE.get(failure.error_class, _FAILED)
-    return ApiError(status, code, message, _SERVER)
+    error = ApiError(status, code, message, _SERVER)
+    if failure.error_class == usage.ERROR_CLASS_REQUEST_DEADLINE:
+        # A client that takes even this too slowly is cut off, with whatever it would ask next.
+        error.headers[b"connection"] = b"close"
+    return error
 
 
 def _rate_limited(failure: Failure) -> ApiError:

@@ -7,6 +7,8 @@ each answer, and reports a fault by its exception object only, never by a text.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ DEPARTURE: Final = "oneapi.departure"
 """The scope's key of `Cycle.watch_departure`, our extension of ASGI."""
 WHOLE: Final = "oneapi.whole"
 """The scope's key of `Cycle.send_whole`, another one."""
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BODILESS_STATUSES: Final = frozenset({204, 304})
 # Below this, one write is cheaper than two; above, copying the body is dearer.
 _JOIN_BYTES: Final = 64 * 1024
@@ -51,12 +54,26 @@ class Cycle(RequestResponseCycle):
         self.scope[DEPARTURE] = self.watch_departure  # type: ignore[typeddict-unknown-key]
         self.scope[WHOLE] = self.send_whole  # type: ignore[typeddict-unknown-key]
 
-    def watch_departure(self, callback: Callable[[], None]) -> None:
-        """Call back once if the client leaves before its answer is complete, at once if it has."""
+    def watch_departure(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back once if the client leaves before its answer is complete, at once if it has.
+
+        Returns what ends the connection at once, whatever of the answer the client has not taken:
+        closing it waits for a client that takes a byte now and then.
+        """
         if self.disconnected:
             callback()
         else:
             self._departed = callback
+        return self._cut
+
+    def _cut(self) -> None:
+        if self.response_complete and not self.transport.get_write_buffer_size():
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and not self.disconnected:
+            # Reset: else the kernel keeps what the client has not taken, for as long as it likes.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Run the application on this request; its exceptions end here."""

@@ -6,33 +6,17 @@ The link between edge and core loses core's answers: the claim is made, and nobo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx
 import psycopg
-import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.links.client import Wire
 from tests.support.processes import until
-from tests.support.replay.client import ReplayProcess
-from tests.support.stack import TEXT, catalogue_document, public_ids
+from tests.support.stack import TEXT, public_ids
 
 MODEL = public_ids()[TEXT]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Run one edge behind a wire to core."""
-    with ReplayProcess() as replay:
-        document = catalogue_document(replay.base_url)
-        document["models"] = [one for one in document["models"] if one["public_id"] == MODEL]
-        names = {f"{one['name'].upper()}_API_KEY": "credential" for one in document["upstreams"]}
-        folder = tmp_path_factory.mktemp("claims")
-        with Cluster(folder, edge_count=1, provider_variables=names) as running:
-            running.import_catalogue(document)
-            yield running
 
 
 def ask(cluster: Cluster, key: str) -> httpx.Response:

@@ -1,0 +1,120 @@
+"""How an exchange records its end: once, and also after a fault of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from edge.api.exchange import Accepted, Exchange, Parts
+from edge.metering.records import Outcome
+from edge.metering.spool import Spool
+from edge.upstream.routing import Router
+from kit.charge import quantities
+from kit.clock import SystemClock
+from kit.log import EventLog
+from oneapi.metering.v1 import usage_record_pb2 as usage
+from tests.unit.edge.admission.world import SHAPE, AdmissionWorld
+from tests.unit.edge.metering.samples import PRICE, SMALL, DirectLine, an_intent, frames_in
+
+
+@dataclass
+class Recording:
+    """An accepted request of a world, its spool and what is logged."""
+
+    world: AdmissionWorld
+    spool: Spool
+    exchange: Exchange
+    folder: Path
+    log: io.StringIO
+
+    def outcome(self) -> Outcome:
+        """Return the last frame."""
+        body = frames_in(self.folder)[-1].body
+        assert isinstance(body, Outcome)
+        return body
+
+    def held(self) -> int:
+        """Return what is set aside for running requests."""
+        return self.world.link.credit.held_nanos()
+
+
+@pytest.fixture
+async def recording(tmp_path: Path) -> AsyncIterator[Recording]:
+    """Give a request that has answered and must be recorded."""
+    world, log = AdmissionWorld(), io.StringIO()
+    spool = Spool(tmp_path / "5", 1, 5, reporter=DirectLine(), limits=SMALL)
+    admitted = await world.admit(limit=100)
+    intent = an_intent(hold_nanos=admitted.hold.nanos)
+    clock = SystemClock()
+    parts: dict[str, Any] = dict.fromkeys(Parts.__slots__)
+    parts |= {"admission": world.admission, "spool": spool, "clock": clock}
+    parts |= {"router": Router(clock), "log": EventLog("test", stream=log)}
+    accepted = Accepted(
+        cast("Any", None), SHAPE, admitted, intent, spool.begin(intent, PRICE), clock.monotonic()
+    )
+    exchange = Exchange(Parts(**parts), accepted, cast("Any", None))
+    exchange._ending.outcome = usage.OUTCOME_SUCCEEDED
+    exchange._ending.has_output = True
+    exchange._ending.quantities = quantities(input=1_000, output=10)
+    yield Recording(world, spool, exchange, tmp_path / "5", log)
+    await spool.close()
+
+
+async def test_an_outcome_is_written_and_the_hold_becomes_the_charge(recording: Recording) -> None:
+    """Control: the ordinary end."""
+    assert recording.held() > 0
+    assert await recording.exchange._record()
+    outcome = recording.outcome()
+    assert (outcome.outcome, outcome.charge_nanos) == (usage.OUTCOME_SUCCEEDED, 1_040_000)
+    assert recording.held() == 0
+    assert recording.log.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("quantities", (1,)), ("http_status", 10**9), ("finish_reason", -1)]
+)
+async def test_a_fault_of_ours_resolves_the_request_without_a_charge(
+    recording: Recording, field: str, value: object
+) -> None:
+    """Whether the outcome cannot be told or does not fit: nothing stays open, nothing is held."""
+    setattr(recording.exchange._ending, field, value)
+    assert not await recording.exchange._record()
+    outcome = recording.outcome()
+    assert (outcome.outcome, outcome.error_class) == (
+        usage.OUTCOME_FAILED,
+        usage.ERROR_CLASS_INTERNAL,
+    )
+    assert (outcome.charge_nanos, recording.held()) == (0, 0)
+    assert recording.spool.stats().open_intents == 0
+    assert "outcome_fault" in recording.log.getvalue()
+
+
+async def test_what_cannot_even_be_written_as_a_fault_is_left_to_an_adopter(
+    recording: Recording,
+) -> None:
+    """The hold is given back all the same."""
+    recording.exchange._accepted.intent.request_id = b"somebody else's."
+    assert not await recording.exchange._record()
+    assert recording.held() == 0
+    assert "outcome_not_written" in recording.log.getvalue()
+
+
+async def test_a_request_that_is_cancelled_while_it_is_recorded_keeps_its_charge(
+    recording: Recording,
+) -> None:
+    """Its frame is written before anybody waits for the disk."""
+    running = asyncio.create_task(recording.exchange._record())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert recording.outcome().charge_nanos == 1_040_000
+    (account,) = recording.world.link.credit._accounts.values()
+    assert account.lease is not None
+    assert (account.lease.held, account.lease.used) == (0, 1_040_000)
