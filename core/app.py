@@ -41,6 +41,7 @@ from kit.clock import Clock, clock_for, now
 from kit.ids import IdSource
 from kit.lockdown import loop_faults
 from kit.log import EventLog
+from kit.process import announce_ready
 from kit.reasons import DomainError, Unavailable
 from kit.rpc.identity import Tokens
 from kit.rpc.server import RpcServer, Service, start_server
@@ -82,9 +83,11 @@ class Core:
         stop = asyncio.create_task(stopping.wait())
         await server.set_serving(serving=True)
         self._log.event("core_serving", port=server.port)
+        announce_ready(self._settings.ready_fd)
         done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
-        # Streams to edges never end by themselves: without this they would use up the grace time.
+        # Streams of edges never end by themselves: without this they would use up the grace time.
         self._feed.stop()
+        self._intake.retire()
         await server.stop(GRACE_SECONDS)
         await self._intake.stop()
         for task in (*loops, stop):
@@ -125,6 +128,7 @@ class Core:
             target=f"127.0.0.1:{self._settings.core_port}",
             tokens=Tokens.read(self._settings.credentials_file),
             log=self._log,
+            shares_port=self._settings.shares_port,
         )
 
     def _services(self) -> list[Service]:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -41,6 +40,7 @@ from edge.upstream.routing import Router
 from kit.clock import Clock, clock_for
 from kit.lockdown import loop_faults
 from kit.log import EventLog
+from kit.process import RETIRE_SIGNAL, announce_ready
 from kit.rpc.client import open_channel
 from kit.rpc.identity import Tokens
 from oneapi.metering.v1 import metering_service_pb2_grpc
@@ -91,7 +91,7 @@ class Worker:
         self.front = Front(on_fault=lambda error: log.fault("front_fault", error))
         self._gate = Gate()
         self._status = Status(self._is_ready, EdgeMetrics(self))
-        self._server: uvicorn.Server | None = None
+        self._server: FrontServer | None = None
         self._starting_over: asyncio.Task[None] | None = None
         self.exit_code = 0
 
@@ -112,8 +112,13 @@ class Worker:
         """
         prepare_listener(listener, self.front.limits)
         app = cast("ASGIApplication", self._application())
-        config = front_config(app, self.front)
-        self._server = FrontServer(config, self.front, self._settings.drain_seconds)
+        self._server = FrontServer(
+            front_config(app, self.front),
+            self.front,
+            self._settings.drain_seconds,
+            self._settings.retire_seconds,
+        )
+        asyncio.get_running_loop().add_signal_handler(RETIRE_SIGNAL, self._server.retire)
         opening = asyncio.create_task(self._open())
         opening.add_done_callback(self._on_opened)
         try:
@@ -136,6 +141,9 @@ class Worker:
         self._gate.open(self._chat(self._metering))
         _settle_memory()
         self._log.event("edge_serving", edge_id=slot.edge_id, epoch=epoch)
+        if self._server is not None:
+            await self._server.accepting.wait()
+            announce_ready(self._settings.ready_fd)
 
     async def _patiently(self, make: Callable[[], _Made]) -> _Made:
         """Make something on a disk that may be full or ill; requests get 503 meanwhile.
@@ -205,9 +213,8 @@ class Worker:
         return self._metering is None or self._metering.spool.is_idle()
 
     def _stop_serving(self) -> None:
-        self.front.draining = True
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.stop()
 
     async def _close(self) -> None:
         if self._starting_over is not None:
@@ -219,10 +226,11 @@ class Worker:
         await self._channel.close()
 
     def _is_ready(self) -> bool:
+        # A retiring worker still is: whoever asks on a kept connection comes to the next one.
         return (
             self._gate.is_open
             and self.link.usable
-            and not self.front.draining
+            and not self.front.stopping
             and self._metering is not None
             and self._metering.stats().state is SpoolState.OPEN
         )

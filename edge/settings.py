@@ -22,6 +22,9 @@ class EdgeSettings(ProcessSettings):
     spool_max_bytes: int = Field(default=256 * _MIB, ge=8 * _MIB)
     keepalive_seconds: float = Field(default=5.0, gt=0)
     drain_seconds: int = Field(default=900, ge=0)
+    """How long running answers may take to end once this worker was told to stop."""
+    retire_seconds: int = Field(default=900, ge=0)
+    """The same once another worker has taken its place."""
     upstream_connections: int = Field(default=2_000, ge=1)
 
     @property

@@ -26,6 +26,12 @@ _ENTRY: Final = Path(__file__).with_name("process_entry.py")
 _KILL_WAIT_SECONDS: Final = 10.0
 _LOCK_POLL_SECONDS: Final = 0.05
 
+READY: Final = b"1"
+"""What a child writes to its pipe when it serves."""
+
+RETIRE_SIGNAL: Final = signal.SIGUSR1
+"""Tells a worker on a passed socket that another one has taken its place."""
+
 CALLER: Final = "caller"
 """The child runs as the same user as we do."""
 
@@ -128,6 +134,18 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of a child's process group; call it only right after the child ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def announce_ready(descriptor: int | None) -> None:
+    """Tell whoever started us that we serve, on the pipe that they gave us (None: they did not).
+
+    A question to the port could not tell: during an exchange two processes listen on it.
+    """
+    if descriptor is None:
+        return
+    with contextlib.suppress(OSError):
+        os.write(descriptor, READY)
+    os.close(descriptor)
 
 
 def stop_with_parent() -> None:

@@ -26,6 +26,10 @@ class ProcessSettings(BaseSettings):
     test_clock: Path | None = None
     disconnected_seconds: int = Field(default=600, ge=1, le=86_400)
     request_max_seconds: int = Field(default=3_600, ge=1, le=86_400)
+    ready_fd: int | None = None
+    """Where a supervised process says that it serves; see `kit.process.announce_ready`."""
+    shares_port: bool = False
+    """Whether a replacement may listen on our gRPC port while it takes our place."""
 
     @property
     def credentials_file(self) -> Path:

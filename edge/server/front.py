@@ -21,8 +21,8 @@ class FrontLimits:
     keep_alive_seconds: float = 75.0
     # How long the rest of a body is read and dropped once its request is answered.
     linger_seconds: float = 5.0
-    # How long an idle connection may still bring a request once we drain.
-    drain_idle_seconds: float = 0.5
+    # How long an idle connection may still bring a request once we stop.
+    stop_idle_seconds: float = 0.5
     max_header_count: int = 100
     max_header_bytes: int = 32 * 1024
     max_target_bytes: int = 8 * 1024
@@ -40,11 +40,17 @@ def ignore_fault(error: BaseException) -> None:
 
 @dataclass(slots=True)
 class Front:
-    """One worker's front. `on_fault` gets what the application raised; never log its text."""
+    """One worker's front. `on_fault` gets what the application raised; never log its text.
+
+    Draining: no new connections, and each connection's next answer is its last. Idle ones are
+    kept as long as ever, because a client may be sending on one just now; only a worker that stops
+    for good closes them sooner.
+    """
 
     limits: FrontLimits = field(default_factory=FrontLimits)
     on_fault: Callable[[BaseException], None] = ignore_fault
     draining: bool = False
+    stopping: bool = False
     open_connections: int = 0
     accepted_connections: int = 0
     # By code of the refusal, and by the deadline that was missed.

@@ -119,10 +119,14 @@ class FrontProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Let what runs end, then close; the server calls this when it drains."""
+        """Let what runs end, then close; the server calls this when it drains.
+
+        An answer whose head is out has not said that it is the last one. Its connection stays for
+        one more: closed, it could cut off a request that is on its way.
+        """
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
-        elif not self._in_head and not self._in_body:
+            self.cycle.keep_alive = self.cycle.keep_alive and self.cycle.response_started
+        elif self._front.stopping and not self._in_head and not self._in_body:
             self._wait_for_next()
 
     # Input.
@@ -285,9 +289,9 @@ class FrontProtocol(HttpToolsProtocol):
 
     def _wait_for_next(self) -> None:
         limits = self._limits
-        draining = self._front.draining
+        stopping = self._front.stopping
         self._wait_for(
-            Wait.NEXT, limits.drain_idle_seconds if draining else limits.keep_alive_seconds
+            Wait.NEXT, limits.stop_idle_seconds if stopping else limits.keep_alive_seconds
         )
 
     def _stop(self, refusal: Refusal) -> None:

@@ -74,19 +74,50 @@ def front_config(
 
 
 class FrontServer(uvicorn.Server):
-    """Drains: no new connections, answers say `Connection: close`, cancelled work may end."""
+    """Drains: no new connections, answers say `Connection: close`, cancelled work may end.
 
-    def __init__(self, config: uvicorn.Config, front: Front, graceful_seconds: float) -> None:
+    In two ways. *Stopping* (SIGTERM, SIGINT) is for good and takes at most `stop_seconds`.
+    *Retiring* (`retire`) leaves the listening socket to another worker and takes its time: at most
+    `retire_seconds`, in which no stream is cut and no kept connection is closed early.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        front: Front,
+        stop_seconds: float,
+        retire_seconds: float | None = None,
+    ) -> None:
         super().__init__(config)
         self._front = front
-        self._graceful_seconds = graceful_seconds
+        self._stop_seconds = stop_seconds
+        self._retire_seconds = stop_seconds if retire_seconds is None else retire_seconds
+        self._deadline: asyncio.Timeout | None = None
+        self.accepting = asyncio.Event()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Begin to drain; unlike uvicorn's, do not die of the signal once drained."""
-        if self.should_exit:
-            self.force_exit = True
+    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self.accepting.set()
+
+    def retire(self) -> None:
+        """Drain without hurry: another worker takes the new connections."""
         self._front.draining = True
         self.should_exit = True
+
+    def stop(self) -> None:
+        """Drain for good, also if this worker is retiring already."""
+        self._front.draining = self._front.stopping = True
+        self.should_exit = True
+        if self._deadline is not None:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + self._stop_seconds)
+            self._tell_connections()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Stop; unlike uvicorn's, do not die of the signal once drained."""
+        if self._front.stopping:
+            self.force_exit = True
+        self.stop()
 
     async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
         """Drain, cancel what is left, end the lifespan."""
@@ -95,15 +126,21 @@ class FrontServer(uvicorn.Server):
             server.close()
         for each in sockets or []:
             each.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
+        self._tell_connections()
+        seconds = self._stop_seconds if self._front.stopping else self._retire_seconds
         try:
-            async with asyncio.timeout(self._graceful_seconds):
+            async with asyncio.timeout(seconds) as self._deadline:
                 await self._wait_tasks_to_complete()
         except TimeoutError:
             await self._cancel_tasks()
+        finally:
+            self._deadline = None
         if not self.force_exit:
             await self.lifespan.shutdown()
+
+    def _tell_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     async def _cancel_tasks(self) -> None:
         """Cancel the requests that still run and let them record how they ended."""

@@ -22,7 +22,6 @@ from kit.rpc.status import internal_status, status_of
 MAX_CONCURRENT_CALLS: Final = 2_000
 _OPEN_TO_ALL: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
 _OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -67,9 +66,17 @@ class RpcServer:
 
 
 async def start_server(
-    services: list[Service], *, target: str, tokens: Tokens, log: EventLog
+    services: list[Service],
+    *,
+    target: str,
+    tokens: Tokens,
+    log: EventLog,
+    shares_port: bool = False,
 ) -> RpcServer:
     """Start serving on `host:port` (port 0 picks one); health says NOT_SERVING until told.
+
+    `shares_port` lets another process of this user that asks for the same listen beside us: a
+    replacement, while it takes our place. gRPC cannot be given a socket that already listens.
 
     Raises:
         OSError: the address cannot be bound.
@@ -81,7 +88,7 @@ async def start_server(
     }
     server = grpc.aio.server(
         interceptors=[_Guard(tokens, allowed, log)],
-        options=_OPTIONS,
+        options=(*_OPTIONS, ("grpc.so_reuseport", int(shares_port))),
         maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
     )
     for service in services:

@@ -379,7 +379,7 @@ class TestDraining:
 
     async def test_a_request_already_on_its_way_is_served(self) -> None:
         """An idle connection gets a moment, so that no request is lost between us and a client."""
-        async with running(echo, drain_idle_seconds=5) as server:
+        async with running(echo, stop_idle_seconds=5) as server:
             reader, writer = await server.connect()
             writer.write(_GET)
             await read_one(reader)
@@ -391,8 +391,8 @@ class TestDraining:
             writer.close()
 
     async def test_idle_connections_are_closed_soon(self) -> None:
-        """Draining does not wait for the keep-alive time."""
-        async with running(echo, drain_idle_seconds=0.02, keep_alive_seconds=60) as server:
+        """Stopping does not wait for the keep-alive time."""
+        async with running(echo, stop_idle_seconds=0.02, keep_alive_seconds=60) as server:
             fresh, fresh_writer = await server.connect()
             used, used_writer = await server.connect()
             used_writer.write(_GET)
@@ -402,10 +402,48 @@ class TestDraining:
             fresh_writer.close()
             used_writer.close()
 
+    async def test_a_retiring_worker_closes_no_idle_connection_before_its_time(self) -> None:
+        """A client may be sending on it just now; it learns from its next answer."""
+        async with running(echo, stop_idle_seconds=0.01, keep_alive_seconds=60) as server:
+            reader, writer = await server.connect()
+            writer.write(_GET)
+            await read_one(reader)
+            drain(server, for_good=False)
+            await asyncio.sleep(0.2)
+            writer.write(_GET)
+            wire = await until_cut(reader)
+            assert wire.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close\r\n" in wire
+            writer.close()
 
-def drain(server: Running) -> None:
-    """Do what the server does at SIGTERM."""
-    server.front.draining = True
+    async def test_an_answer_that_had_begun_before_the_drain_is_not_the_last(self) -> None:
+        """Its head did not say so, and the client may send the next request at its last byte."""
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+            begun.set()
+            await go_on.wait()
+            await send({"type": "http.response.body", "body": b"b"})
+
+        async with running(app, keep_alive_seconds=60) as server:
+            reader, writer = await server.connect()
+            writer.write(_GET)
+            await begun.wait()
+            drain(server, for_good=False)
+            go_on.set()
+            first = await reader.readuntil(b"0\r\n\r\n")
+            assert b"connection: close" not in first
+            await asyncio.sleep(0.2)
+            writer.write(_GET)
+            assert b"connection: close\r\n" in await until_cut(reader)
+            writer.close()
+
+
+def drain(server: Running, *, for_good: bool = True) -> None:
+    """Do what the server does at SIGTERM, or when another worker takes its place."""
+    server.front.draining, server.front.stopping = True, for_good
     for connection in list(server.state.connections):
         connection.shutdown()
 
