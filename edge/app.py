@@ -52,6 +52,8 @@ PREFIXES: Final = ("/v1", "/api/v1")
 """Where clients expect the API: OpenAI's prefix and OpenRouter's."""
 GC_THRESHOLD: Final = 20_000
 """New container objects between two looks for cycles."""
+QUEUE_SECONDS: Final = 30.0
+"""How long clients may queue for a worker that is starting before it tells them to come again."""
 DISK_RETRY_SECONDS: Final = 1.0
 DISK_PATIENCE_SECONDS: Final = 60.0
 """A worker that has waited so long for a disk leaves: only another process sees a new mount."""
@@ -119,6 +121,9 @@ class Worker:
             self._settings.retire_seconds,
         )
         asyncio.get_running_loop().add_signal_handler(RETIRE_SIGNAL, self._server.retire)
+        # On a socket that others hold too they serve, or clients queue: nobody is told to come again.
+        patience = 0.0 if self._settings.listen_fd is None else QUEUE_SECONDS
+        asyncio.get_running_loop().call_later(patience, self._server.may_accept.set)
         opening = asyncio.create_task(self._open())
         opening.add_done_callback(self._on_opened)
         try:
@@ -142,6 +147,7 @@ class Worker:
         _settle_memory()
         self._log.event("edge_serving", edge_id=slot.edge_id, epoch=epoch)
         if self._server is not None:
+            self._server.may_accept.set()
             await self._server.accepting.wait()
             announce_ready(self._settings.ready_fd)
 
@@ -160,6 +166,8 @@ class Worker:
                 self._log.fault("disk_not_ready", error)
                 if self._clock.monotonic() > give_up:
                     raise
+                if self._server is not None:
+                    self._server.may_accept.set()
             await asyncio.sleep(DISK_RETRY_SECONDS)
 
     def _metering_of(self, slot: Slot, epoch: int) -> Metering:

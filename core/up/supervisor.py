@@ -21,6 +21,8 @@ from kit.process import RestartPolicy
 _WATCH_SECONDS: Final = 0.05
 _PROBE_SECONDS: Final = 0.1
 _SERVING_SECONDS: Final = 120.0
+# Less than an edge waits before it accepts requests that it can only refuse.
+_REPLACEMENT_SECONDS: Final = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Supervisor:
     async def _start_twin(self, twin: ProcessService) -> None:
         try:
             await twin.start()
-            async with asyncio.timeout(_SERVING_SECONDS):
+            async with asyncio.timeout(_REPLACEMENT_SECONDS):
                 while not await twin.serving():
                     if twin.exit_code() is not None:
                         raise ReplacementFailed

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Cancelled requests write their outcome: that is one flush to disk.
 _CANCEL_SECONDS: Final = 5.0
+_ACCEPT_SECONDS: Final = 0.02
 _BACKLOG: Final = 2048
 
 
@@ -39,6 +40,7 @@ def serve(
     front = front or Front()
     prepare_listener(socket, front.limits)
     server = FrontServer(front_config(app, front, trusted_proxies), front, graceful_seconds)
+    server.may_accept.set()
     server.run(sockets=[socket])
 
 
@@ -93,12 +95,16 @@ class FrontServer(uvicorn.Server):
         self._stop_seconds = stop_seconds
         self._retire_seconds = stop_seconds if retire_seconds is None else retire_seconds
         self._deadline: asyncio.Timeout | None = None
+        self.may_accept = asyncio.Event()
         self.accepting = asyncio.Event()
 
     async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        self.accepting.set()
+        """Accept connections once we may, and say so; not at all if told to stop before."""
+        while not (self.may_accept.is_set() or self.should_exit):  # noqa: ASYNC110 - two reasons
+            await asyncio.sleep(_ACCEPT_SECONDS)
+        if not self.should_exit:
+            await super().startup(sockets)
+            self.accepting.set()
 
     def retire(self) -> None:
         """Drain without hurry: another worker takes the new connections."""

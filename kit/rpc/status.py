@@ -35,6 +35,12 @@ _CODES: Final[dict[ErrorReason.ValueType, int]] = {
     ErrorReason.ERROR_REASON_AMOUNT_OUT_OF_RANGE: code_pb2.OUT_OF_RANGE,
     ErrorReason.ERROR_REASON_UNAVAILABLE: code_pb2.UNAVAILABLE,
 }
+# Nobody of ours asks for CANCELLED: a server says it of calls that it drops when it stops.
+_GONE: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+)
 
 
 def _subclasses(parent: type[DomainError]) -> Iterable[type[DomainError]]:
@@ -67,7 +73,7 @@ def domain_error_of(error: grpc.RpcError) -> DomainError:
         if detail.Unpack(info) and info.domain == DOMAIN:
             return _from_info(info)
     code = error.code() if hasattr(error, "code") else None
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+    if code in _GONE:
         return reasons.Unavailable()
     return DomainError()
 

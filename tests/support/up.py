@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -45,7 +46,15 @@ class Up:
 
     def children(self) -> dict[str, int]:
         """Return the process ids of the children by what they run."""
-        return {_name_of(child): child for child in children_of(self.process.pid)}
+        return dict(self.every_child())
+
+    def every_child(self) -> list[tuple[str, int]]:
+        """Return what the children run and their process ids; several may run the same."""
+        found = []
+        for child in children_of(self.process.pid):
+            with contextlib.suppress(OSError):  # it has just ended
+                found.append((_name_of(child), child))
+        return found
 
     def events(self) -> list[dict[str, Any]]:
         """Return what the command reported, if it was started with `--json`."""
