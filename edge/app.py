@@ -121,7 +121,7 @@ class Worker:
             self._settings.retire_seconds,
         )
         asyncio.get_running_loop().add_signal_handler(RETIRE_SIGNAL, self._server.retire)
-        # On a socket that others hold too they serve, or clients queue: nobody is told to come again.
+        # On a socket that others hold too they serve, or clients queue: nobody has to come again.
         patience = 0.0 if self._settings.listen_fd is None else QUEUE_SECONDS
         asyncio.get_running_loop().call_later(patience, self._server.may_accept.set)
         opening = asyncio.create_task(self._open())
