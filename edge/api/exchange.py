@@ -273,7 +273,9 @@ class Exchange:
                     await self._client.write(relayed)
                 if not self._ending.first_token_ms and stream.events:
                     self._ending.first_token_ms = max(1, self._elapsed_ms())
-                spool.checkpoint(ticket, self._estimated_output(stream), stream.events)
+                # Once the stream is over its outcome is next.
+                if not stream.over and spool.is_checkpoint_due(ticket):
+                    spool.checkpoint(ticket, self._estimated_output(stream), stream.events)
         except UpstreamError as error:
             return False, class_of(error)
         return False, usage.ERROR_CLASS_UNSPECIFIED

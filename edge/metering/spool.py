@@ -125,6 +125,10 @@ class Spool:
         self._open[intent.request_id] = ticket
         return ticket
 
+    def is_checkpoint_due(self, ticket: Ticket) -> bool:
+        """Return whether `checkpoint` would note something now."""
+        return self._monotonic() >= ticket.next_checkpoint
+
     def checkpoint(
         self, ticket: Ticket, output_tokens_estimate: int, delivered_events: int
     ) -> None:

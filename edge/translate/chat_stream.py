@@ -21,6 +21,7 @@ from edge.translate.chat_openai import (
     texts_of,
     with_cost,
 )
+from edge.translate.plain_frames import NO_BURST
 from edge.translate.quirks import COMPATIBLE, Quirks
 from edge.translate.usage import PriceOf, UsageTally
 from kit.charge import Quantities
@@ -156,7 +157,7 @@ class ChatStream:
             return b""
         if not region:
             return b""
-        return self._relay(sse.split_frames(region))
+        return self._relay(region)
 
     def finish(self, *, body_complete: bool) -> StreamEnd:
         """Return the end. `body_complete`: the body ended at its last chunk or Content-Length."""
@@ -192,24 +193,23 @@ class ChatStream:
             return b"".join(self._held) + (self._terminal or terminal_frame())
         return b"".join(self._held) if self.fault is Fault.UPSTREAM_ERROR else b""
 
-    def _relay(self, frames: list[bytes]) -> bytes:
+    def _relay(self, region: bytes) -> bytes:
         relayed = []
         at = 0
-        while at < len(frames) and not self.over:
-            edited, count = self._burst(frames, at)
-            if not count:
-                edited, count = self._next(frames[at]), 1
-            relayed.append(edited)
-            at += count
+        while at < len(region) and not self.over:
+            burst = NO_BURST
+            if self._plain is not None and not self._held:
+                burst = self._plain.edit(region, at)
+                self.events += burst.frames
+                self.content_bytes += burst.content_bytes
+                at += burst.bytes_read
+            if burst.frames:
+                relayed.append(burst.edited)
+                continue
+            end = sse.frame_end(region, at)
+            relayed.append(self._next(region[at:end]))
+            at = end
         return b"".join(relayed)
-
-    def _burst(self, frames: list[bytes], start: int) -> tuple[bytes, int]:
-        if self._plain is None or self._held:
-            return b"", 0
-        edited, count, size = self._plain.edit(frames, start)
-        self.events += count
-        self.content_bytes += size
-        return edited, count
 
     def _next(self, frame: bytes) -> bytes:
         before = self._counts()

@@ -29,7 +29,20 @@ _PADDING: Final = "obfuscation"
 """OpenAI pads chunks to hide the length of tokens: the last member then differs in each chunk."""
 
 
-@dataclass(frozen=True, slots=True)
+class Burst(NamedTuple):
+    """Frames that were edited together: as they go out, how many, their content, their size."""
+
+    edited: bytes
+    frames: int
+    content_bytes: int
+    bytes_read: int
+
+
+NO_BURST: Final = Burst(b"", 0, 0, 0)
+
+
+# Made in each stream: not frozen, which would double the time of making it.
+@dataclass(slots=True)
 class PlainFrames:
     """The constant ends of a stream's plain chunks, as they come and as they go out.
 
@@ -44,48 +57,42 @@ class PlainFrames:
     needles: tuple[tuple[bytes, int], ...]
     is_padded: bool
 
-    def edit(self, frames: list[bytes], start: int) -> tuple[bytes, int, int]:
-        """Edit the plain frames from here on: the new bytes, how many, and their bytes of content.
+    def edit(self, region: bytes, start: int) -> Burst:
+        """Edit the plain frames that follow each other from here on, maybe none.
 
-        The number is 0 if the first frame is not plain. The content of padded chunks counts as 0:
-        its size cannot be told from the padding's.
+        The content of padded chunks counts as 0: its size cannot be told from the padding's.
         """
-        middles = self._middles(frames, start)
-        while middles:
-            joined = b"".join(middles)
-            count = len(middles)
-            if self._all_plain(joined, count):
-                content = 0 if self.is_padded else len(joined) - count * len(self.tail)
-                return self._edited(joined), count, content
-            del middles[count // 2 :]
-        return b"", 0, 0
+        if not region.startswith(self.prefix, start):
+            return NO_BURST
+        # What follows each prefix, up to one newline; a frame with another beginning ends the run.
+        lines = region[start + len(self.prefix) :].replace(b"\n\n" + self.prefix, b"\n")
+        lines = lines[: lines.find(b"\n\n") + 1]
+        count = lines.count(b"\n")
+        while count:
+            size = len(lines) + count * (len(self.prefix) + 1)
+            if region.startswith(b"\n\n", start + size - 2) and self._all_plain(lines, count):
+                content, edited = self._edited(lines, count)
+                return Burst(edited, count, content, size)
+            count //= 2
+            lines = b"\n".join([*lines.split(b"\n")[:count], b""])
+        return NO_BURST
 
-    def _middles(self, frames: list[bytes], start: int) -> list[bytes]:
-        """Return what follows the prefix, with one newline, of frames that have both ends."""
-        prefix, tail, padded = self.prefix, self.tail, self.is_padded
-        size = len(prefix)
-        middles = []
-        for frame in frames[start:] if start else frames:
-            if not frame.startswith(prefix):
-                break
-            middle = frame[size:-1]
-            if not (tail in middle if padded else middle.endswith(tail)):
-                break
-            middles.append(middle)
-        return middles
-
-    def _edited(self, joined: bytes) -> bytes:
-        if self.tail_out != self.tail:
-            joined = joined.replace(self.tail, self.tail_out)
+    def _edited(self, lines: bytes, count: int) -> tuple[int, bytes]:
         prefix = self.prefix_out
-        return b"%b%b\n\n" % (prefix, joined[:-1].replace(b"\n", b"\n\n" + prefix))
+        if self.is_padded:
+            edited = lines.replace(self.tail, self.tail_out)[:-1]
+            return 0, b"%b%b\n\n" % (prefix, edited.replace(b"\n", b"\n\n" + prefix))
+        edited = lines.replace(self.tail, b"%b\n%b" % (self.tail_out, prefix))
+        return len(lines) - count * len(self.tail), prefix + edited[: -len(prefix)]
 
-    def _all_plain(self, joined: bytes, count: int) -> bool:
-        if joined.count(b"\n") != count or b"\r" in joined or joined.count(self.tail) != count:
+    def _all_plain(self, lines: bytes, count: int) -> bool:
+        if b"\r" in lines or lines.count(self.tail) != count:
             return False
-        if self.is_padded and joined.count(b'"}\n') != count:
-            return False
-        return all(joined.count(needle) == times * count for needle, times in self.needles)
+        if self.is_padded:
+            each = lines[:-1].split(b"\n")
+            if not all(self.tail in one and one.endswith(b'"}') for one in each):
+                return False
+        return all(lines.count(needle) == times * count for needle, times in self.needles)
 
 
 def learn(frame: bytes, chunk: dict[str, Any], edited: bytes, text: str) -> PlainFrames | None:
@@ -111,7 +118,7 @@ def learn(frame: bytes, chunk: dict[str, Any], edited: bytes, text: str) -> Plai
         is_padded=is_padded,
     )
     # Where the text occurs twice in the chunk, its own ends may not recognise it.
-    return plain if plain.edit([frame], 0)[:2] == (edited, 1) else None
+    return plain if plain.edit(frame, 0)[:2] == (edited, 1) else None
 
 
 class _Ends(NamedTuple):

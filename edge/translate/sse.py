@@ -19,6 +19,7 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FRAME_END = re.compile(rb"\r\r|(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LONGEST_END: Final = 4
+_PLAIN_ENDS: Final = frozenset({b"}\n\n", b"]\n\n"})
 
 
 class FrameTooLarge(Exception):
@@ -44,7 +45,8 @@ class FrameBuffer:
         Raises:
             FrameTooLarge: a frame is over the limit.
         """
-        if not self._rest and chunk.endswith(b"}\n\n") and len(chunk) <= MAX_FRAME_BYTES:
+        # Behind a bracket these are the end of a line and an empty line, whatever came before.
+        if not self._rest and chunk[-3:] in _PLAIN_ENDS and len(chunk) <= MAX_FRAME_BYTES:
             return chunk
         searched = len(self._rest)
         self._rest += chunk
@@ -85,6 +87,13 @@ def split_frames(region: bytes) -> list[bytes]:
         frames.append(region[start : match.end()])
         start = match.end()
     return frames
+
+
+def frame_end(region: bytes, start: int) -> int:
+    """Return where the frame ends that starts here, in a piece as `FrameBuffer` gives it."""
+    match = _FRAME_END.search(region, start)
+    assert match is not None, "the piece ends where a frame ends"
+    return match.end()
 
 
 def _has_large_frame(region: bytes) -> bool:

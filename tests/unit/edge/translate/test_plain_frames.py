@@ -147,12 +147,12 @@ def test_a_burst_of_padded_chunks_is_edited_up_to_the_first_that_is_not_plain() 
     """The third has an escape that could spell a name: it is left to the parser."""
     plain = learnt(OPENAI[0])
     assert plain is not None
-    edited, count, content = plain.edit(OPENAI, 0)
+    edited, count, content, _ = plain.edit(b"".join(OPENAI), 0)
     assert (count, content) == (2, 0)
     assert edited == b"".join(OPENAI[:2]).replace(b"gpt-4o-2024-08-06", b"pub").replace(
         b',"usage":null', b""
     )
-    assert plain.edit(OPENAI, 3)[1] == 1
+    assert plain.edit(b"".join(OPENAI), len(b"".join(OPENAI[:3])))[1] == 1
 
 
 def test_the_content_of_unpadded_chunks_is_measured() -> None:
@@ -161,7 +161,7 @@ def test_the_content_of_unpadded_chunks_is_measured() -> None:
     longer = frames[0].replace(b"The", b"The answer")
     plain = learnt(frames[0])
     assert plain is not None
-    assert plain.edit([*frames, longer], 0)[1:] == (2, 3 + 10)
+    assert plain.edit(frames[0] + longer, 0)[1:] == (2, 3 + 10, len(frames[0] + longer))
 
 
 def test_a_member_of_an_edited_name_elsewhere_is_left_to_the_parser() -> None:
@@ -170,7 +170,7 @@ def test_a_member_of_an_edited_name_elsewhere_is_left_to_the_parser() -> None:
     assert plain is not None
     for name in (b"usage", b"model", b"error", b"finish_reason", b"\\u006dodel"):
         odd = OPENAI[1].replace(b" capital", b'x","' + name + b'":"y')
-        assert plain.edit([odd], 0)[1] == 0
+        assert plain.edit(odd, 0)[1] == 0
 
 
 def test_a_chunk_that_starts_otherwise_or_has_two_lines_is_left_to_the_parser() -> None:
@@ -185,7 +185,7 @@ def test_a_chunk_that_starts_otherwise_or_has_two_lines_is_left_to_the_parser() 
         OPENAI[0].replace(b"[{", b"[ {"),
         OPENAI[0].replace(b'"logprobs":null', b'"logprobs":{}'),
     ):
-        assert plain.edit([odd], 0)[1] == 0
+        assert plain.edit(odd, 0)[1] == 0
 
 
 def test_nothing_is_learnt_from_chunks_whose_ends_cannot_be_told() -> None:
