@@ -264,7 +264,7 @@ class Exchange:
         """Relay until the stream is over; say whether the body was whole, else why not."""
         spool, ticket = self._parts.spool, self._accepted.ticket
         try:
-            while not stream.over:
+            while True:
                 chunk = await response.next_chunk()
                 if not chunk:
                     return True, usage.ERROR_CLASS_UNSPECIFIED
@@ -273,12 +273,12 @@ class Exchange:
                     await self._client.write(relayed)
                 if not self._ending.first_token_ms and stream.events:
                     self._ending.first_token_ms = max(1, self._elapsed_ms())
-                # Once the stream is over its outcome is next.
-                if not stream.over and spool.is_checkpoint_due(ticket):
+                if stream.over:
+                    return False, usage.ERROR_CLASS_UNSPECIFIED
+                if spool.is_checkpoint_due(ticket):
                     spool.checkpoint(ticket, self._estimated_output(stream), stream.events)
         except UpstreamError as error:
             return False, class_of(error)
-        return False, usage.ERROR_CLASS_UNSPECIFIED
 
     def _price_of(self, used: Quantities) -> Nanos:
         """Return the charge of a count; one that costs more than was held cannot be true.
