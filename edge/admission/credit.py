@@ -29,8 +29,16 @@ RATE_SECONDS: Final = 60.0
 """The time constant of the spend rate that sizes leases."""
 MAX_RENEWALS: Final = 10_000
 """Leases in one renewal call, the contract's limit."""
+RATE_SECONDS_MIN: Final = 15.0
+"""So much time is taken as the age of a spend rate that is younger."""
 REFILL_SECONDS: Final = 5.0
-"""A lease whose free part covers less than this time is made larger in the background."""
+"""A lease whose free part covers less than this time is made larger in the background at once."""
+LOOK_SECONDS: Final = 1.0
+"""How often the spend rate is looked at, so that the common path need not compute it."""
+TOP_UP_SECONDS: Final = 15.0
+"""A lease that does not cover its whole lifetime is made larger in the background this often."""
+HEADROOM: Final = 1.1
+"""What a lease shall cover, in its lifetimes: a spend rate is never quite what comes."""
 
 
 class LeaseCalls(Protocol):
@@ -100,8 +108,11 @@ class WorkspaceCredit:
         self._asking: asyncio.Task[None] | None = None
         self._waiting = 0
         self._refused: tuple[float, int, DomainError] | None = None
+        self._lifetime_seconds = 0.0
+        self._low = 0
+        self._look_at = self._top_up_at = 0.0
         self._rate = 0.0
-        self._rate_at = clock.monotonic()
+        self._rate_at = self._rate_since = clock.monotonic()
         self._used_at = clock.monotonic()
 
     @property
@@ -123,9 +134,8 @@ class WorkspaceCredit:
         if lease is None or self._used_at >= lease.deadline or lease.free < nanos:
             return None
         lease.held += nanos
-        # The rate as of the last charge is never below the rate of now.
-        if lease.free < max(nanos, self._rate * REFILL_SECONDS):
-            self._refill_if_low(lease, nanos)
+        if self._used_at >= self._look_at or lease.free < max(nanos, self._low):
+            self._keep_filled(lease, nanos)
         return Hold(self, lease, nanos)
 
     async def take(self, nanos: int) -> Hold:
@@ -166,9 +176,18 @@ class WorkspaceCredit:
         elif nanos >= refused_nanos:
             raise error
 
-    def _refill_if_low(self, lease: Lease, nanos: int) -> None:
-        if lease.free >= max(nanos, int(self.spend_rate() * REFILL_SECONDS)):
-            return
+    def _keep_filled(self, lease: Lease, nanos: int) -> None:
+        rate, free = self.spend_rate(), lease.free
+        self._low = int(rate * REFILL_SECONDS)
+        self._look_at = self._used_at + LOOK_SECONDS
+        if free < max(nanos, self._low):
+            self._refill(nanos)
+        elif free < rate * self._lifetime_seconds and self._used_at >= self._top_up_at:
+            # What is here must last for as long as this edge may be without core.
+            self._top_up_at = self._used_at + TOP_UP_SECONDS
+            self._refill(1)
+
+    def _refill(self, nanos: int) -> None:
         # Ahead of need and never waited for: a refusal only means that the next take asks itself.
         if self._asking is None and self._refused is None and self.wallet_available > nanos:
             self._asking = asyncio.create_task(self._acquire(nanos))
@@ -179,9 +198,9 @@ class WorkspaceCredit:
         try:
             sent_at = self._clock.monotonic()
             self._number += 1
-            # Requests that wait count as spend to come, so that one call serves a burst.
-            rate = int(self.spend_rate() + self._waiting / RATE_SECONDS)
-            message = await self._calls.acquire(self.workspace_id, self._number, needed, rate)
+            message = await self._calls.acquire(
+                self.workspace_id, self._number, needed, self._uncovered_rate()
+            )
             self.apply(message, sent_at)
         except DomainError as answer:
             error = self._as_seen_here(answer, wanted)
@@ -194,6 +213,13 @@ class WorkspaceCredit:
             raise error from None
         finally:
             self._asking = None
+
+    def _uncovered_rate(self) -> int:
+        """Return the spend rate that the free part does not cover for the lease's lifetime."""
+        covered = self.free / self._lifetime_seconds if self._lifetime_seconds else 0.0
+        # Requests that wait count as spend to come, so that one call serves a burst.
+        coming = self._waiting / RATE_SECONDS
+        return int(max(0.0, self.spend_rate() * HEADROOM - covered) + coming)
 
     def _learn_from(self, refusal: DomainError) -> None:
         available = refusal.metadata.get("available_nanos")
@@ -217,7 +243,7 @@ class WorkspaceCredit:
             lease = self.lease = Lease(message.lease_id)
             lease.returned = message.returned_total_nanos
         lease.granted = max(lease.granted, message.granted_total_nanos)
-        lifetime = message.lifetime_ms / 1000
+        lifetime = self._lifetime_seconds = message.lifetime_ms / 1000
         usable = lifetime - min(STOP_BEFORE_SECONDS, lifetime / 4)
         lease.deadline = max(lease.deadline, sent_at + usable)
         self.wallet_available = message.available_nanos
@@ -236,12 +262,23 @@ class WorkspaceCredit:
 
     def note_spend(self, charge_nanos: int) -> None:
         """Add a charge to the spend rate, an exponential average in nano-US-dollars a second."""
-        self._rate = self.spend_rate() + charge_nanos / RATE_SECONDS
-        self._rate_at = self._clock.monotonic()
+        now = self._clock.monotonic()
+        if now - self._rate_at > RATE_SECONDS * 5:
+            self._rate_since = now  # what was before has faded: the average begins anew
+        self._rate = self._faded(now) + charge_nanos / RATE_SECONDS
+        self._rate_at = now
 
     def spend_rate(self) -> float:
-        """Return the spend rate of the last minute or so; it sizes leases, never charges."""
-        return self._rate * math.exp((self._rate_at - self._clock.monotonic()) / RATE_SECONDS)
+        """Return the spend rate of the last minute or so; it sizes leases, never charges.
+
+        A young average has seen only a part of its minute and is corrected for that.
+        """
+        now = self._clock.monotonic()
+        age = max(RATE_SECONDS_MIN, now - self._rate_since)
+        return self._faded(now) / -math.expm1(-age / RATE_SECONDS)
+
+    def _faded(self, now: float) -> float:
+        return self._rate * math.exp((self._rate_at - now) / RATE_SECONDS)
 
 
 class Credit:

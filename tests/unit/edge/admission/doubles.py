@@ -53,6 +53,8 @@ class CoreLedger:
     wallet: int
     extra: int = 0
     """Given beyond what is needed, as far as the wallet reaches."""
+    by_rate: bool = False
+    """Give what the rate spends in a lifetime, at most half of the wallet, as core does."""
     held_elsewhere: int = 0
     away: bool = False
     lose_answers: int = 0
@@ -76,6 +78,8 @@ class CoreLedger:
                 raise CreditInUse(**known)
             raise InsufficientCredits(**known)
         amount = min(self.wallet, needed + self.extra)
+        if self.by_rate:
+            amount = max(needed, min(rate * LIFETIME_MS // 1000, self.wallet // 2))
         if self.current is None:
             self.current = LeaseAtCore(len(self.leases).to_bytes(16, "big"))
             self.leases[self.current.lease_id] = self.current

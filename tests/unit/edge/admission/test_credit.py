@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.admission.credit import IDLE_SECONDS, REFUSED_SECONDS, Credit, Hold, WorkspaceCredit
+from edge.admission.credit import (
+    IDLE_SECONDS,
+    REFUSED_SECONDS,
+    TOP_UP_SECONDS,
+    Credit,
+    Hold,
+    WorkspaceCredit,
+)
 from kit.reasons import CreditInUse, DomainError, InsufficientCredits, Unavailable
 from tests.unit.edge.admission.doubles import LIFETIME_MS, WORKSPACE, CoreLedger, ManualClock
 
@@ -285,3 +292,28 @@ async def _walk(world: World, wallet: int, steps: list[tuple[str, int]]) -> None
         granted = sum(one.granted - one.returned for one in world.core.leases.values())
         assert spent + sum(hold.nanos for hold in running) <= granted
         assert granted + world.core.wallet == wallet
+
+
+async def spend(world: World, *, seconds: int, charge: int, per_second: int) -> None:
+    """Run requests that cost their whole hold."""
+    for _ in range(seconds * per_second):
+        (await world.account.take(charge)).settle(charge)
+        world.clock.pass_time(1 / per_second)
+        await asyncio.sleep(0)
+
+
+async def test_after_a_minute_the_lease_covers_its_lifetime_at_the_rate_of_that_minute() -> None:
+    """An edge that loses its core at any moment can go on for as long as it may."""
+    world = World(10**12, by_rate=True)
+    await spend(world, seconds=60, charge=1_000, per_second=10)
+    for _ in range(40):
+        await spend(world, seconds=3, charge=1_000, per_second=10)
+        assert world.account.free >= 10_000 * (LIFETIME_MS / 1000 - TOP_UP_SECONDS)
+    assert world.account.free <= 10_000 * LIFETIME_MS / 1000 * 1.5
+
+
+async def test_a_lease_that_cannot_cover_its_lifetime_asks_seldom() -> None:
+    """A small wallet costs a call in fifteen seconds, not one in each request."""
+    world = World(40_000, by_rate=True)
+    await spend(world, seconds=60, charge=1, per_second=10)
+    assert len(world.core.acquired) <= 2 + 60 / TOP_UP_SECONDS + 10

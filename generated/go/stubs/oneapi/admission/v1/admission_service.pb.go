@@ -595,7 +595,8 @@ type AcquireCreditRequest struct {
 	AcquireNumber uint64 `protobuf:"varint,4,opt,name=acquire_number,json=acquireNumber,proto3" json:"acquire_number,omitempty"`
 	// The free credit that the edge lacks at least, nano-US-dollars.
 	NeededNanos int64 `protobuf:"varint,5,opt,name=needed_nanos,json=neededNanos,proto3" json:"needed_nanos,omitempty"`
-	// What the edge has lately spent for the workspace, nano-US-dollars a second.
+	// What the edge lately spends for the workspace beyond what its lease covers for a lifetime,
+	// nano-US-dollars a second.
 	SpendRateNanosPerSecond int64 `protobuf:"varint,6,opt,name=spend_rate_nanos_per_second,json=spendRateNanosPerSecond,proto3" json:"spend_rate_nanos_per_second,omitempty"`
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache

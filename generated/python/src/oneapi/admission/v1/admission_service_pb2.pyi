@@ -296,7 +296,9 @@ class AcquireCreditRequest(_message.Message):
     needed_nanos: _builtins.int
     """The free credit that the edge lacks at least, nano-US-dollars."""
     spend_rate_nanos_per_second: _builtins.int
-    """What the edge has lately spent for the workspace, nano-US-dollars a second."""
+    """What the edge lately spends for the workspace beyond what its lease covers for a lifetime,
+    nano-US-dollars a second.
+    """
     def __init__(
         self,
         *,

@@ -322,7 +322,8 @@ export declare type AcquireCreditRequest = Message<"oneapi.admission.v1.AcquireC
   neededNanos: bigint;
 
   /**
-   * What the edge has lately spent for the workspace, nano-US-dollars a second.
+   * What the edge lately spends for the workspace beyond what its lease covers for a lifetime,
+   * nano-US-dollars a second.
    *
    * @generated from field: int64 spend_rate_nanos_per_second = 6;
    */
