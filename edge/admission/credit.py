@@ -29,7 +29,7 @@ RATE_SECONDS: Final = 60.0
 """The time constant of the spend rate that sizes leases."""
 MAX_RENEWALS: Final = 10_000
 """Leases in one renewal call, the contract's limit."""
-RATE_SECONDS_MIN: Final = 15.0
+RATE_SECONDS_MIN: Final = 5.0
 """So much time is taken as the age of a spend rate that is younger."""
 REFILL_SECONDS: Final = 5.0
 """A lease whose free part covers less than this time is made larger in the background at once."""
