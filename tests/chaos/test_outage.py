@@ -1,4 +1,4 @@
-"""An edge whose core hangs goes on within its limit, then says when to come again, then recovers."""
+"""An edge whose core hangs goes on within its limit, then says when to come again."""
 
 from __future__ import annotations
 
