@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from edge.admission.admit import Admission
 from edge.api.alarms import Alarms
+from edge.api.body_room import BodyRoom
 from edge.api.chat import ChatCompletions
 from edge.api.exchange import CHAT_PATH, Parts
 from edge.api.models import Models
@@ -30,7 +31,8 @@ from edge.metering.metering import Metering
 from edge.metering.slot import Slot
 from edge.metering.spool import SpoolLimits
 from edge.metrics import EdgeMetrics
-from edge.server.front import Front
+from edge.server.descriptors import raise_limit, shares
+from edge.server.front import Front, FrontLimits
 from edge.server.run import FrontServer, front_config, prepare_listener
 from edge.settings import EdgeSettings
 from edge.upstream.attempts import Endpoints
@@ -88,9 +90,13 @@ class Worker:
             disconnected_seconds=settings.disconnected_seconds,
             on_fenced=self._on_fenced,
         )
-        self._client = UpstreamClient(limits=Limits(max_connections=settings.upstream_connections))
+        share = shares(raise_limit(), settings.upstream_connections)
+        self._client = UpstreamClient(limits=Limits(max_connections=share.upstreams))
         self._metering: Metering | None = None
-        self.front = Front(on_fault=lambda error: log.fault("front_fault", error))
+        self.front = Front(
+            FrontLimits(max_connections=share.clients),
+            on_fault=lambda error: log.fault("front_fault", error),
+        )
         self._gate = Gate()
         self._status = Status(self._is_ready, EdgeMetrics(self))
         self._server: FrontServer | None = None
@@ -261,6 +267,7 @@ class Worker:
         return ChatCompletions(
             parts,
             self.link,
+            BodyRoom(settings.large_bodies_bytes),
             max_body_bytes=settings.max_body_bytes,
             # Its own key, so that a hash of one kind never is one of the other.
             idempotency_pepper=hmac.digest(peppers[0], b"idempotency-key", "sha256"),

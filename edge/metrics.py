@@ -63,6 +63,15 @@ class EdgeMetrics(Collector):
         link = self._worker.link
         yield _gauge("oneapi_edge_in_touch", "Whether core was heard of lately.", int(link.usable))
         yield _gauge("oneapi_edge_grants", "Cached grants.", len(link.grants))
+        look_ups = CounterMetricFamily(
+            "oneapi_edge_key_look_ups", "Look-ups of API keys at core.", labels=["result"]
+        )
+        counts = link.grants.look_ups
+        look_ups.add_metric(["made"], counts.made)
+        look_ups.add_metric(["missed"], counts.missed)
+        look_ups.add_metric(["turned_away"], counts.turned_away)
+        yield look_ups
+        yield _gauge("oneapi_edge_key_look_ups_waiting", "Waiting look-ups.", counts.waiting)
         held = link.credit.held_nanos()
         yield _gauge("oneapi_edge_held_nanos", "Credit held by running requests.", held)
         yield _gauge(

@@ -18,6 +18,7 @@ class EdgeSettings(ProcessSettings):
     edge_port: int = Field(default=8080, ge=0, le=65_535)
     pepper_file: Path | None = None
     max_body_bytes: int = Field(default=32 * _MIB, ge=1_024)
+    large_bodies_bytes: int = Field(default=256 * _MIB, ge=1_024)
     max_answer_bytes: int = Field(default=64 * _MIB, ge=1_024)
     spool_max_bytes: int = Field(default=256 * _MIB, ge=8 * _MIB)
     keepalive_seconds: float = Field(default=5.0, gt=0)

@@ -17,6 +17,7 @@ from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Model, Route
 from edge.admission.credit import Hold, WorkspaceCredit
 from edge.admission.grants import Grant, State
 from edge.admission.limits import LimitState, SpendNeed
+from edge.admission.look_ups import TooManyLookUps
 from edge.admission.secret_hashes import SecretHashes
 from edge.admission.spend import day_of
 from edge.core_link import CoreLink
@@ -112,7 +113,12 @@ class Admission:
         is_new = hashes is None
         hashes = hashes or self._hashes.of(secret)
         try:
-            grant = self._link.grants.known(hashes[0]) or await self._link.grants.find(hashes)
+            grants = self._link.grants
+            grant = grants.known(hashes[0]) or await grants.find(hashes, peer or "")
+        except TooManyLookUps:
+            raise errors.unavailable(
+                "key_check_busy", "Too many new API keys are being checked now.", retry_seconds=1
+            ) from None
         except DomainError as error:
             raise errors.from_domain(error) from None
         if grant is None:

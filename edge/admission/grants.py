@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from edge.admission.look_ups import LookUps
 from kit.clock import Clock, now_micros
 from kit.reasons import NotFound
 from oneapi.admission.v1 import grant_pb2
@@ -99,6 +100,7 @@ class GrantCache:
         self._unknown: OrderedDict[bytes, float] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Grant | None]] = {}
         self._clearings = 0
+        self.look_ups = LookUps()
 
     def __len__(self) -> int:
         """Return how many grants are kept."""
@@ -114,11 +116,12 @@ class GrantCache:
             return None
         return grant
 
-    async def find(self, secret_hashes: list[bytes]) -> Grant | None:
+    async def find(self, secret_hashes: list[bytes], peer: str = "") -> Grant | None:
         """Return the grant of a secret, from core if need be; None if nobody knows it.
 
         Raises:
             Unavailable: the secret is not cached and core cannot be asked.
+            TooManyLookUps: nor may it be asked now, as too many look-ups are under way.
         """
         for secret_hash in secret_hashes:
             grant = self.known(secret_hash)
@@ -129,14 +132,16 @@ class GrantCache:
             return None
         task = self._asking.get(name)
         if task is None:
-            task = asyncio.create_task(self._ask(secret_hashes))
+            self.look_ups.reserve(peer)
+            task = asyncio.create_task(self._ask(secret_hashes, peer))
             self._asking[name] = task
             task.add_done_callback(lambda _: self._asking.pop(name, None))
         return await asyncio.shield(task)
 
-    async def _ask(self, secret_hashes: list[bytes]) -> Grant | None:
+    async def _ask(self, secret_hashes: list[bytes], peer: str) -> Grant | None:
         try:
-            message = await self._fetched(secret_hashes)
+            async with self.look_ups.place(peer):
+                message = await self._fetched(secret_hashes)
         except NotFound:
             self._note_unknown(secret_hashes[0])
             return None

@@ -13,6 +13,7 @@ from edge.admission.admit import Choice
 from edge.admission.claims import ClientKey, is_claimed
 from edge.admission.grants import Grant
 from edge.api import headers as answer_headers
+from edge.api.body_room import BodyRoom
 from edge.api.client_side import ClientSide
 from edge.api.exchange import Accepted, Exchange, Parts
 from edge.api.http import (
@@ -56,17 +57,30 @@ class ChatCompletions:
     """The endpoint."""
 
     def __init__(
-        self, parts: Parts, link: CoreLink, *, max_body_bytes: int, idempotency_pepper: bytes
+        self,
+        parts: Parts,
+        link: CoreLink,
+        room: BodyRoom,
+        *,
+        max_body_bytes: int,
+        idempotency_pepper: bytes,
     ) -> None:
-        """Serve with the shared parts; bodies up to the limit."""
+        """Serve with the shared parts; bodies up to the limit, and as there is room."""
         self._parts = parts
         self._link = link
+        self._room = room
         self._max_body_bytes = max_body_bytes
         self._pepper = idempotency_pepper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         request_id = new_request_id()
+        try:
+            await self._serve(scope, receive, send, request_id)
+        finally:
+            self._room.give_back(request_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
         headers = answer_headers.of_request(request_id)
         try:
             accepted = await self._accept(scope, receive, request_id)
@@ -89,7 +103,9 @@ class ChatCompletions:
         key = api_key_of(sent, scope["query_string"])
         peer = scope["client"][0] if scope["client"] else None
         grant = await self._parts.admission.authenticate(key, peer)
-        body = parsed(await read_body(sent, receive, self._max_body_bytes))
+        raw = await read_body(sent, receive, self._max_body_bytes, self._room, request_id)
+        body = parsed(raw)
+        del raw
         choice = self._choose(sent, grant, body)
         chat, shape = _checked(body, choice)
         admitted = await self._parts.admission.admit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
+from edge.api.body_room import FREE_BYTES, BodyRoom
 from edge.errors import ApiError, invalid
 
 Scope = MutableMapping[str, Any]
@@ -57,11 +58,13 @@ def header(sent: Sent, name: bytes) -> str | None:
     return None if found is None else str(found, "latin-1")
 
 
-async def read_body(sent: Sent, receive: Receive, limit_bytes: int) -> bytes:
-    """Return the whole request body.
+async def read_body(
+    sent: Sent, receive: Receive, limit_bytes: int, room: BodyRoom, request_id: bytes
+) -> bytes:
+    """Return the whole request body; a large one takes room, which the caller gives back.
 
     Raises:
-        ApiError: it is encoded (415) or larger than the limit (413).
+        ApiError: it is encoded (415), larger than the limit (413), or there is no room (503).
         ClientGone: the client left meanwhile.
     """
     if sent.get(b"content-encoding", b"identity") != b"identity":
@@ -79,6 +82,8 @@ async def read_body(sent: Sent, receive: Receive, limit_bytes: int) -> bytes:
         size += len(part)
         if size > limit_bytes:
             raise _too_large(limit_bytes)
+        if size > FREE_BYTES:
+            room.hold(request_id, size)
         if not message.get("more_body", False):
             return part if not parts else b"".join((*parts, part))
         parts.append(part)

@@ -15,6 +15,8 @@ class FrontLimits:
     header_seconds: float = 10.0
     # The longest silence inside a request's body while we are reading it.
     body_idle_seconds: float = 15.0
+    # From the headers to the last byte of a body, however steadily it drips.
+    body_seconds: float = 300.0
     # The longest time in which a client takes none of what we have written.
     write_stall_seconds: float = 30.0
     # How long a connection is kept between two requests.

@@ -90,6 +90,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._input_closed = False
         self._unsent_bytes = 0
         self._read_deadline = math.inf
+        self._body_deadline = math.inf
         self._write_deadline = math.inf
         self._armed_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -173,7 +174,7 @@ class FrontProtocol(HttpToolsProtocol):
             if self._wait is not Wait.HEAD:
                 self._wait_for(Wait.HEAD, self._limits.header_seconds)
         elif self._wait is Wait.BODY and (self._body_arrived or self._read_deadline == math.inf):
-            self._wait_for(Wait.BODY, self._limits.body_idle_seconds)
+            self._wait_for_body()
 
     # What the parser calls.
 
@@ -218,7 +219,7 @@ class FrontProtocol(HttpToolsProtocol):
             return
         self._in_head, self._in_body = False, True
         # Most requests are whole in one read: the deadline is set only if this one is not.
-        self._wait, self._read_deadline = Wait.BODY, math.inf
+        self._wait, self._read_deadline, self._body_deadline = Wait.BODY, math.inf, math.inf
         self._fill_scope(version)
         keep_alive = version == "1.1" and parser.should_keep_alive() and not self._front.draining
         self._start(self._new_cycle(keep_alive=keep_alive))
@@ -366,7 +367,13 @@ class FrontProtocol(HttpToolsProtocol):
     def on_reading_resumed(self) -> None:
         """Give the body its full time again."""
         if self._wait is Wait.BODY:
-            self._wait_for(Wait.BODY, self._limits.body_idle_seconds)
+            self._wait_for_body()
+
+    def _wait_for_body(self) -> None:
+        now = self.loop.time()
+        if self._body_deadline == math.inf:
+            self._body_deadline = now + self._limits.body_seconds
+        self._wait_for(Wait.BODY, min(self._limits.body_idle_seconds, self._body_deadline - now))
 
     def _wait_for(self, wait: Wait, seconds: float) -> None:
         self._wait = wait

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 import pytest
 
+from edge.api.body_room import BodyRoom
 from edge.api.http import ClientGone, Message, api_key_of, header, read_body, sent_of
 from edge.errors import ApiError
+
+
+def read(headers: dict[bytes, bytes], body: Body) -> Coroutine[Any, Any, bytes]:
+    """Read a body of at most three bytes."""
+    return read_body(headers, body, 3, BodyRoom(1_024), b"request")
 
 
 class Body:
@@ -74,7 +83,7 @@ def test_a_header_that_is_not_ascii_is_not_taken_for_none() -> None:
 
 async def test_a_body_in_parts_is_joined() -> None:
     """As the front delivers it."""
-    assert await read_body({}, Body(b"a", b"", b"bc"), 3) == b"abc"
+    assert await read({}, Body(b"a", b"", b"bc")) == b"abc"
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -83,18 +92,18 @@ async def test_a_body_above_the_limit_is_413(*, announced: bool) -> None:
     headers = {b"content-length": b"4"} if announced else {}
     body = Body() if announced else Body(b"ab", b"cd")
     with pytest.raises(ApiError) as raised:
-        await read_body(headers, body, 3)
+        await read(headers, body)
     assert raised.value.status == 413
 
 
 async def test_an_encoded_body_is_415() -> None:
     """We would have to unpack what somebody else packed."""
     with pytest.raises(ApiError) as raised:
-        await read_body({b"content-encoding": b"gzip"}, Body(b""), 3)
+        await read({b"content-encoding": b"gzip"}, Body(b""))
     assert raised.value.status == 415
 
 
 async def test_a_client_that_leaves_meanwhile_gets_no_answer() -> None:
     """Nothing was accepted."""
     with pytest.raises(ClientGone):
-        await read_body({}, Body(b"a", then="http.disconnect"), 3)
+        await read({}, Body(b"a", then="http.disconnect"))

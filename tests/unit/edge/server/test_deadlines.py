@@ -130,6 +130,24 @@ class TestSlowSenders:
             assert b'"body": "' + b"x" * 20 in body
             writer.close()
 
+    async def test_a_body_that_drips_has_an_end_as_well(self) -> None:
+        """A byte now and then would hold the memory of a large body for hours."""
+        async with running(echo, body_idle_seconds=0.2, body_seconds=0.3) as server:
+            reader, writer = await server.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n")
+
+            async def drip() -> None:
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(1_000):
+                        writer.write(b"x")
+                        await asyncio.sleep(0.01)
+
+            dripping = asyncio.ensure_future(drip())
+            assert (await until_cut(reader)).startswith(b"HTTP/1.1 408 ")
+            assert server.front.missed["body"] == 1
+            dripping.cancel()
+            writer.close()
+
     async def test_a_client_waits_for_a_slow_application_as_long_as_it_likes(self) -> None:
         """No deadline of the client's runs while it is our turn, unread body or not."""
 
