@@ -20,8 +20,9 @@ from edge.admission.admit import Admission
 from edge.api.alarms import Alarms
 from edge.api.body_room import BodyRoom
 from edge.api.chat import ChatCompletions
-from edge.api.exchange import CHAT_PATH, Parts
+from edge.api.exchange import CHAT_PATH
 from edge.api.models import Models
+from edge.api.recording import Parts
 from edge.api.routes import DataPlaneFirst
 from edge.api.status import Gate, Status
 from edge.core_link import CoreCalls, CoreLink

@@ -15,7 +15,7 @@ from edge.admission.grants import Grant
 from edge.api import headers as answer_headers
 from edge.api.body_room import BodyRoom
 from edge.api.client_side import ClientSide
-from edge.api.exchange import Accepted, Exchange, Parts
+from edge.api.exchange import Exchange
 from edge.api.http import (
     EVENT_STREAM,
     ClientGone,
@@ -30,6 +30,7 @@ from edge.api.http import (
     sent_of,
 )
 from edge.api.json_body import parsed
+from edge.api.recording import Accepted, Parts
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from edge.metering.errors import SpoolFull, SpoolUnavailable

@@ -1,51 +1,37 @@
 """Steps four to seven of a request's life: from the INTENT to the last byte.
 
-Whatever happens after the INTENT, exactly one OUTCOME is written, durable before the client gets
-its last byte, and the hold becomes the charge.
+Whatever happens after the INTENT, exactly one OUTCOME is written (`recording.py`), durable before
+the client gets its last byte.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from edge.admission.admit import Admission, Admitted
 from edge.admission.catalog import Candidate
 from edge.api import failures
-from edge.api.alarms import Alarms
 from edge.api.client_side import ClientSide
 from edge.api.http import EVENT_STREAM, JSON, Scope
-from edge.metering.errors import InvalidRecordError, OutcomeNotDurable
-from edge.metering.records import MAX_ATTEMPTS, Intent, Outcome
-from edge.metering.spool import Spool
-from edge.metering.ticket import Ticket
-from edge.metering.verdict import Facts, decide
+from edge.api.recording import Accepted, Parts, Recording
 from edge.server.cycle import DEPARTURE, AnswerCut
 from edge.translate import chat_openai, estimate
-from edge.translate.chat_openai import ChatRequest
 from edge.translate.chat_stream import ChatStream, Dialect, EndKind, Fault, StreamEnd, error_event
 from edge.translate.errors import MalformedAnswer
 from edge.translate.quirks import quirks_of
 from edge.upstream.attempts import (
     Answer,
     Attempts,
-    Endpoints,
     Failure,
     class_of,
     quotes_credential,
     timeouts_of,
 )
-from edge.upstream.client import UpstreamClient
 from edge.upstream.errors import UpstreamError
 from edge.upstream.message import UpstreamRequest
 from edge.upstream.response import UpstreamResponse
-from edge.upstream.routing import Router
-from kit.charge import Quantities, charge_nanos, context_tokens, output_tokens
-from kit.clock import Clock
-from kit.hold import RequestShape
-from kit.log import EventLog
+from kit.charge import Quantities, charge_nanos
 from kit.money import InvalidAmountError, Nanos
 from oneapi.metering.v1 import usage_record_pb2 as usage
 
@@ -62,51 +48,6 @@ _FAULT_CLASSES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What exchanges share."""
-
-    admission: Admission
-    spool: Spool
-    client: UpstreamClient
-    router: Router
-    endpoints: Endpoints
-    clock: Clock
-    log: EventLog
-    silences: Alarms
-    """Silences after which a stream gets a keep-alive."""
-    deadlines: Alarms
-    """The hard ends of requests."""
-    max_answer_bytes: int
-
-
-@dataclass(slots=True)
-class Accepted:
-    """A request that is in the spool: it will yield exactly one usage record."""
-
-    chat: ChatRequest
-    shape: RequestShape
-    admitted: Admitted
-    intent: Intent
-    ticket: Ticket
-    started: float
-
-
-@dataclass(slots=True)
-class Ending:
-    """How the exchange ended, as far as it is known."""
-
-    outcome: usage.Outcome.ValueType = usage.OUTCOME_FAILED
-    error_class: usage.ErrorClass.ValueType = usage.ERROR_CLASS_INTERNAL
-    finish_reason: usage.FinishReason.ValueType = usage.FINISH_REASON_UNSPECIFIED
-    http_status: int = 0
-    quantities: Quantities | None = None
-    has_output: bool = False
-    events: int = 0
-    content_bytes: int = 0
-    first_token_ms: int = 0
-
-
 class Exchange:
     """One accepted request on its way to an upstream and back."""
 
@@ -116,12 +57,11 @@ class Exchange:
         self._accepted = accepted
         self._client = client
         self._attempts = Attempts(parts.client, parts.router, parts.clock, accepted.started)
-        self._ending = Ending()
+        self._recording = Recording(parts, accepted, self._attempts)
+        self._ending = self._recording.ending
         self._task = asyncio.current_task()
         self._asking = False
         self._expired = False
-        self._recorded: bool | None = None
-        self._outcome: Outcome | None = None
         self._answer: Answer | None = None
         self._gone = False
         self._cut: Callable[[], None] | None = None
@@ -140,7 +80,7 @@ class Exchange:
         except (AnswerCut, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001  whatever it was, the client gets an end
-            self._parts.log.fault("exchange_fault", error, request_id=self._id)
+            self._parts.log.fault("exchange_fault", error, request_id=self._accepted.request_id)
             await self._fail(Failure(usage.ERROR_CLASS_INTERNAL))
         finally:
             deadlines.call_off(self._on_deadline)
@@ -148,10 +88,6 @@ class Exchange:
             if self._answer is not None:
                 self._answer.response.cancel()
             await self._record()
-
-    @property
-    def _id(self) -> str:
-        return f"req_{self._accepted.intent.request_id.hex()}"
 
     # --- step 5: an upstream
 
@@ -161,9 +97,11 @@ class Exchange:
             await self._fail(found)
         elif self._accepted.chat.stream:
             self._answer = found
+            self._recording.answered = True
             await self._relay(found)
         else:
             self._answer = found
+            self._recording.answered = True
             await self._whole(found)
 
     async def _ask(self) -> Answer | Failure:
@@ -272,7 +210,7 @@ class Exchange:
                 if relayed and not self._gone:
                     await self._client.write(relayed)
                 if not self._ending.first_token_ms and stream.events:
-                    self._ending.first_token_ms = max(1, self._elapsed_ms())
+                    self._ending.first_token_ms = max(1, self._recording.elapsed_ms())
                 if stream.over:
                     return False, usage.ERROR_CLASS_UNSPECIFIED
                 if spool.is_checkpoint_due(ticket):
@@ -295,14 +233,14 @@ class Exchange:
     def _note_refused_usage(self, answer: Answer) -> None:
         """Tell operators of counts that contradict each other, or what was asked for."""
         upstream = answer.candidate.upstream.number
-        self._parts.log.event("usage_refused", request_id=self._id, upstream_number=upstream)
+        self._parts.log.event(
+            "usage_refused", request_id=self._accepted.request_id, upstream_number=upstream
+        )
 
     def _estimated_output(self, stream: ChatStream) -> int:
-        return estimate.output_tokens(stream.events, stream.content_bytes, limit=self._output_bound)
-
-    @property
-    def _output_bound(self) -> int:
-        return self._accepted.shape.choices * self._accepted.admitted.limit.tokens
+        return estimate.output_tokens(
+            stream.events, stream.content_bytes, limit=self._recording.output_bound
+        )
 
     def _note_end(self, end: StreamEnd, error_class: usage.ErrorClass.ValueType) -> None:
         ending = self._ending
@@ -391,109 +329,9 @@ class Exchange:
 
     # --- step 7: the outcome
 
-    def _elapsed_ms(self) -> int:
-        return int((self._parts.clock.monotonic() - self._accepted.started) * 1000)
-
     async def _record(self) -> bool:
         """Make the outcome durable and settle the hold, once; False if it could not be kept."""
-        if self._recorded is not None:
-            return self._recorded
-        self._recorded = False
-        try:
-            await self._finish()
-        except OutcomeNotDurable:
-            self._outcome = None  # the client is told; the request is resolved as an edge crash
-        finally:
-            # Also if the server cancels us: the frame is written before we wait for the disk.
-            self._settle()
-        return self._recorded
-
-    async def _finish(self) -> None:
-        """Write the outcome; after a fault of ours one that charges nothing.
-
-        A request whose outcome cannot be told must not stay open until its edge is gone.
-        """
-        try:
-            self._outcome = self._told_outcome()
-            await self._parts.spool.finish(self._accepted.ticket, self._outcome)
-            self._recorded = True
-        except OutcomeNotDurable:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever it was, the request is resolved
-            self._parts.log.fault("outcome_fault", error, request_id=self._id)
-            self._outcome = None
-            await self._finish_as_fault()
-
-    async def _finish_as_fault(self) -> None:
-        accepted, ending = self._accepted, self._ending
-        ending.outcome, ending.error_class = usage.OUTCOME_FAILED, usage.ERROR_CLASS_INTERNAL
-        outcome = Outcome.of(
-            accepted.intent,
-            outcome=ending.outcome,
-            error_class=ending.error_class,
-            total_ms=self._elapsed_ms(),
-        )
-        try:
-            await self._parts.spool.finish(accepted.ticket, outcome)
-        except InvalidRecordError as error:
-            # Nothing is left but to resolve it as a crash when this edge's spool is adopted.
-            self._parts.log.fault("outcome_not_written", error, request_id=self._id)
-
-    def _settle(self) -> None:
-        charge, used = 0, 0
-        if self._outcome is not None:
-            charge = self._outcome.charge_nanos
-            quantities = self._outcome.quantities
-            used = context_tokens(quantities) + output_tokens(quantities)
-        self._parts.admission.settle(self._accepted.admitted, charge, used)
-
-    def _told_outcome(self) -> Outcome:
-        accepted, ending, made = self._accepted, self._ending, self._attempts.made
-        verdict = decide(self._facts())
-        outcome = Outcome.of(
-            accepted.intent,
-            outcome=ending.outcome,
-            error_class=ending.error_class,
-            finish_reason=ending.finish_reason,
-            http_status=ending.http_status,
-            first_token_ms=ending.first_token_ms,
-            total_ms=self._elapsed_ms(),
-            quantities=verdict.quantities,
-            charge_nanos=verdict.charge_nanos,
-            usage_source=verdict.usage_source,
-            waive_reason=verdict.waive_reason,
-            delivered_events=ending.events,
-            attempts=tuple(made[-MAX_ATTEMPTS:]),
-            attempts_omitted=max(0, len(made) - MAX_ATTEMPTS),
-        )
-        current = self._attempts.current
-        # Also of an upstream that never answered and bills its refused clients.
-        if current is not None and (self._answer is not None or verdict.charge_nanos):
-            outcome.upstream_number = current.upstream.number
-        return outcome
-
-    def _facts(self) -> Facts:
-        ending = self._ending
-        current = self._attempts.current
-        return Facts(
-            outcome=ending.outcome,
-            finish_reason=ending.finish_reason,
-            usage=ending.quantities,
-            has_output=ending.has_output,
-            upstream_began=self._answer is not None,
-            bills_refused=current is not None and current.upstream.bills_refused,
-            estimate=self._estimated,
-            price=self._accepted.admitted.choice.price,
-        )
-
-    def _estimated(self) -> Quantities:
-        ending = self._ending
-        return estimate.estimated(
-            self._accepted.shape,
-            events=ending.events,
-            content_bytes=ending.content_bytes,
-            limit=self._output_bound,
-        )
+        return await self._recording.record()
 
 
 async def _read_trailer(response: UpstreamResponse) -> None:

@@ -11,9 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from edge.api.exchange import Accepted, Exchange, Parts
+from edge.api.recording import Accepted, Parts
+from edge.api.recording import Recording as Record
 from edge.metering.records import Outcome
 from edge.metering.spool import Spool
+from edge.upstream.attempts import Attempts
 from edge.upstream.routing import Router
 from kit.charge import quantities
 from kit.clock import SystemClock
@@ -29,7 +31,7 @@ class Recording:
 
     world: AdmissionWorld
     spool: Spool
-    exchange: Exchange
+    record: Record
     folder: Path
     log: io.StringIO
 
@@ -54,22 +56,23 @@ async def recording(tmp_path: Path) -> AsyncIterator[Recording]:
     clock = SystemClock()
     parts: dict[str, Any] = dict.fromkeys(Parts.__slots__)
     parts |= {"admission": world.admission, "spool": spool, "clock": clock}
-    parts |= {"router": Router(clock), "log": EventLog("test", stream=log)}
+    parts["log"] = EventLog("test", stream=log)
     accepted = Accepted(
         cast("Any", None), SHAPE, admitted, intent, spool.begin(intent, PRICE), clock.monotonic()
     )
-    exchange = Exchange(Parts(**parts), accepted, cast("Any", None))
-    exchange._ending.outcome = usage.OUTCOME_SUCCEEDED
-    exchange._ending.has_output = True
-    exchange._ending.quantities = quantities(input=1_000, output=10)
-    yield Recording(world, spool, exchange, tmp_path / "5", log)
+    attempts = Attempts(cast("Any", None), Router(clock), clock, accepted.started)
+    record = Record(Parts(**parts), accepted, attempts)
+    record.ending.outcome = usage.OUTCOME_SUCCEEDED
+    record.ending.has_output = True
+    record.ending.quantities = quantities(input=1_000, output=10)
+    yield Recording(world, spool, record, tmp_path / "5", log)
     await spool.close()
 
 
 async def test_an_outcome_is_written_and_the_hold_becomes_the_charge(recording: Recording) -> None:
     """Control: the ordinary end."""
     assert recording.held() > 0
-    assert await recording.exchange._record()
+    assert await recording.record.record()
     outcome = recording.outcome()
     assert (outcome.outcome, outcome.charge_nanos) == (usage.OUTCOME_SUCCEEDED, 1_040_000)
     assert recording.held() == 0
@@ -83,8 +86,8 @@ async def test_a_fault_of_ours_resolves_the_request_without_a_charge(
     recording: Recording, field: str, value: object
 ) -> None:
     """Whether the outcome cannot be told or does not fit: nothing stays open, nothing is held."""
-    setattr(recording.exchange._ending, field, value)
-    assert not await recording.exchange._record()
+    setattr(recording.record.ending, field, value)
+    assert not await recording.record.record()
     outcome = recording.outcome()
     assert (outcome.outcome, outcome.error_class) == (
         usage.OUTCOME_FAILED,
@@ -99,8 +102,8 @@ async def test_what_cannot_even_be_written_as_a_fault_is_left_to_an_adopter(
     recording: Recording,
 ) -> None:
     """The hold is given back all the same."""
-    recording.exchange._accepted.intent.request_id = b"somebody else's."
-    assert not await recording.exchange._record()
+    recording.record._accepted.intent.request_id = b"somebody else's."
+    assert not await recording.record.record()
     assert recording.held() == 0
     assert "outcome_not_written" in recording.log.getvalue()
 
@@ -109,7 +112,7 @@ async def test_a_request_that_is_cancelled_while_it_is_recorded_keeps_its_charge
     recording: Recording,
 ) -> None:
     """Its frame is written before anybody waits for the disk."""
-    running = asyncio.create_task(recording.exchange._record())
+    running = asyncio.create_task(recording.record.record())
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
