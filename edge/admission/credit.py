@@ -36,7 +36,8 @@ REFILL_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 """How often the spend rate is looked at, so that the common path need not compute it."""
 TOP_UP_SECONDS: Final = 15.0
-"""A lease that does not cover its whole lifetime is made larger in the background this often."""
+"""A lease that does not cover its whole lifetime is made larger in the background this often, or
+eight times in a shorter lifetime."""
 HEADROOM: Final = 1.1
 """What a lease shall cover, in its lifetimes: a spend rate is never quite what comes."""
 
@@ -184,7 +185,8 @@ class WorkspaceCredit:
             self._refill(nanos)
         elif free < rate * self._lifetime_seconds and self._used_at >= self._top_up_at:
             # What is here must last for as long as this edge may be without core.
-            self._top_up_at = self._used_at + TOP_UP_SECONDS
+            pause = min(TOP_UP_SECONDS, self._lifetime_seconds / 8)
+            self._top_up_at = self._used_at + pause
             self._refill(1)
 
     def _refill(self, nanos: int) -> None:
