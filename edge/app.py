@@ -234,9 +234,9 @@ class Worker:
     async def _close(self) -> None:
         if self._starting_over is not None:
             self._starting_over.cancel()
-        await self.link.stop()
         if self._metering is not None:
-            await self._metering.stop()
+            await self._metering.stop(in_touch=lambda: self.link.in_touch)
+        await self.link.stop()
         await self._client.aclose()
         await self._channel.close()
 

@@ -201,6 +201,12 @@ class CoreLink:
         in_touch = self._clock.monotonic() < self._fresh_until
         return in_touch and abs(self._skew_micros) <= CLOCK_SKEW_MICROS
 
+    @property
+    def in_touch(self) -> bool:
+        """Say whether core was heard of in the last seconds, by a mark of its poll."""
+        heard_at = self._fresh_until - self._disconnected_seconds
+        return self._clock.monotonic() - heard_at <= FEED_SILENCE_SECONDS
+
     async def open(self) -> int:
         """Open the epoch, however long core takes to answer, and return it."""
         nonce = secrets.token_bytes(16)

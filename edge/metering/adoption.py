@@ -138,7 +138,11 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
 
 async def close_epoch(
-    admission: AdmissionServiceAsyncStub, edge_id: int, epoch: int, last_sequence: int
+    admission: AdmissionServiceAsyncStub,
+    edge_id: int,
+    epoch: int,
+    last_sequence: int,
+    seconds: float = CLOSE_SECONDS,
 ) -> int:
     """Tell core that an epoch was shipped whole; return how many frames core never saw.
 
@@ -146,5 +150,5 @@ async def close_epoch(
         grpc.RpcError: core did not take it.
     """
     request = CloseEpochRequest(edge_id=edge_id, epoch=epoch, last_sequence=last_sequence)
-    answer = await admission.CloseEpoch(request, timeout=CLOSE_SECONDS)
+    answer = await admission.CloseEpoch(request, timeout=seconds)
     return answer.missing_frames

@@ -10,9 +10,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from edge.metering import metering as metering_module
 from edge.metering.adoption import Adopter
 from edge.metering.counters import Counters
-from edge.metering.metering import Metering
+from edge.metering.metering import AWAY_SECONDS, Metering
 from edge.metering.records import Outcome
 from edge.metering.segment import segment_paths
 from edge.metering.slot import Slot
@@ -220,3 +221,48 @@ async def test_a_worker_that_stops_with_a_running_request_leaves_it(
     await worker.adopter.adopt_all(live_epoch=1)
     assert core.double.closed == [(1, 6, 4)]
     assert len(core.double.records) == 2
+
+
+async def test_a_worker_whose_core_is_gone_leaves_its_spool_soon(
+    tmp_path: Path, core: RunningCore, channel: grpc.aio.Channel
+) -> None:
+    """Nobody waits for what cannot come; whoever adopts the spool ships it."""
+    metering = metering_of(Slot.acquire(tmp_path, preferred=1), tmp_path, channel)
+    metering.start()
+    await core.stop()
+    await serve_requests(metering.spool, 3)
+    started = asyncio.get_running_loop().time()
+    await metering.stop(drain_seconds=60, in_touch=lambda: False)
+    assert asyncio.get_running_loop().time() - started < 10 * AWAY_SECONDS
+    back = await RunningCore.start(core.double, core.port)
+    worker = Worker(tmp_path, channel)
+    await eventually_adopted(worker)
+    await back.stop()
+    assert len(core.double.records) == 3
+
+
+async def eventually_adopted(worker: Worker) -> None:
+    """Let the worker adopt until nothing is left; its channel may still believe core away."""
+    while worker.counters.epochs_adopted == 0:
+        await worker.adopter.adopt_all(live_epoch=1)
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("in_touch", [True, False])
+async def test_a_worker_ships_on_as_long_as_core_takes_it_or_is_heard_of(
+    tmp_path: Path,
+    core: RunningCore,
+    channel: grpc.aio.Channel,
+    monkeypatch: pytest.MonkeyPatch,
+    in_touch: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    """A slow core is not gone: each acknowledgement, and each word of it, renews the patience."""
+    monkeypatch.setattr(metering_module, "AWAY_SECONDS", 0.3)
+    metering = metering_of(Slot.acquire(tmp_path, preferred=1), tmp_path, channel)
+    metering.start()
+    core.double.faults.pause_seconds = 1.0 if in_touch else 0.15
+    for _ in range(1 if in_touch else 5):
+        await serve_requests(metering.spool, 1)
+        await asyncio.sleep(0.05)
+    await metering.stop(in_touch=lambda: in_touch)
+    assert core.double.closed[-1][:2] == (1, 6)
