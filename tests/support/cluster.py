@@ -1,8 +1,9 @@
 """Several edges and cores on one database, each a process that a test can kill, freeze and revive.
 
 Every edge reaches its core through a link of its own (`tests.support.links`): a TCP wire or a
-messenger, which a test tells what shall go wrong. Ports stay the same over restarts. Core `i % n`
-serves edge `i`. PostgreSQL commits as in production but for fsync: a killed process loses nothing
+messenger, which a test tells what shall go wrong; with `loses_commits` every core reaches the
+database through one as well. Ports stay the same over restarts. Core `i % n` serves edge `i`.
+PostgreSQL commits as in production but for fsync: a killed process loses nothing
 that the kernel has.
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import httpx
@@ -30,7 +32,7 @@ from kit.files import write_private
 from kit.process import Command, launch
 from kit.rpc.client import sync_channel
 from tests.support.core_process import TOKENS, free_port
-from tests.support.links.client import Messenger, Wire
+from tests.support.links.client import Commits, Messenger, Wire
 from tests.support.operator_calls import OperatorCalls
 from tests.support.postgres import chosen_bin_dir
 from tests.support.processes import PATIENCE_SECONDS, until
@@ -160,8 +162,10 @@ class PostgresNode:
     def kill(self) -> None:
         """Kill -9 the whole server, as a power cut to its container would."""
         assert self.server.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        # Backends lead sessions of their own: left alone, a running COMMIT would still finish.
+        for pid in [self.pid, *_descendants(self.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.server.process.wait(PATIENCE_SECONDS)
         self.deaths += 1
 
@@ -205,6 +209,8 @@ class Cluster(OperatorCalls):
     core_settings: Mapping[str, str] = field(default_factory=dict)
     provider_variables: Mapping[str, str] = field(default_factory=dict)
     """`NAME_API_KEY` of the upstreams that a test's catalogue names."""
+    loses_commits: bool = False
+    """Put a wire that can lose commits between each core and the database."""
     seed: int = 1
     record: Path | None = None
     """Folder for what goes over the wires."""
@@ -217,6 +223,7 @@ class Cluster(OperatorCalls):
         self.cores: list[CoreNode] = []
         self.edges: list[EdgeNode] = []
         self.links: list[ServerProcess] = []
+        self.commits: list[Commits] = []
 
     def __enter__(self) -> Self:
         try:
@@ -235,10 +242,11 @@ class Cluster(OperatorCalls):
             if node.runs:
                 with contextlib.suppress(ProcessLookupError):
                     node.thaw()
-        for link in self.links:
+        for link in (*self.links, *self.commits):
             with contextlib.suppress(BrokenPipeError, AssertionError):
                 link.stop(signal.SIGKILL)
         self.links.clear()
+        self.commits.clear()
         for node in self.nodes:
             if node.runs:
                 node.kill()
@@ -272,9 +280,21 @@ class Cluster(OperatorCalls):
         port = free_port()
         settings = {"CORE_PORT": str(port), **self.core_settings}
         variables = {**self._variables(settings), **self.provider_variables}
-        variables["DATABASE_URL"] = self.database_url
+        variables["DATABASE_URL"] = self._database_url_of(number)
         log = self.data_dir / f"core-{number}.log"
         return CoreNode(f"core-{number}", ("core",), port, variables, log)
+
+    def _database_url_of(self, number: int) -> str:
+        if not self.loses_commits:
+            return self.database_url
+        url = urlsplit(self.database_url)
+        (folder,) = parse_qs(url.query)["host"]
+        link = Commits(f"{folder}/.s.PGSQL.5432", seed=self.seed * 1_000 + number)
+        link.__enter__()
+        self.commits.append(link)
+        place = f"{url.username}:{url.password}@127.0.0.1:{link.port}"
+        plain = "sslmode=disable&gssencmode=disable"
+        return url._replace(netloc=place, query=plain).geturl()
 
     def _edge(self, number: int) -> EdgeNode:
         core = self.cores[number % len(self.cores)]

@@ -92,13 +92,14 @@ class ServerProcess:
                     pipe.close()
         return process.returncode
 
-    def tell(self, **order: object) -> None:
-        """Write an order to the child's standard input and wait until it says that it holds."""
+    def tell(self, **order: object) -> dict[str, int]:
+        """Write an order to the child's standard input; return what it answers once it holds."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
-        self._first_line()
+        answer: dict[str, int] = json.loads(self._first_line())
+        return answer
 
     def _first_line(self) -> bytes:
         assert self._process is not None

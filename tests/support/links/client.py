@@ -25,3 +25,12 @@ class Messenger(ServerProcess):
         """Lead to a port of this machine."""
         arguments = ("--target", str(target), "--seed", str(seed))
         super().__init__("tests.support.links.messenger", *arguments)
+
+
+class Commits(ServerProcess):
+    """A wire to PostgreSQL: `commits.tell(lose_answer=0.1)`; see `tests.support.links.commits`."""
+
+    def __init__(self, target: str, *, seed: int = 0) -> None:
+        """Lead to the server's socket file."""
+        arguments = ("--target", target, "--seed", str(seed))
+        super().__init__("tests.support.links.commits", *arguments)

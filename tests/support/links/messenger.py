@@ -11,6 +11,8 @@ shares (0 to 1) of what goes wrong, decided by a seeded chance:
 | `swap` | a message of a stream waits for the next one and goes after it |
 | `break_streams` | at a message, the stream ends with UNAVAILABLE |
 | `delay_ms` | every message waits for up to so many milliseconds |
+
+The answer to an order is how often each has happened.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class Messenger(grpc.GenericRpcHandler):
         self._delay_ms = 0
         self.done: Counter[str] = Counter()
 
-    def obey(self, order: Mapping[str, Any]) -> None:
+    def obey(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
         """Take an order; unknown words are an error of the test."""
         for name, value in order.items():
             if name == "delay_ms":
@@ -59,6 +61,7 @@ class Messenger(grpc.GenericRpcHandler):
                 self._shares[name] = float(value)
             else:
                 raise ValueError(name)
+        return dict(self.done)
 
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of any method."""

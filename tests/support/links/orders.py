@@ -1,4 +1,4 @@
-"""Orders to a running link: JSON lines on standard input, a line of answer for each."""
+"""Orders to a running link: JSON lines on standard input, a JSON line of answer for each."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ def announce(port: int) -> None:
     sys.stdout.flush()
 
 
-async def follow(obey: Callable[[Mapping[str, Any]], None]) -> None:
+async def follow(obey: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
     """Obey orders until the starter closes the pipe."""
     reader = asyncio.StreamReader(limit=MAX_ORDER_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
-        obey(json.loads(line))
-        sys.stdout.write("{}\n")
+        sys.stdout.write(json.dumps(obey(json.loads(line))) + "\n")
         sys.stdout.flush()

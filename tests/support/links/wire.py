@@ -11,8 +11,9 @@ Orders: `mode` is one of
 | `mute` | what the server sends is lost, what the client sends arrives |
 
 `delay_ms` holds every piece back; `cut` resets all running connections once; `cut_every_seconds`
-goes on doing so at random moments about so far apart (0 ends that). With `--record FOLDER` all
-bytes that arrive are kept there, in a file for each connection and direction.
+goes on doing so at random moments about so far apart (0 ends that). The answer to an order is how
+many connections were cut. With `--record FOLDER` all bytes that arrive are kept there, in a file
+for each connection and direction.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ class Wire:
     record: Path | None = None
     links: set[Link] = field(default_factory=set)
     connections: int = 0
+    cuts: int = 0
 
-    def obey(self, order: Mapping[str, Any]) -> None:
+    def obey(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
         """Take an order; unknown words are an error of the test."""
         for name, value in order.items():
             if name == "cut":
@@ -66,6 +68,7 @@ class Wire:
                 raise ValueError(name)
         if self.mode == "refuse":
             self._cut()
+        return {"cut": self.cuts}
 
     async def cut_at_random(self) -> None:
         """Reset all connections now and then, as long as it is ordered."""
@@ -78,12 +81,12 @@ class Wire:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
         if self.mode == "refuse":
-            _reset(writer)
+            reset(writer)
             return
         try:
             upstream = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
-            _reset(writer)
+            reset(writer)
             return
         link = (writer, upstream[1])
         self.links.add(link)
@@ -100,7 +103,7 @@ class Wire:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             self.links.discard(link)
-            _close(link)
+            close(link)
 
     async def _carry(
         self,
@@ -133,12 +136,14 @@ class Wire:
             await asyncio.sleep(FROZEN_SECONDS)
 
     def _cut(self) -> None:
+        self.cuts += len(self.links)
         for link in list(self.links):
             for writer in link:
-                _reset(writer)
+                reset(writer)
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection with RST."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
         with contextlib.suppress(OSError):
@@ -146,7 +151,8 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-def _close(link: Link) -> None:
+def close(link: Link) -> None:
+    """Close both halves."""
     for writer in link:
         writer.close()
 
