@@ -96,8 +96,10 @@ class Intake:
     async def _read(
         self, requests: AsyncIterator[pb.RecordUsageRequest], stream: _InFlight
     ) -> None:
+        position = 0
         try:
             async for request in requests:
+                position = _next_position(position, request.stream_position)
                 batch = Batch.of(request)
                 await stream.wait_for_room()
                 await self._distribute(batch, request)
@@ -215,6 +217,18 @@ class _InFlight:
         if not self._ended:
             self._next = await self._queue.get()
             self._ended = self._next is None
+
+
+def _next_position(position: int, found: int) -> int:
+    """Return how far a stream is after a batch; one that comes twice changes nothing.
+
+    Raises:
+        Unavailable: a batch is missing or was overtaken. An acknowledgement of this one would cover
+            that one as well, and the edge would forget it.
+    """
+    if found > position + 1:
+        raise Unavailable(cause="batch_order")
+    return max(position, found)
 
 
 def _ranges(

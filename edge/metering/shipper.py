@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import deque
 from collections.abc import Callable
@@ -118,13 +119,14 @@ class Shipper:
                 raise result
 
     async def _send(self, call: Call) -> None:
-        while True:
+        for position in itertools.count(1):
             await self._source.wait_beyond(self._sent)
             await self._gather()
             await self._window()
             batch = await cut_batch(self._source, self._sent + 1, self._quarantine)
             self._sent = batch.through
             request = batch.request
+            request.stream_position = position
             self._flights.append(
                 _Flight(batch.through, len(request.records), request.lost_frames, _now())
             )

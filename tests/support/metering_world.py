@@ -174,6 +174,7 @@ def batch(
     lost: int = 0,
     edge_id: int = 1,
     epoch: int = 1,
+    position: int = 0,
 ) -> pb.RecordUsageRequest:
     """Return a batch; the records take the first sequences of the range."""
     return pb.RecordUsageRequest(
@@ -183,6 +184,7 @@ def batch(
         through_sequence=through,
         other_frames=other,
         lost_frames=lost,
+        stream_position=position,
         records=[
             pb.SequencedRecord(sequence=first + place, record=record)
             for place, record in enumerate(records)

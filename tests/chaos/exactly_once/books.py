@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import psycopg
 
-from core.ledger.model import SETTLEMENT
-
 _RECORDS = """
 SELECT id, hold_nanos, outcome, usage_source, waive_reason, charge_nanos, waived_nanos,
        input_tokens, output_tokens, delivered_events, http_status, edge_id, epoch,
@@ -72,8 +70,8 @@ def read_books(database_url: str) -> Books:
     with psycopg.connect(database_url) as connection:
         connection.execute("SET ROLE oneapi_system")
 
-        def number(statement: str, *values: object) -> int:
-            row = connection.execute(statement, values).fetchone()
+        def number(statement: str) -> int:
+            row = connection.execute(statement).fetchone()
             return int(row[0] or 0) if row else 0
 
         rows = connection.execute(_RECORDS).fetchall()
@@ -82,14 +80,12 @@ def read_books(database_url: str) -> Books:
             records=[Row(row[0].bytes, *row[1:]) for row in rows],
             late=number("SELECT count(*) FROM usage_late"),
             charged=number("SELECT sum(charge_nanos) FROM usage_record"),
-            settled_records=number(
-                "SELECT sum(record_count) FROM ledger_txn WHERE kind = %s", SETTLEMENT
-            ),
+            settled_records=number("SELECT sum(record_count) FROM ledger_txn"),
             revenue=number("SELECT sum(amount) FROM ledger_entry WHERE account = 'rev.usage'"),
             posted=number("SELECT sum(posted) FROM wallet"),
             held=number("SELECT sum(held) FROM wallet"),
             all_entries=number("SELECT sum(amount) FROM ledger_entry"),
-            open_leases=number("SELECT count(*) FROM credit_lease WHERE closed_at IS NULL"),
+            open_leases=number("SELECT count(*) FROM lease WHERE closed_at IS NULL"),
             missing_frames=number("SELECT sum(missing_frames) FROM edge_epoch"),
             alarms={str(kind): int(count) for kind, count in kinds},
         )

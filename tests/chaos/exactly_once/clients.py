@@ -21,7 +21,8 @@ MODEL: Final = "counted"
 HOLD_BASE_NANOS: Final = 500_000_000
 """The hold of request n is this and n nano-dollars more."""
 ANSWER_SECONDS_MAX: Final = 30.0
-REFUSED_PAUSE_SECONDS: Final = 0.1
+REFUSED_PAUSE_SECONDS: Final = 1.0
+"""About so long a client waits that was refused, as `Retry-After` asks it to."""
 _OK: Final = 200
 
 
@@ -100,11 +101,14 @@ class Clients:
             try:
                 link = await asyncio.open_connection("127.0.0.1", self.ports[edge])
             except OSError:
-                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+                await self._pause()
                 continue
             attempt = await self._one(edge, *link)
             if attempt.status not in {0, _OK}:
-                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(REFUSED_PAUSE_SECONDS * self._chance.uniform(0.2, 1.8))
 
     async def _one(
         self, edge: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -203,5 +207,3 @@ def counted(attempt: Attempt) -> tuple[int, int]:
 def number_of(hold_nanos: int) -> int:
     """Return whose hold that is."""
     return hold_nanos - HOLD_BASE_NANOS
-
-

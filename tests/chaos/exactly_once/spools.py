@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections import defaultdict
@@ -16,7 +15,8 @@ from edge.metering.segment import segment_paths
 from oneapi.metering.v1 import usage_record_pb2 as usage
 from tests.support.processes import until
 
-_SEGMENT: Final = re.compile(r"^(.*/spool/edge-\d+/\d+)/\d+\.seg$")
+_LOCK: Final = re.compile(r"^\d+: FLOCK +\S+ +\S+ +(\d+) \S+:(\d+) ")
+"""A line of /proc/locks: process and inode."""
 _STOP_SECONDS_MAX: Final = 10.0
 
 
@@ -38,12 +38,15 @@ class Requests:
 class Deaths:
     """All spools whose owner was killed, by their folder."""
 
+    data_dir: Path
     spools: dict[Path, Requests] = field(default_factory=lambda: defaultdict(Requests))
 
     def read(self, pid: int) -> None:
-        """Read the spools that a stopped process has open: its own and any that it is adopting."""
-        for folder in _folders_of(pid):
-            _read(folder, self.spools[folder])
+        """Read the spools of the slots that a stopped process owns: its own, and any it adopts."""
+        owned = _inodes_of(pid)
+        for folder in epoch_folders(self.data_dir):
+            if (folder.parent / "lock").stat().st_ino in owned:
+                _read(folder, self.spools[folder])
 
     @property
     def intents(self) -> dict[bytes, Intent]:
@@ -78,16 +81,11 @@ def until_adopted(data_dir: Path, live: int, patience_seconds: float) -> float:
     return time.monotonic() - began
 
 
-def _folders_of(pid: int) -> set[Path]:
-    found = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            match = _SEGMENT.match(os.readlink(link))
-        except OSError:
-            continue
-        if match is not None:
-            found.add(Path(match.group(1)))
-    return found
+def _inodes_of(pid: int) -> set[int]:
+    """Return the inodes of the files that a process has locked."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    found = (_LOCK.match(line) for line in lines)
+    return {int(one.group(2)) for one in found if one is not None and int(one.group(1)) == pid}
 
 
 def _states(pid: int) -> list[str]:

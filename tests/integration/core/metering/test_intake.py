@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from core.ledger.store import lock_wallets
-from kit.reasons import InvalidArgument
+from kit.reasons import InvalidArgument, Unavailable
 from oneapi.common.v1 import error_reason_pb2 as reasons
 from oneapi.common.v1.quantities_pb2 import Quantities
 from oneapi.metering.v1 import usage_record_pb2
@@ -83,6 +83,23 @@ async def test_the_same_id_with_other_content_is_refused_and_alarmed(
     assert refused.reason == reasons.ERROR_REASON_RECORD_CONFLICT
     assert await world.account("rev.usage") == 2 * ONE_CHARGE
     assert await world.rows("SELECT kind FROM alarm") == [("record_conflict",)]
+
+
+async def test_a_batch_that_overtook_another_ends_the_stream(world: MeteringWorld) -> None:
+    """Its acknowledgement would cover the one that is missing, and the edge would forget that."""
+    workspace = await world.money.workspace(10)
+    first, second = (
+        batch([world.record(workspace)], first=place, through=place, position=place)
+        for place in (1, 2)
+    )
+    for broken in ([second, first], [second]):
+        with pytest.raises(Unavailable):
+            await world.send(*broken)
+    assert await world.rows("SELECT count(*) FROM usage_record") == [(0,)]
+    assert await world.rows("SELECT kind FROM alarm") == []
+    answers = await world.send(first, first, second, first)
+    assert [answer.through_sequence for answer in answers] == [1, 1, 2, 1]
+    assert await world.account("rev.usage") == 2 * ONE_CHARGE
 
 
 async def test_two_contents_of_one_id_in_one_batch_are_a_conflict(world: MeteringWorld) -> None:

@@ -194,6 +194,8 @@ async def test_large_backlogs_go_in_batches_of_at_most_500(world: World, core: R
     assert max(len(batch.records) for batch in core.double.batches) == 500
     assert len(core.double.records) == 1_200
     assert core.double.gaps == []
+    positions = [batch.stream_position for batch in core.double.batches]
+    assert positions == list(range(1, len(positions) + 1))
 
 
 async def test_a_direct_report_counts_nothing_of_the_spool(

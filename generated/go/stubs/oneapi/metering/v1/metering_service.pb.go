@@ -38,9 +38,12 @@ type RecordUsageRequest struct {
 	// The outcomes, at most 1,000.
 	Records []*SequencedRecord `protobuf:"bytes,6,rep,name=records,proto3" json:"records,omitempty"`
 	// How many frames of the range are known to be lost (quarantined); core alarms them as a gap.
-	LostFrames    uint32 `protobuf:"varint,7,opt,name=lost_frames,json=lostFrames,proto3" json:"lost_frames,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LostFrames uint32 `protobuf:"varint,7,opt,name=lost_frames,json=lostFrames,proto3" json:"lost_frames,omitempty"`
+	// Counts the batches of a stream from 1: core ends a stream in which one is missing or was
+	// overtaken, so that an acknowledgement never covers what it has not seen. 0: not counted.
+	StreamPosition uint32 `protobuf:"varint,8,opt,name=stream_position,json=streamPosition,proto3" json:"stream_position,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RecordUsageRequest) Reset() {
@@ -118,6 +121,13 @@ func (x *RecordUsageRequest) GetRecords() []*SequencedRecord {
 func (x *RecordUsageRequest) GetLostFrames() uint32 {
 	if x != nil {
 		return x.LostFrames
+	}
+	return 0
+}
+
+func (x *RecordUsageRequest) GetStreamPosition() uint32 {
+	if x != nil {
+		return x.StreamPosition
 	}
 	return 0
 }
@@ -309,7 +319,7 @@ var File_oneapi_metering_v1_metering_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_metering_v1_metering_service_proto_rawDesc = "" +
 	"\n" +
-	")oneapi/metering/v1/metering_service.proto\x12\x12oneapi.metering.v1\x1a#oneapi/common/v1/error_reason.proto\x1a%oneapi/metering/v1/usage_record.proto\"\x98\x02\n" +
+	")oneapi/metering/v1/metering_service.proto\x12\x12oneapi.metering.v1\x1a#oneapi/common/v1/error_reason.proto\x1a%oneapi/metering/v1/usage_record.proto\"\xc1\x02\n" +
 	"\x12RecordUsageRequest\x12\x17\n" +
 	"\aedge_id\x18\x01 \x01(\rR\x06edgeId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12%\n" +
@@ -318,7 +328,8 @@ const file_oneapi_metering_v1_metering_service_proto_rawDesc = "" +
 	"\fother_frames\x18\x05 \x01(\rR\votherFrames\x12=\n" +
 	"\arecords\x18\x06 \x03(\v2#.oneapi.metering.v1.SequencedRecordR\arecords\x12\x1f\n" +
 	"\vlost_frames\x18\a \x01(\rR\n" +
-	"lostFrames\"f\n" +
+	"lostFrames\x12'\n" +
+	"\x0fstream_position\x18\b \x01(\rR\x0estreamPosition\"f\n" +
 	"\x0fSequencedRecord\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x127\n" +
 	"\x06record\x18\x02 \x01(\v2\x1f.oneapi.metering.v1.UsageRecordR\x06record\"\xae\x01\n" +

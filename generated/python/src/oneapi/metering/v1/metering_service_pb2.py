@@ -27,7 +27,7 @@ from oneapi.common.v1 import error_reason_pb2 as oneapi_dot_common_dot_v1_dot_er
 from oneapi.metering.v1 import usage_record_pb2 as oneapi_dot_metering_dot_v1_dot_usage__record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oneapi/metering/v1/metering_service.proto\x12\x12oneapi.metering.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#oneapi/common/v1/error_reason.proto\x1a%oneapi/metering/v1/usage_record.proto\"\xac\x02\n\x12RecordUsageRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12%\n\x0e\x66irst_sequence\x18\x03 \x01(\x04R\rfirstSequence\x12)\n\x10through_sequence\x18\x04 \x01(\x04R\x0fthroughSequence\x12!\n\x0cother_frames\x18\x05 \x01(\rR\x0botherFrames\x12H\n\x07records\x18\x06 \x03(\x0b\x32#.oneapi.metering.v1.SequencedRecordB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x07records\x12\x1f\n\x0blost_frames\x18\x07 \x01(\rR\nlostFrames\"f\n\x0fSequencedRecord\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12\x37\n\x06record\x18\x02 \x01(\x0b\x32\x1f.oneapi.metering.v1.UsageRecordR\x06record\"\xae\x01\n\x13RecordUsageResponse\x12)\n\x10through_sequence\x18\x01 \x01(\x04R\x0fthroughSequence\x12>\n\x08rejected\x18\x02 \x03(\x0b\x32\".oneapi.metering.v1.RejectedRecordR\x08rejected\x12,\n\x12server_time_micros\x18\x03 \x01(\x03R\x10serverTimeMicros\"\x8b\x01\n\x0eRejectedRecord\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12&\n\nrequest_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18\x10R\trequestId\x12\x35\n\x06reason\x18\x03 \x01(\x0e\x32\x1d.oneapi.common.v1.ErrorReasonR\x06reason2u\n\x0fMeteringService\x12\x62\n\x0bRecordUsage\x12&.oneapi.metering.v1.RecordUsageRequest\x1a\'.oneapi.metering.v1.RecordUsageResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oneapi/metering/v1/metering_service.proto\x12\x12oneapi.metering.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#oneapi/common/v1/error_reason.proto\x1a%oneapi/metering/v1/usage_record.proto\"\xd5\x02\n\x12RecordUsageRequest\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x1d\n\x05\x65poch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x05\x65poch\x12%\n\x0e\x66irst_sequence\x18\x03 \x01(\x04R\rfirstSequence\x12)\n\x10through_sequence\x18\x04 \x01(\x04R\x0fthroughSequence\x12!\n\x0cother_frames\x18\x05 \x01(\rR\x0botherFrames\x12H\n\x07records\x18\x06 \x03(\x0b\x32#.oneapi.metering.v1.SequencedRecordB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x07records\x12\x1f\n\x0blost_frames\x18\x07 \x01(\rR\nlostFrames\x12\'\n\x0fstream_position\x18\x08 \x01(\rR\x0estreamPosition\"f\n\x0fSequencedRecord\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12\x37\n\x06record\x18\x02 \x01(\x0b\x32\x1f.oneapi.metering.v1.UsageRecordR\x06record\"\xae\x01\n\x13RecordUsageResponse\x12)\n\x10through_sequence\x18\x01 \x01(\x04R\x0fthroughSequence\x12>\n\x08rejected\x18\x02 \x03(\x0b\x32\".oneapi.metering.v1.RejectedRecordR\x08rejected\x12,\n\x12server_time_micros\x18\x03 \x01(\x03R\x10serverTimeMicros\"\x8b\x01\n\x0eRejectedRecord\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12&\n\nrequest_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18\x10R\trequestId\x12\x35\n\x06reason\x18\x03 \x01(\x0e\x32\x1d.oneapi.common.v1.ErrorReasonR\x06reason2u\n\x0fMeteringService\x12\x62\n\x0bRecordUsage\x12&.oneapi.metering.v1.RecordUsageRequest\x1a\'.oneapi.metering.v1.RecordUsageResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,13 +41,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REJECTEDRECORD'].fields_by_name['request_id']._loaded_options = None
   _globals['_REJECTEDRECORD'].fields_by_name['request_id']._serialized_options = b'\272H\004z\002\030\020'
   _globals['_RECORDUSAGEREQUEST']._serialized_start=171
-  _globals['_RECORDUSAGEREQUEST']._serialized_end=471
-  _globals['_SEQUENCEDRECORD']._serialized_start=473
-  _globals['_SEQUENCEDRECORD']._serialized_end=575
-  _globals['_RECORDUSAGERESPONSE']._serialized_start=578
-  _globals['_RECORDUSAGERESPONSE']._serialized_end=752
-  _globals['_REJECTEDRECORD']._serialized_start=755
-  _globals['_REJECTEDRECORD']._serialized_end=894
-  _globals['_METERINGSERVICE']._serialized_start=896
-  _globals['_METERINGSERVICE']._serialized_end=1013
+  _globals['_RECORDUSAGEREQUEST']._serialized_end=512
+  _globals['_SEQUENCEDRECORD']._serialized_start=514
+  _globals['_SEQUENCEDRECORD']._serialized_end=616
+  _globals['_RECORDUSAGERESPONSE']._serialized_start=619
+  _globals['_RECORDUSAGERESPONSE']._serialized_end=793
+  _globals['_REJECTEDRECORD']._serialized_start=796
+  _globals['_REJECTEDRECORD']._serialized_end=935
+  _globals['_METERINGSERVICE']._serialized_start=937
+  _globals['_METERINGSERVICE']._serialized_end=1054
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,7 @@ class RecordUsageRequest(_message.Message):
     OTHER_FRAMES_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     LOST_FRAMES_FIELD_NUMBER: _builtins.int
+    STREAM_POSITION_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.int
     """The edge's slot number."""
     epoch: _builtins.int
@@ -45,6 +46,10 @@ class RecordUsageRequest(_message.Message):
     """How many of those are frames without an outcome (intents, checkpoints, adopted gaps)."""
     lost_frames: _builtins.int
     """How many frames of the range are known to be lost (quarantined); core alarms them as a gap."""
+    stream_position: _builtins.int
+    """Counts the batches of a stream from 1: core ends a stream in which one is missing or was
+    overtaken, so that an acknowledgement never covers what it has not seen. 0: not counted.
+    """
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___SequencedRecord]:
         """The outcomes, at most 1,000."""
@@ -59,10 +64,11 @@ class RecordUsageRequest(_message.Message):
         other_frames: _builtins.int = ...,
         records: _abc.Iterable[Global___SequencedRecord] | None = ...,
         lost_frames: _builtins.int = ...,
+        stream_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "epoch", b"epoch", "first_sequence", b"first_sequence", "lost_frames", b"lost_frames", "other_frames", b"other_frames", "records", b"records", "through_sequence", b"through_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "epoch", b"epoch", "first_sequence", b"first_sequence", "lost_frames", b"lost_frames", "other_frames", b"other_frames", "records", b"records", "stream_position", b"stream_position", "through_sequence", b"through_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

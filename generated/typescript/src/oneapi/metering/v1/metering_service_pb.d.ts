@@ -66,6 +66,14 @@ export declare type RecordUsageRequest = Message<"oneapi.metering.v1.RecordUsage
    * @generated from field: uint32 lost_frames = 7;
    */
   lostFrames: number;
+
+  /**
+   * Counts the batches of a stream from 1: core ends a stream in which one is missing or was
+   * overtaken, so that an acknowledgement never covers what it has not seen. 0: not counted.
+   *
+   * @generated from field: uint32 stream_position = 8;
+   */
+  streamPosition: number;
 };
 
 /**
