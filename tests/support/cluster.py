@@ -10,6 +10,7 @@ that the kernel has.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -119,11 +120,15 @@ class EdgeNode(Node):
 
     def is_ready(self) -> bool:
         """Ask whether it takes requests."""
+        # Not by httpx: it makes a TLS context for each call, and this one is made often.
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            url = f"http://127.0.0.1:{self.port}/readyz"
-            return httpx.get(url, trust_env=False, timeout=2).status_code == httpx.codes.OK
-        except httpx.HTTPError:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
 
     def metrics(self) -> dict[str, float]:
         """Return its metrics by name, labels included."""

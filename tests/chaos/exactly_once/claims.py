@@ -177,6 +177,7 @@ def unexplained_breaks(
     """Return the answers that broke although their edge was not killed meanwhile."""
     return [
         f"{one.number}: broke on edge {one.edge}, which lived: status {one.status} {one.code}"
+        f" after {one.ended - one.began:.1f} s"
         for one in attempts
         if one.broke
         and one.status in {0, _OK}
