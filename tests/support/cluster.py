@@ -168,7 +168,7 @@ class PostgresNode:
         """Kill -9 the whole server, as a power cut to its container would."""
         assert self.server.process is not None
         # Backends lead sessions of their own: left alone, a running COMMIT would still finish.
-        for pid in [self.pid, *_descendants(self.pid)]:
+        for pid in [self.pid, *descendants_of(self.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.server.process.wait(PATIENCE_SECONDS)

@@ -20,7 +20,7 @@ POLL_SECONDS: Final = 0.03
 READY_SECONDS_MAX: Final = 20.0
 """So long a victim is given to be ready before it is killed again."""
 LAST_BYTE_SECONDS_MAX: Final = 2.0
-HELD_UP_SECONDS: Final = 0.4
+HELD_UP_SECONDS: Final = 0.5
 
 
 @dataclass
