@@ -57,11 +57,11 @@ class Batch:
     through: int
     request: RecordUsageRequest
 
-    def is_full(self) -> bool:
-        """Return whether the batch has reached a limit."""
-        return (
-            len(self.request.records) >= MAX_BATCH_RECORDS
-            or self.through - self.first + 1 >= MAX_BATCH_FRAMES
+    def room(self) -> int:
+        """Return how many more frames fit, whatever they are."""
+        return min(
+            MAX_BATCH_RECORDS - len(self.request.records),
+            MAX_BATCH_FRAMES - (self.through - self.first + 1),
         )
 
 
@@ -74,12 +74,9 @@ async def cut_batch(source: Source, first: int, quarantine: Quarantine) -> Batch
     request = RecordUsageRequest(edge_id=source.edge_id, epoch=source.epoch, first_sequence=first)
     batch = Batch(first, first - 1, request)
     damaged: list[tuple[int, QuarantineEntry]] = []
-    while batch.through < source.durable and not batch.is_full():
-        start = batch.through + 1
-        run = source.read(start, min(FRAMES_PER_STEP, source.durable - batch.through))
+    while (count := min(FRAMES_PER_STEP, source.durable - batch.through, batch.room())) > 0:
+        run = source.read(batch.through + 1, count)
         for offset in range(0, len(run), FRAME_BYTES):
-            if batch.is_full():
-                break
             _add(batch, source, run[offset : offset + FRAME_BYTES], damaged)
         await asyncio.sleep(0)
     request.through_sequence = batch.through

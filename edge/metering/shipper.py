@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     Call = grpc.aio.StreamStreamCall[RecordUsageRequest, RecordUsageResponse]
 
-GATHER_SECONDS: Final = 0.02
+GATHER_SECONDS: Final = 0.05
+"""A batch costs edge and core more than its records: few large ones, well within a second."""
 MAX_BATCHES_IN_FLIGHT: Final = 8
 ACK_SECONDS: Final = 10.0
 BACKOFF_FIRST_SECONDS: Final = 0.05
@@ -133,7 +134,7 @@ class Shipper:
             await call.write(request)
 
     async def _gather(self) -> None:
-        """Let a batch fill for 20 ms, unless a full one is there already."""
+        """Let a batch fill for 50 ms, unless a full one is there already."""
         if self._source.durable - self._sent < FRAMES_PER_REQUEST * MAX_BATCH_RECORDS:
             await asyncio.sleep(GATHER_SECONDS)
 

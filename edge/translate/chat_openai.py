@@ -139,17 +139,19 @@ def response(
         edits["model"] = orjson.dumps(public_model)
     if isinstance(usage := answer.get("usage"), dict):
         edits |= with_cost(body, answer, tally.report(usage))
-    choices = objects(answer.get("choices"))
-    messages = [one.get("message") for one in choices]
+    made, size, reasons = False, 0, []
+    for choice in objects(answer.get("choices")):
+        message = choice.get("message")
+        made = made or has_output(message)
+        size += size_of(texts_of(message))
+        reasons.append(finish.finish_reason(choice.get("finish_reason")))
     return ResponseResult(
         body=splice.edit(body, answer, edits),
         quantities=tally.quantities,
         usage_invalid=tally.invalid,
-        finish_reason=finish.of_choices(
-            finish.finish_reason(c.get("finish_reason")) for c in choices
-        ),
-        has_output=any(has_output(message) for message in messages),
-        content_bytes=sum(size_of(texts_of(message)) for message in messages),
+        finish_reason=finish.of_choices(reasons),
+        has_output=made,
+        content_bytes=size,
     )
 
 
@@ -189,7 +191,7 @@ def texts_of(message: Any) -> set[str]:
 
 def size_of(texts: set[str]) -> int:
     """Return the bytes of these texts."""
-    return sum(len(text.encode()) for text in texts)
+    return sum([len(text.encode()) for text in texts])
 
 
 def objects(value: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from edge.metering.errors import OutcomeNotDurable
 from edge.metering.frames import FRAME_BYTES
 from edge.metering.quarantine import Origin, Quarantine, read_quarantine
 from edge.metering.segment import segment_paths
-from edge.metering.shipper import MAX_BATCHES_IN_FLIGHT, Shipper
+from edge.metering.shipper import GATHER_SECONDS, MAX_BATCHES_IN_FLIGHT, Shipper
 from edge.metering.spool import Spool, SpoolLimits
 from kit.log import EventLog
 from kit.rpc.client import open_channel
@@ -164,7 +164,7 @@ async def test_the_number_of_batches_in_flight_is_bounded(world: World, core: Ru
     world.ship()
     for _ in range(MAX_BATCHES_IN_FLIGHT + 4):
         await serve_requests(world.spool, 1)
-        await asyncio.sleep(0.025)
+        await asyncio.sleep(GATHER_SECONDS * 1.25)
     assert len(world.shipper._flights) == MAX_BATCHES_IN_FLIGHT
     core.double.faults.holding.set()
     await world.shipper.drain()
