@@ -20,6 +20,7 @@ from core.catalog.rpc import catalog_service
 from core.catalog.sealing import Sealer
 from core.catalog.seeding import seed_catalog
 from core.catalog.service import Upstreams
+from core.db import call_replay
 from core.db.bootstrap import ensure_roles
 from core.db.database import Database
 from core.db.migrate import migrate
@@ -178,6 +179,7 @@ class Core:
             await limits.sweep(tx, moment)
             await spend.sweep(tx, moment - terms.silence, moment)
             await idempotency.sweep(tx, moment)
+            await call_replay.sweep(tx, moment)
             await tx.commit()
 
     def _terms(self) -> LeaseTerms:

@@ -1,8 +1,12 @@
-"""Calls that carry a request id are answered the same when repeated (AIP-155)."""
+"""Calls that carry a request id are answered the same when repeated (AIP-155).
+
+Promised for 24 hours and kept for 48, so that a caller's clock and its last retry do not matter.
+Credit is given once for ever: its request id is a business key of the ledger.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from core.db.database import Transaction
@@ -16,6 +20,8 @@ VALUES (:method, :request_id, :content_hash, :object_id, :now)
 ON CONFLICT (method, request_id) DO NOTHING
 RETURNING object_id
 """
+KEPT: Final = timedelta(hours=48)
+_SWEEP: Final = "DELETE FROM call_replay WHERE created_at < :before"
 _STORED: Final = """
 SELECT content_hash, object_id FROM call_replay
  WHERE method = :method AND request_id = :request_id
@@ -53,3 +59,8 @@ async def claim_call(
     if stored is None or bytes(stored.content_hash) != digest:
         raise RequestIdReused
     return from_uuid(stored.object_id)
+
+
+async def sweep(tx: Transaction, now: datetime) -> int:
+    """Forget calls that nobody repeats any more; return how many."""
+    return await tx.run(_SWEEP, before=now - KEPT)

@@ -1,4 +1,4 @@
-"""Replays settlements from their usage records: roots, charges, contents and sums."""
+"""Replays settlements from their usage records: roots, charges, contents, sums and rollups."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from core.metering.copy_row import COLUMNS
 from core.metering.model import Record, figure_of
 from core.metering.partitions import read_watermark
 from core.metering.prices import PriceBook
+from core.metering.rollup_proofs import check_rollups
 from kit.canonical import record_leaf
 from kit.charge import InvalidQuantityError
 from kit.clock import to_micros
@@ -95,6 +96,8 @@ class UsageProofs:
             tx, "orphans", _ORPHANS, {"workspace": optional_uuid(workspace_id)}
         ):
             yield Finding("records_root", format_id("req", orphan["id"].bytes), "settled", "not")
+        async for finding in check_rollups(tx, workspace_id):
+            yield finding
 
 
 async def _check_records(

@@ -53,28 +53,38 @@ _TAIL: Final = _USAGE.format(
     ),
     "u.settlement_id, u.id",
 )
-_RECORD_SUMS: Final = ", ".join(
-    f"CAST(sum({name}) AS bigint) AS {name}" for name in QUANTITY_COLUMNS
+_FIGURES: Final = (
+    "record_count",
+    "failed_count",
+    *QUANTITY_COLUMNS,
+    "charge_nanos",
+    "waived_nanos",
 )
+_RECORD_SUMS: Final = ", ".join(f"sum({name}) AS {name}" for name in _FIGURES[2:])
 _HOURLY_SUMS: Final = ", ".join(
-    f"CAST(sum(quantities[{place}]) AS bigint) AS {name}"
-    for place, name in enumerate(QUANTITY_COLUMNS, start=1)
+    f"sum(quantities[{place}]) AS {name}" for place, name in enumerate(QUANTITY_COLUMNS, start=1)
 )
-_SUM_RECORDS: Final = f"""
+_SUM_RECORDS: Final = {
+    table: f"""
 SELECT model_number, served_lane AS lane, count(*) AS record_count,
-       count(*) FILTER (WHERE outcome IN (2, 4)) AS failed_count, {_RECORD_SUMS},
-       CAST(sum(charge_nanos) AS bigint) AS charge_nanos,
-       CAST(sum(waived_nanos) AS bigint) AS waived_nanos
-  FROM usage_record WHERE id >= :first AND id < :end {_SCOPE}
+       count(*) FILTER (WHERE outcome IN (2, 4)) AS failed_count, {_RECORD_SUMS}
+  FROM {table} WHERE id >= :first AND id < :end {_SCOPE}
  GROUP BY model_number, served_lane
 """  # noqa: S608 - constants
+    for table in ("usage_record", "usage_late")
+}
 _SUM_HOURS: Final = f"""
-SELECT model_number, lane, CAST(sum(requests) AS bigint) AS record_count,
-       CAST(sum(failed_requests) AS bigint) AS failed_count, {_HOURLY_SUMS},
-       CAST(sum(charge_nanos) AS bigint) AS charge_nanos,
-       CAST(sum(waived_nanos) AS bigint) AS waived_nanos
+SELECT model_number, lane, sum(requests) AS record_count,
+       sum(failed_requests) AS failed_count, {_HOURLY_SUMS},
+       sum(charge_nanos) AS charge_nanos, sum(waived_nanos) AS waived_nanos
   FROM usage_hourly WHERE hour >= :start AND hour < :stop {_SCOPE}
  GROUP BY model_number, lane
+"""  # noqa: S608 - constants
+# Late records are in no hourly sum: their hours may have been told and archived by then.
+_TOTALS: Final = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in _FIGURES)
+_TOGETHER: Final = f"""
+SELECT model_number, lane, {_TOTALS}
+  FROM ({{}} UNION ALL {_SUM_RECORDS["usage_late"]}) AS part GROUP BY model_number, lane
 """  # noqa: S608 - constants
 _SUMS: Final = """
 SELECT s.*, coalesce(m.public_id, '') AS model FROM ({}) AS s
@@ -135,19 +145,15 @@ async def settled_since(
 
 
 async def sum_usage(tx: Transaction, wanted: UsageRange) -> list[Row[Any]]:
-    """Sum usage by model and lane: from the hourly sums where they are exact."""
-    workspace = optional_uuid(wanted.workspace_id)
+    """Sum usage by model and lane, late records too: from the hourly sums where they are exact."""
+    scope: dict[str, Any] = {"workspace": optional_uuid(wanted.workspace_id)}
+    scope["first"], scope["end"] = map(to_uuid, wanted.ids)
+    part = _SUM_RECORDS["usage_record"]
     if wanted.is_whole_hours:
-        return await tx.all(
-            _SUMS.format(_SUM_HOURS),
-            workspace=workspace,
-            start=wanted.started_from or _LONG_AGO,
-            stop=wanted.started_before or _FAR_AHEAD,
-        )
-    first, end = wanted.ids
-    return await tx.all(
-        _SUMS.format(_SUM_RECORDS), workspace=workspace, first=to_uuid(first), end=to_uuid(end)
-    )
+        part = _SUM_HOURS
+        scope["start"] = wanted.started_from or _LONG_AGO
+        scope["stop"] = wanted.started_before or _FAR_AHEAD
+    return await tx.all(_SUMS.format(_TOGETHER.format(part)), **scope)
 
 
 def _floor(moment: datetime) -> bytes:

@@ -10,6 +10,7 @@ from sqlalchemy import exc
 
 from core.accounts import service as accounts
 from core.accounts.model import Workspace
+from core.db import call_replay
 from core.keyring import Keyring
 from core.keys import service, store
 from core.keys.expiry import record_expiries
@@ -374,3 +375,15 @@ async def test_creating_a_workspace_twice_makes_one_with_one_wallet(world: World
     async with world.pool.transaction("system") as tx:
         wallets = await tx.all("SELECT workspace_id FROM wallet")
     assert [row.workspace_id.bytes for row in wallets] == [first.workspace_id]
+
+
+async def test_a_call_is_replayed_for_a_day_and_forgotten_after_two(world: World) -> None:
+    """The table stays small; a caller that repeats within the promised time gets its answer."""
+    workspace = await new_workspace(world, "request-replayed")
+    for hours, same in ((25, True), (24, False)):
+        world.clock.move(hours=hours)
+        async with world.pool.transaction("system") as tx:
+            await call_replay.sweep(tx, now(world.clock))
+            await tx.commit()
+        again = await new_workspace(world, "request-replayed")
+        assert (again.workspace_id == workspace.workspace_id) is same

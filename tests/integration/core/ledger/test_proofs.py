@@ -146,8 +146,17 @@ TAMPERING = [
     (RECORD.format("settlement_id = id"), "records_root settlement_sum"),
     (
         "DELETE FROM usage_record WHERE input_tokens = 4",
-        "records_root settlement_sum",
+        "records_root rollup_sums settlement_sum",
     ),
+    ("UPDATE usage_hourly SET charge_nanos = charge_nanos + 1", "rollup_sums"),
+    ("UPDATE usage_hourly SET waived_nanos = waived_nanos + 1", "rollup_sums"),
+    ("UPDATE usage_hourly SET requests = requests - 1", "rollup_sums"),
+    ("UPDATE usage_hourly SET failed_requests = failed_requests + 1", "rollup_sums"),
+    ("UPDATE usage_hourly SET quantities[12] = 1", "rollup_sums"),
+    ("UPDATE usage_hourly SET lane = 2", "rollup_sums"),
+    ("UPDATE usage_hourly SET key_id = workspace_id", "rollup_sums"),
+    ("UPDATE usage_hourly SET hour = hour + interval '1 hour'", "rollup_sums"),
+    ("DELETE FROM usage_hourly", "rollup_sums"),
     (
         "UPDATE price_tier SET rates[1] = rates[1] + 1000000",
         "record_charge",

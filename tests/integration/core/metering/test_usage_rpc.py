@@ -120,6 +120,30 @@ async def test_sums_of_whole_hours_and_of_any_other_range_agree(
     assert [each.model for each in hourly.sums] == ["test/model"]
 
 
+async def test_late_records_are_summed_too(
+    world: MeteringWorld, usage: usage_service_pb2_grpc.UsageServiceAsyncStub
+) -> None:
+    """What they used, at no charge, in either way of summing."""
+    workspace = await world.money.workspace(10)
+    await world.report([world.record(workspace)])
+    late = world.record(workspace, moment=world.money.now.replace(month=7))
+    async with world.money.database.jobs.transaction("partitions") as tx:
+        await tx.run("RESET ROLE")
+        await tx.run("SET LOCAL ROLE oneapi_owner")
+        await tx.run("UPDATE archive_watermark SET month = '2026-09-01'")
+        await tx.commit()
+    await world.report([late])
+    scope = format_id("ws", workspace)
+    for start in (None, Timestamp(seconds=1)):
+        asked = pb.SumUsageRequest(workspace_id=scope, started_from=start)
+        total = (await usage.SumUsage(asked)).total
+        assert (total.requests, total.charge.amount_nanos) == (2, ONE_CHARGE)
+        assert (total.waived.amount_nanos, total.quantities.input_tokens) == (ONE_CHARGE, 2_000)
+    after = Timestamp(seconds=int(world.money.now.timestamp()) - 3_600)
+    asked = pb.SumUsageRequest(workspace_id=scope, started_from=after)
+    assert (await usage.SumUsage(asked)).total.requests == 1
+
+
 async def test_sums_of_nothing_are_zero(
     world: MeteringWorld, usage: usage_service_pb2_grpc.UsageServiceAsyncStub
 ) -> None:

@@ -35,7 +35,8 @@ type UsageServiceClient interface {
 	GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error)
 	// Lists usage records, newest first (AIP-158).
 	ListUsage(ctx context.Context, in *ListUsageRequest, opts ...grpc.CallOption) (*ListUsageResponse, error)
-	// Sums usage and charges of a time range.
+	// Sums usage and charges of a time range. Late records, which came after their month had been
+	// archived, count with what they used; their charge is 0 and their figure is waived.
 	SumUsage(ctx context.Context, in *SumUsageRequest, opts ...grpc.CallOption) (*SumUsageResponse, error)
 	// Streams usage records as they come in.
 	TailUsage(ctx context.Context, in *TailUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailUsageResponse], error)
@@ -108,7 +109,8 @@ type UsageServiceServer interface {
 	GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error)
 	// Lists usage records, newest first (AIP-158).
 	ListUsage(context.Context, *ListUsageRequest) (*ListUsageResponse, error)
-	// Sums usage and charges of a time range.
+	// Sums usage and charges of a time range. Late records, which came after their month had been
+	// archived, count with what they used; their charge is 0 and their figure is waived.
 	SumUsage(context.Context, *SumUsageRequest) (*SumUsageResponse, error)
 	// Streams usage records as they come in.
 	TailUsage(*TailUsageRequest, grpc.ServerStreamingServer[TailUsageResponse]) error

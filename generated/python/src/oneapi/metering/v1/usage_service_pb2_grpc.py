@@ -76,7 +76,8 @@ class UsageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SumUsage(self, request, context):
-        """Sums usage and charges of a time range.
+        """Sums usage and charges of a time range. Late records, which came after their month had been
+        archived, count with what they used; their charge is 0 and their figure is waived.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,9 @@ class UsageServiceStub:
     ListUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageRequest, _usage_service_pb2.ListUsageResponse]
     """Lists usage records, newest first (AIP-158)."""
     SumUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.SumUsageRequest, _usage_service_pb2.SumUsageResponse]
-    """Sums usage and charges of a time range."""
+    """Sums usage and charges of a time range. Late records, which came after their month had been
+    archived, count with what they used; their charge is 0 and their figure is waived.
+    """
     TailUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.TailUsageRequest, _usage_service_pb2.TailUsageResponse]
     """Streams usage records as they come in."""
 
@@ -52,7 +54,9 @@ class UsageServiceAsyncStub(UsageServiceStub):
     ListUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUsageRequest, _usage_service_pb2.ListUsageResponse]  # type: ignore[assignment]
     """Lists usage records, newest first (AIP-158)."""
     SumUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.SumUsageRequest, _usage_service_pb2.SumUsageResponse]  # type: ignore[assignment]
-    """Sums usage and charges of a time range."""
+    """Sums usage and charges of a time range. Late records, which came after their month had been
+    archived, count with what they used; their charge is 0 and their figure is waived.
+    """
     TailUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.TailUsageRequest, _usage_service_pb2.TailUsageResponse]  # type: ignore[assignment]
     """Streams usage records as they come in."""
 
@@ -81,7 +85,9 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _usage_service_pb2.SumUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.SumUsageResponse, _abc.Awaitable[_usage_service_pb2.SumUsageResponse]]:
-        """Sums usage and charges of a time range."""
+        """Sums usage and charges of a time range. Late records, which came after their month had been
+        archived, count with what they used; their charge is 0 and their figure is waived.
+        """
 
     @_abc_1.abstractmethod
     def TailUsage(

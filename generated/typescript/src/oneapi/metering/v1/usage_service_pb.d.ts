@@ -544,7 +544,8 @@ export declare const UsageService: GenService<{
     output: typeof ListUsageResponseSchema;
   },
   /**
-   * Sums usage and charges of a time range.
+   * Sums usage and charges of a time range. Late records, which came after their month had been
+   * archived, count with what they used; their charge is 0 and their figure is waived.
    *
    * @generated from rpc oneapi.metering.v1.UsageService.SumUsage
    */
