@@ -11,7 +11,8 @@ Why that equals parsing each chunk and editing its members:
   values: the model, `usage: null`, `finish_reason: null`.
 - `model"`, `usage"`, `error"` and `finish_reason"` end a real string wherever they occur, as
   quotation marks inside strings are escaped; so their number shows that no other member has such
-  a name. Names spelled with \u00.. escapes are left to the parser.
+  a name. Names spelled with \u00.. escapes are left to the parser. Texts without any quotation
+  mark hold no names at all.
 - A newline cannot occur inside JSON strings, so it separates the texts without ambiguity.
 Whatever does not fit is left to the parser, frame by frame.
 """
@@ -55,6 +56,7 @@ class PlainFrames:
     tail: bytes
     tail_out: bytes
     needles: tuple[tuple[bytes, int], ...]
+    quotes: int
     is_padded: bool
 
     def edit(self, region: bytes, start: int) -> Burst:
@@ -62,20 +64,27 @@ class PlainFrames:
 
         The content of padded chunks counts as 0: its size cannot be told from the padding's.
         """
-        if not region.startswith(self.prefix, start):
-            return NO_BURST
-        # What follows each prefix, up to one newline; a frame with another beginning ends the run.
-        lines = region[start + len(self.prefix) :].replace(b"\n\n" + self.prefix, b"\n")
-        lines = lines[: lines.find(b"\n\n") + 1]
-        count = lines.count(b"\n")
-        while count:
-            size = len(lines) + count * (len(self.prefix) + 1)
-            if region.startswith(b"\n\n", start + size - 2) and self._all_plain(lines, count):
+        rests = self._rests(region, start)
+        while rests:
+            count = len(rests)
+            lines = b"\n".join([*rests, b""])
+            if self._all_plain(lines, count):
                 content, edited = self._edited(lines, count)
-                return Burst(edited, count, content, size)
-            count //= 2
-            lines = b"\n".join([*lines.split(b"\n")[:count], b""])
+                return Burst(edited, count, content, len(lines) + count * (len(self.prefix) + 1))
+            del rests[count // 2 :]
         return NO_BURST
+
+    def _rests(self, region: bytes, start: int) -> list[bytes]:
+        """Return what follows the prefix in the frames of one line from here on."""
+        prefix, size = self.prefix, len(self.prefix)
+        rests: list[bytes] = []
+        if region.startswith(prefix, start):
+            lines = region[start:].split(b"\n")
+            for frame, blank in zip(lines[::2], lines[1::2], strict=False):
+                if blank or not frame.startswith(prefix):
+                    break
+                rests.append(frame[size:])
+        return rests
 
     def _edited(self, lines: bytes, count: int) -> tuple[int, bytes]:
         prefix = self.prefix_out
@@ -92,6 +101,9 @@ class PlainFrames:
             each = lines[:-1].split(b"\n")
             if not all(self.tail in one and one.endswith(b'"}') for one in each):
                 return False
+        # No quotation mark in any text: then none holds more than text.
+        if lines.count(b'"') == self.quotes * count:
+            return True
         return all(lines.count(needle) == times * count for needle, times in self.needles)
 
 
@@ -115,6 +127,7 @@ def learn(frame: bytes, chunk: dict[str, Any], edited: bytes, text: str) -> Plai
         tail=tail,
         tail_out=edited[after.tail],
         needles=tuple((needle, tail.count(needle)) for needle in _NEEDLES),
+        quotes=tail.count(b'"') + is_padded,
         is_padded=is_padded,
     )
     # Where the text occurs twice in the chunk, its own ends may not recognise it.

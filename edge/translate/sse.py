@@ -19,6 +19,7 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _FRAME_END = re.compile(rb"\r\r|(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LONGEST_END: Final = 4
+_PLAIN_STARTS: Final = (b"data: {", b"data: [")
 _PLAIN_ENDS: Final = frozenset({b"}\n\n", b"]\n\n"})
 
 
@@ -91,6 +92,9 @@ def split_frames(region: bytes) -> list[bytes]:
 
 def frame_end(region: bytes, start: int) -> int:
     """Return where the frame ends that starts here, in a piece as `FrameBuffer` gives it."""
+    end = region.find(b"\n\n", start)
+    if end >= 0 and region.find(b"\r", start, end) < 0:
+        return end + 2
     match = _FRAME_END.search(region, start)
     assert match is not None, "the piece ends where a frame ends"
     return match.end()
@@ -104,7 +108,7 @@ def _has_large_frame(region: bytes) -> bool:
 
 def data_of(frame: bytes) -> bytes | None:
     """Return the data of a frame, its lines joined by a newline; None if it has no data line."""
-    if frame.startswith(b"data: {") and frame.find(b"\n") == len(frame) - 2:
+    if frame.startswith(_PLAIN_STARTS) and frame.find(b"\n") == len(frame) - 2:
         return frame[6:-2]
     lines = [value for name, value in _fields(frame) if name == b"data"]
     return b"\n".join(lines) if lines else None

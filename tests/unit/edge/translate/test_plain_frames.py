@@ -131,7 +131,7 @@ OPENAI = [
             f'"usage":null,"obfuscation":"{padding}"}}'
         ).encode()
     )
-    for text, padding in [("The", "abcd"), (" capital", "xY"), (" of \\u00e9", ""), (" it", "z")]
+    for text, padding in [("The", "abcd"), (" capital", "xY"), (" of \\"\\u00e9", ""), (" it", "z")]
 ]
 
 
@@ -144,7 +144,7 @@ def learnt(frame: bytes) -> plain_frames.PlainFrames | None:
 
 
 def test_a_burst_of_padded_chunks_is_edited_up_to_the_first_that_is_not_plain() -> None:
-    """The third has an escape that could spell a name: it is left to the parser."""
+    """The third has an escape behind a quotation mark that could spell a name: it is left to the parser."""
     plain = learnt(OPENAI[0])
     assert plain is not None
     edited, count, content, _ = plain.edit(b"".join(OPENAI), 0)
@@ -153,6 +153,13 @@ def test_a_burst_of_padded_chunks_is_edited_up_to_the_first_that_is_not_plain() 
         b',"usage":null', b""
     )
     assert plain.edit(b"".join(OPENAI), len(b"".join(OPENAI[:3])))[1] == 1
+
+
+def test_an_escape_in_a_text_without_quotation_marks_is_text() -> None:
+    """It can spell no name: there is no second string."""
+    plain = learnt(OPENAI[0])
+    assert plain is not None
+    assert plain.edit(OPENAI[2].replace(b'\\"', b""), 0).frames == 1
 
 
 def test_the_content_of_unpadded_chunks_is_measured() -> None:
