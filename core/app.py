@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from typing import Any, Final
 
 from core.accounts.rpc import workspace_service
@@ -31,12 +32,15 @@ from core.keys import spend
 from core.keys.expiry import record_expiries
 from core.keys.rpc import key_service
 from core.ledger import leases
+from core.ledger.model import LEASE_GRACE_SECONDS
 from core.ledger.rpc import credit_service, ledger_service
+from core.metering.incident_rpc import incident_service
 from core.metering.intake import Intake
 from core.metering.partitions import keep_partitions, make_partitions
 from core.metering.proofs import UsageProofs
 from core.metering.rpc import metering_service
 from core.metering.usage_rpc import usage_service
+from core.operations.rpc import operations_service
 from core.settings import CoreSettings
 from kit.clock import Clock, clock_for, now
 from kit.ids import IdSource
@@ -143,6 +147,8 @@ class Core:
             credit_service(pool, clock, ids),
             ledger_service(pool, self._database.jobs, UsageProofs()),
             usage_service(pool, clock),
+            incident_service(pool, clock, ids),
+            operations_service(self._database.jobs, clock, lease_silence=self._lease_silence()),
             metering_service(self._intake),
             admission_service(pool, clock, ids, CreditDesk(pool, clock, self._terms()), watch),
         ]
@@ -187,6 +193,12 @@ class Core:
             disconnected_seconds=self._settings.disconnected_seconds,
             request_max_seconds=self._settings.request_max_seconds,
         )
+
+    def _lease_silence(self) -> timedelta:
+        """Return after how long nobody can be using a lease any more."""
+        terms = self._terms()
+        seconds = terms.disconnected_seconds + terms.request_max_seconds
+        return timedelta(seconds=seconds + LEASE_GRACE_SECONDS)
 
     def _act(self) -> Act:
         return Act("core", now(self._clock), self._ids)

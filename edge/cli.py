@@ -1,7 +1,9 @@
-"""Commands of the edge for `1api`: none of its own yet; what it does is seen through core."""
+"""The edge's commands of `1api`. Their modules import little, so that they start quickly."""
 
 from __future__ import annotations
 
 import click
 
-commands: list[click.Command] = []
+from edge.incident.command import incident
+
+commands: list[click.Command] = [incident]

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from core.cli.money_rows import dollars
 from kit.cli import Exit, output, wants_json
+from kit.cli_calls import dollars
 
 VERIFY_SECONDS: Final = 3_600.0
 FINDINGS_SHOWN_MAX: Final = 10_000

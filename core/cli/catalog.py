@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from core.cli.key import LANES
-from core.cli.session import call, nanos_of, new_call_id, pages, time_of
+from core.cli.session import nanos_of, new_call_id, pages
 from kit.cli import CommandFailed, Exit, output, wants_json
+from kit.cli_calls import call, time_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import click
 
-from core.cli.money_rows import balance_row, dollars, word
-from core.cli.session import call, nanos_of, new_call_id, pages, time_of, workspace_option
+from core.cli.money_rows import balance_row
+from core.cli.session import nanos_of, new_call_id, pages, workspace_option
 from kit.cli import output
+from kit.cli_calls import call, dollars, time_of, word
 
 SERVICE: Final = "billing.v1.credit_service"
 

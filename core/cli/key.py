@@ -6,15 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from core.cli.session import (
-    call,
-    nanos_of,
-    new_call_id,
-    pages,
-    time_of,
-    workspace_option,
-)
+from core.cli.session import nanos_of, new_call_id, pages, workspace_option
 from kit.cli import output
+from kit.cli_calls import call, time_of
 
 if TYPE_CHECKING:
     from oneapi.keys.v1.api_key_pb2 import ApiKey, KeyEvent, KeyLimits, KeySettings

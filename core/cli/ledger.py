@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import click
 
-from core.cli.money_rows import dollars
-from core.cli.session import PAGE_SIZE, call, time_of
+from core.cli.session import PAGE_SIZE
 from kit.cli import output
+from kit.cli_calls import call, dollars, time_of
 
 SERVICE: Final = "billing.v1.ledger_service"
 _COLUMNS: Final = ("transaction_id", "kind", "created_at", "actor", "entries")

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
 import click
 
+from kit.cli_calls import call
+
 PAGE_SIZE: Final = 1_000
-
-
-def call(service: str, method: str, **fields: Any) -> Any:
-    """Call a method such as `call("keys.v1.key_service", "GetKey", key_id=…)` as operator.
-
-    Raises:
-        CommandFailed: there are no credentials.
-        grpc.RpcError: what core answered; the command line turns it into an exit code.
-    """
-    # Imported here, so that `1api --help` does not wait for gRPC.
-    from kit.cli_link import CALL_SECONDS, core_channel  # noqa: PLC0415
-
-    messages = importlib.import_module(f"oneapi.{service}_pb2")
-    stubs = importlib.import_module(f"oneapi.{service}_pb2_grpc")
-    (name,) = messages.DESCRIPTOR.services_by_name
-    with core_channel() as channel:
-        stub = getattr(stubs, f"{name}Stub")(channel)
-        request = getattr(messages, f"{method}Request")(**fields)
-        return getattr(stub, method)(request, timeout=CALL_SECONDS)
 
 
 def pages(service: str, method: str, field: str, **fields: Any) -> list[Any]:
@@ -61,11 +43,6 @@ def new_call_id() -> str:
     from kit.ids import new_request_id  # noqa: PLC0415
 
     return new_request_id().hex()
-
-
-def time_of(message: Any, field: str) -> str | None:
-    """Return a timestamp field as RFC 3339 text, None if it is not set."""
-    return getattr(message, field).ToJsonString() if message.HasField(field) else None
 
 
 def nanos_of(text: str) -> int:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import click
 
-from core.cli.money_rows import dollars, word
-from core.cli.session import PAGE_SIZE, call, time_of, workspace_option
+from core.cli.session import PAGE_SIZE, workspace_option
 from kit.cli import output, output_line, wants_json
+from kit.cli_calls import call, dollars, time_of, word
 
 SERVICE: Final = "metering.v1.usage_service"
 SHOWN_TO_PEOPLE: Final = 100

@@ -15,6 +15,8 @@ from psycopg import errors
 from sqlalchemy import Connection, Engine, create_engine, exc
 from sqlalchemy.pool import NullPool
 
+from core.db.database import Transaction
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 VERSION_TABLE: Final = "alembic_version"
 _ATTEMPTS: Final = 60
@@ -46,6 +48,17 @@ def current_revision(dsn: str) -> str | None:
             return _context(connection).get_current_revision()
     finally:
         engine.dispose()
+
+
+def head_revision() -> str:
+    """Return the newest version that this code knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def revision_of(tx: Transaction) -> str | None:
+    """Return the schema's version as a running service reads it."""
+    row = await tx.one(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - constant
+    return None if row is None else str(row.version_num)
 
 
 def _engine(dsn: str) -> Engine:
@@ -91,8 +104,7 @@ def _make_version_table(connection: Connection) -> None:
 def _apply_next(connection: Connection) -> bool:
     """Apply the migration after the current one; say whether there was one."""
     connection.exec_driver_sql(f"LOCK TABLE {VERSION_TABLE} IN ACCESS EXCLUSIVE MODE")
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config = _config()
     scripts = ScriptDirectory.from_config(config)
     current = _context(connection).get_current_revision()
     pending = list(scripts.iterate_revisions("head", current or "base"))
@@ -101,6 +113,12 @@ def _apply_next(connection: Connection) -> bool:
     config.attributes["connection"] = connection
     command.upgrade(config, pending[-1].revision)
     return True
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 def _context(connection: Connection) -> MigrationContext:

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from core.db.database import Transaction
 from core.db.values import to_uuid
-from core.ledger.model import Entry
+from core.ledger.model import Entry, Wallet
 from core.ledger.store import optional_uuid
 
 _COLUMNS: Final = (
@@ -32,6 +32,27 @@ _TRIAL: Final = """
 SELECT account, CAST(sum(amount) AS text) AS total FROM ledger_entry GROUP BY account
  ORDER BY account
 """
+
+_STEP: Final = """
+SELECT a.workspace_id, a.sequence, a.previous_hash, a.hash,
+       a.posted_after AS posted, a.held_after AS held, a.frozen_after AS frozen,
+       a.receivable_after AS receivable,
+       coalesce(b.posted_after, 0) AS posted_before, coalesce(b.held_after, 0) AS held_before,
+       coalesce(b.frozen_after, 0) AS frozen_before,
+       coalesce(b.receivable_after, 0) AS receivable_before
+  FROM wallet_log AS a
+  LEFT JOIN wallet_log AS b ON b.workspace_id = a.workspace_id AND b.sequence = a.sequence - 1
+ WHERE a.txn_id = :id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletStep:
+    """A link of a wallet's chain, and the wallet before it."""
+
+    before: Wallet
+    after: Wallet
+    previous_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,19 @@ async def get_transaction(tx: Transaction, txn_id: bytes) -> StoredTransaction |
     """Read one transaction."""
     found = await _with_entries(tx, await tx.all(_GET, id=to_uuid(txn_id)))
     return found[0] if found else None
+
+
+async def wallet_step(tx: Transaction, txn_id: bytes) -> WalletStep | None:
+    """Read what a transaction made of its wallet; None if it touched none."""
+    row = await tx.one(_STEP, id=to_uuid(txn_id))
+    if row is None:
+        return None
+    owner = row.workspace_id.bytes
+    before = Wallet(
+        owner, row.posted_before, row.held_before, row.frozen_before, row.receivable_before
+    )
+    after = Wallet(owner, row.posted, row.held, row.frozen, row.receivable, row.sequence, row.hash)
+    return WalletStep(before, after, row.previous_hash)
 
 
 async def trial_balance(tx: Transaction) -> dict[str, int]:

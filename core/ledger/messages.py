@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.ledger.listing import StoredTransaction
-from core.ledger.model import Balance, CreditGrant, Entry
+from core.ledger.listing import StoredTransaction, WalletStep
+from core.ledger.model import Balance, CreditGrant, Entry, balance_of
 from core.ledger.proofs.finding import Finding, Tally
 from core.timestamps import to_timestamp
 from kit.ids import format_id
@@ -56,6 +56,18 @@ def transaction_message(stored: StoredTransaction) -> ledger_pb2.LedgerTransacti
         entries=[_entry_message(place, entry) for place, entry in enumerate(stored.entries)],
         records_root=stored.records_root,
         record_count=stored.record_count,
+    )
+
+
+def step_message(step: WalletStep) -> ledger_pb2.WalletStep:
+    """Render a link of a wallet's chain."""
+    owner = step.after.workspace_id
+    return ledger_pb2.WalletStep(
+        sequence=step.after.sequence,
+        before=balance_message(owner, balance_of(step.before)),
+        after=balance_message(owner, balance_of(step.after)),
+        previous_hash=step.previous_hash,
+        hash=step.after.head_hash,
     )
 
 

@@ -15,6 +15,7 @@ from core.ledger.messages import (
     finding_message,
     grant_message,
     money_message,
+    step_message,
     summary_message,
     transaction_message,
 )
@@ -115,10 +116,15 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     ) -> ledger_pb.GetTransactionResponse:
         """Read one transaction."""
         async with self._pool.transaction("system") as tx:
-            stored = await listing.get_transaction(tx, parse_id("txn", request.transaction_id))
+            txn_id = parse_id("txn", request.transaction_id)
+            stored = await listing.get_transaction(tx, txn_id)
+            step = await listing.wallet_step(tx, txn_id)
         if stored is None:
             raise NotFound(transaction=request.transaction_id)
-        return ledger_pb.GetTransactionResponse(transaction=transaction_message(stored))
+        return ledger_pb.GetTransactionResponse(
+            transaction=transaction_message(stored),
+            step=None if step is None else step_message(step),
+        )
 
     async def GetTrialBalance(
         self, request: ledger_pb.GetTrialBalanceRequest, context: Any

@@ -57,7 +57,8 @@ _PLACE_AT: Final = 12
 _PLACE_END: Final = _head.size
 _KIND_AT: Final = 5
 _NO_CRC: Final = bytes(4)
-_ID_AT: Final = _head.size
+ID_AT: Final = _head.size
+"""Where a frame of any kind but SEGMENT has its request id."""
 ATTEMPT_BYTES: Final = _attempt.size
 RESERVED_BYTES: Final = FRAME_BYTES - _outcome.size
 
@@ -170,7 +171,7 @@ def is_outcome(raw: bytes) -> bool:
 
 def request_id_of(raw: bytes) -> bytes:
     """Return the request id of a checked frame of any kind but SEGMENT."""
-    return raw[_ID_AT : _ID_AT + ID_BYTES]
+    return raw[ID_AT : ID_AT + ID_BYTES]
 
 
 def outcome_values(raw: bytes) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[Any, ...]]:

@@ -462,6 +462,88 @@ func (x *CreditGrant) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// One link of a wallet's chain: what a transaction made of the wallet.
+type WalletStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, without a gap.
+	Sequence int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The wallet before.
+	Before *Balance `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// The wallet after.
+	After *Balance `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// The hash of the link before.
+	PreviousHash []byte `protobuf:"bytes,4,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
+	// The hash of this link.
+	Hash          []byte `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WalletStep) Reset() {
+	*x = WalletStep{}
+	mi := &file_oneapi_billing_v1_ledger_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WalletStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WalletStep) ProtoMessage() {}
+
+func (x *WalletStep) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_billing_v1_ledger_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WalletStep.ProtoReflect.Descriptor instead.
+func (*WalletStep) Descriptor() ([]byte, []int) {
+	return file_oneapi_billing_v1_ledger_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WalletStep) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *WalletStep) GetBefore() *Balance {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *WalletStep) GetAfter() *Balance {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *WalletStep) GetPreviousHash() []byte {
+	if x != nil {
+		return x.PreviousHash
+	}
+	return nil
+}
+
+func (x *WalletStep) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
 var File_oneapi_billing_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_oneapi_billing_v1_ledger_proto_rawDesc = "" +
@@ -504,7 +586,14 @@ const file_oneapi_billing_v1_ledger_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_PAID\x10\x01\x12\x14\n" +
 	"\x10KIND_PROMOTIONAL\x10\x02\x12\x11\n" +
-	"\rKIND_GOODWILL\x10\x03B\xba\x01\n" +
+	"\rKIND_GOODWILL\x10\x03\"\xc7\x01\n" +
+	"\n" +
+	"WalletStep\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\x122\n" +
+	"\x06before\x18\x02 \x01(\v2\x1a.oneapi.billing.v1.BalanceR\x06before\x120\n" +
+	"\x05after\x18\x03 \x01(\v2\x1a.oneapi.billing.v1.BalanceR\x05after\x12#\n" +
+	"\rprevious_hash\x18\x04 \x01(\fR\fpreviousHash\x12\x12\n" +
+	"\x04hash\x18\x05 \x01(\fR\x04hashB\xba\x01\n" +
 	"\x15com.oneapi.billing.v1B\vLedgerProtoP\x01Z.1api.club/go/stubs/oneapi/billing/v1;billingv1\xa2\x02\x03OBX\xaa\x02\x11Oneapi.Billing.V1\xca\x02\x11Oneapi\\Billing\\V1\xe2\x02\x1dOneapi\\Billing\\V1\\GPBMetadata\xea\x02\x13Oneapi::Billing::V1b\x06proto3"
 
 var (
@@ -520,36 +609,39 @@ func file_oneapi_billing_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_oneapi_billing_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_oneapi_billing_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_oneapi_billing_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_oneapi_billing_v1_ledger_proto_goTypes = []any{
 	(CreditGrant_Kind)(0),         // 0: oneapi.billing.v1.CreditGrant.Kind
 	(*LedgerTransaction)(nil),     // 1: oneapi.billing.v1.LedgerTransaction
 	(*LedgerEntry)(nil),           // 2: oneapi.billing.v1.LedgerEntry
 	(*Balance)(nil),               // 3: oneapi.billing.v1.Balance
 	(*CreditGrant)(nil),           // 4: oneapi.billing.v1.CreditGrant
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*v1.Money)(nil),              // 6: oneapi.common.v1.Money
+	(*WalletStep)(nil),            // 5: oneapi.billing.v1.WalletStep
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*v1.Money)(nil),              // 7: oneapi.common.v1.Money
 }
 var file_oneapi_billing_v1_ledger_proto_depIdxs = []int32{
-	5,  // 0: oneapi.billing.v1.LedgerTransaction.effective_at:type_name -> google.protobuf.Timestamp
-	5,  // 1: oneapi.billing.v1.LedgerTransaction.created_at:type_name -> google.protobuf.Timestamp
+	6,  // 0: oneapi.billing.v1.LedgerTransaction.effective_at:type_name -> google.protobuf.Timestamp
+	6,  // 1: oneapi.billing.v1.LedgerTransaction.created_at:type_name -> google.protobuf.Timestamp
 	2,  // 2: oneapi.billing.v1.LedgerTransaction.entries:type_name -> oneapi.billing.v1.LedgerEntry
-	6,  // 3: oneapi.billing.v1.LedgerEntry.amount:type_name -> oneapi.common.v1.Money
-	6,  // 4: oneapi.billing.v1.Balance.total:type_name -> oneapi.common.v1.Money
-	6,  // 5: oneapi.billing.v1.Balance.held:type_name -> oneapi.common.v1.Money
-	6,  // 6: oneapi.billing.v1.Balance.available:type_name -> oneapi.common.v1.Money
-	6,  // 7: oneapi.billing.v1.Balance.frozen:type_name -> oneapi.common.v1.Money
-	6,  // 8: oneapi.billing.v1.Balance.debt:type_name -> oneapi.common.v1.Money
+	7,  // 3: oneapi.billing.v1.LedgerEntry.amount:type_name -> oneapi.common.v1.Money
+	7,  // 4: oneapi.billing.v1.Balance.total:type_name -> oneapi.common.v1.Money
+	7,  // 5: oneapi.billing.v1.Balance.held:type_name -> oneapi.common.v1.Money
+	7,  // 6: oneapi.billing.v1.Balance.available:type_name -> oneapi.common.v1.Money
+	7,  // 7: oneapi.billing.v1.Balance.frozen:type_name -> oneapi.common.v1.Money
+	7,  // 8: oneapi.billing.v1.Balance.debt:type_name -> oneapi.common.v1.Money
 	0,  // 9: oneapi.billing.v1.CreditGrant.kind:type_name -> oneapi.billing.v1.CreditGrant.Kind
-	6,  // 10: oneapi.billing.v1.CreditGrant.amount:type_name -> oneapi.common.v1.Money
-	6,  // 11: oneapi.billing.v1.CreditGrant.remaining:type_name -> oneapi.common.v1.Money
-	5,  // 12: oneapi.billing.v1.CreditGrant.created_at:type_name -> google.protobuf.Timestamp
-	5,  // 13: oneapi.billing.v1.CreditGrant.expires_at:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	7,  // 10: oneapi.billing.v1.CreditGrant.amount:type_name -> oneapi.common.v1.Money
+	7,  // 11: oneapi.billing.v1.CreditGrant.remaining:type_name -> oneapi.common.v1.Money
+	6,  // 12: oneapi.billing.v1.CreditGrant.created_at:type_name -> google.protobuf.Timestamp
+	6,  // 13: oneapi.billing.v1.CreditGrant.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 14: oneapi.billing.v1.WalletStep.before:type_name -> oneapi.billing.v1.Balance
+	3,  // 15: oneapi.billing.v1.WalletStep.after:type_name -> oneapi.billing.v1.Balance
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_billing_v1_ledger_proto_init() }
@@ -563,7 +655,7 @@ func file_oneapi_billing_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_billing_v1_ledger_proto_rawDesc), len(file_oneapi_billing_v1_ledger_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -191,7 +191,9 @@ func (x *GetTransactionRequest) GetTransactionId() string {
 type GetTransactionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transaction.
-	Transaction   *LedgerTransaction `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Transaction *LedgerTransaction `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	// What it made of its wallet; unset where it touched none.
+	Step          *WalletStep `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -229,6 +231,13 @@ func (*GetTransactionResponse) Descriptor() ([]byte, []int) {
 func (x *GetTransactionResponse) GetTransaction() *LedgerTransaction {
 	if x != nil {
 		return x.Transaction
+	}
+	return nil
+}
+
+func (x *GetTransactionResponse) GetStep() *WalletStep {
+	if x != nil {
+		return x.Step
 	}
 	return nil
 }
@@ -692,9 +701,10 @@ const file_oneapi_billing_v1_ledger_service_proto_rawDesc = "" +
 	"\ftransactions\x18\x01 \x03(\v2$.oneapi.billing.v1.LedgerTransactionR\ftransactions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\">\n" +
 	"\x15GetTransactionRequest\x12%\n" +
-	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\"`\n" +
+	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\"\x93\x01\n" +
 	"\x16GetTransactionResponse\x12F\n" +
-	"\vtransaction\x18\x01 \x01(\v2$.oneapi.billing.v1.LedgerTransactionR\vtransaction\"\x18\n" +
+	"\vtransaction\x18\x01 \x01(\v2$.oneapi.billing.v1.LedgerTransactionR\vtransaction\x121\n" +
+	"\x04step\x18\x02 \x01(\v2\x1d.oneapi.billing.v1.WalletStepR\x04step\"\x18\n" +
 	"\x16GetTrialBalanceRequest\"{\n" +
 	"\x17GetTrialBalanceResponse\x121\n" +
 	"\x04sums\x18\x01 \x03(\v2\x1d.oneapi.billing.v1.AccountSumR\x04sums\x12-\n" +
@@ -754,30 +764,32 @@ var file_oneapi_billing_v1_ledger_service_proto_goTypes = []any{
 	(*VerifyFinding)(nil),            // 9: oneapi.billing.v1.VerifyFinding
 	(*VerifySummary)(nil),            // 10: oneapi.billing.v1.VerifySummary
 	(*LedgerTransaction)(nil),        // 11: oneapi.billing.v1.LedgerTransaction
-	(*v1.Money)(nil),                 // 12: oneapi.common.v1.Money
+	(*WalletStep)(nil),               // 12: oneapi.billing.v1.WalletStep
+	(*v1.Money)(nil),                 // 13: oneapi.common.v1.Money
 }
 var file_oneapi_billing_v1_ledger_service_proto_depIdxs = []int32{
 	11, // 0: oneapi.billing.v1.ListTransactionsResponse.transactions:type_name -> oneapi.billing.v1.LedgerTransaction
 	11, // 1: oneapi.billing.v1.GetTransactionResponse.transaction:type_name -> oneapi.billing.v1.LedgerTransaction
-	6,  // 2: oneapi.billing.v1.GetTrialBalanceResponse.sums:type_name -> oneapi.billing.v1.AccountSum
-	12, // 3: oneapi.billing.v1.GetTrialBalanceResponse.total:type_name -> oneapi.common.v1.Money
-	12, // 4: oneapi.billing.v1.AccountSum.amount:type_name -> oneapi.common.v1.Money
-	9,  // 5: oneapi.billing.v1.VerifyLedgerResponse.finding:type_name -> oneapi.billing.v1.VerifyFinding
-	10, // 6: oneapi.billing.v1.VerifyLedgerResponse.summary:type_name -> oneapi.billing.v1.VerifySummary
-	12, // 7: oneapi.billing.v1.VerifySummary.charges:type_name -> oneapi.common.v1.Money
-	0,  // 8: oneapi.billing.v1.LedgerService.ListTransactions:input_type -> oneapi.billing.v1.ListTransactionsRequest
-	2,  // 9: oneapi.billing.v1.LedgerService.GetTransaction:input_type -> oneapi.billing.v1.GetTransactionRequest
-	4,  // 10: oneapi.billing.v1.LedgerService.GetTrialBalance:input_type -> oneapi.billing.v1.GetTrialBalanceRequest
-	7,  // 11: oneapi.billing.v1.LedgerService.VerifyLedger:input_type -> oneapi.billing.v1.VerifyLedgerRequest
-	1,  // 12: oneapi.billing.v1.LedgerService.ListTransactions:output_type -> oneapi.billing.v1.ListTransactionsResponse
-	3,  // 13: oneapi.billing.v1.LedgerService.GetTransaction:output_type -> oneapi.billing.v1.GetTransactionResponse
-	5,  // 14: oneapi.billing.v1.LedgerService.GetTrialBalance:output_type -> oneapi.billing.v1.GetTrialBalanceResponse
-	8,  // 15: oneapi.billing.v1.LedgerService.VerifyLedger:output_type -> oneapi.billing.v1.VerifyLedgerResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	12, // 2: oneapi.billing.v1.GetTransactionResponse.step:type_name -> oneapi.billing.v1.WalletStep
+	6,  // 3: oneapi.billing.v1.GetTrialBalanceResponse.sums:type_name -> oneapi.billing.v1.AccountSum
+	13, // 4: oneapi.billing.v1.GetTrialBalanceResponse.total:type_name -> oneapi.common.v1.Money
+	13, // 5: oneapi.billing.v1.AccountSum.amount:type_name -> oneapi.common.v1.Money
+	9,  // 6: oneapi.billing.v1.VerifyLedgerResponse.finding:type_name -> oneapi.billing.v1.VerifyFinding
+	10, // 7: oneapi.billing.v1.VerifyLedgerResponse.summary:type_name -> oneapi.billing.v1.VerifySummary
+	13, // 8: oneapi.billing.v1.VerifySummary.charges:type_name -> oneapi.common.v1.Money
+	0,  // 9: oneapi.billing.v1.LedgerService.ListTransactions:input_type -> oneapi.billing.v1.ListTransactionsRequest
+	2,  // 10: oneapi.billing.v1.LedgerService.GetTransaction:input_type -> oneapi.billing.v1.GetTransactionRequest
+	4,  // 11: oneapi.billing.v1.LedgerService.GetTrialBalance:input_type -> oneapi.billing.v1.GetTrialBalanceRequest
+	7,  // 12: oneapi.billing.v1.LedgerService.VerifyLedger:input_type -> oneapi.billing.v1.VerifyLedgerRequest
+	1,  // 13: oneapi.billing.v1.LedgerService.ListTransactions:output_type -> oneapi.billing.v1.ListTransactionsResponse
+	3,  // 14: oneapi.billing.v1.LedgerService.GetTransaction:output_type -> oneapi.billing.v1.GetTransactionResponse
+	5,  // 15: oneapi.billing.v1.LedgerService.GetTrialBalance:output_type -> oneapi.billing.v1.GetTrialBalanceResponse
+	8,  // 16: oneapi.billing.v1.LedgerService.VerifyLedger:output_type -> oneapi.billing.v1.VerifyLedgerResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_billing_v1_ledger_service_proto_init() }

@@ -249,3 +249,45 @@ class CreditGrant(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreditGrant: _TypeAlias = CreditGrant  # noqa: Y015
+
+@_typing.final
+class WalletStep(_message.Message):
+    """One link of a wallet's chain: what a transaction made of the wallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Its number, without a gap."""
+    previous_hash: _builtins.bytes
+    """The hash of the link before."""
+    hash: _builtins.bytes
+    """The hash of this link."""
+    @_builtins.property
+    def before(self) -> Global___Balance:
+        """The wallet before."""
+
+    @_builtins.property
+    def after(self) -> Global___Balance:
+        """The wallet after."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        before: Global___Balance | None = ...,
+        after: Global___Balance | None = ...,
+        previous_hash: _builtins.bytes = ...,
+        hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "hash", b"hash", "previous_hash", b"previous_hash", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WalletStep: _TypeAlias = WalletStep  # noqa: Y015

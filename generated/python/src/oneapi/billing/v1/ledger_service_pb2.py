@@ -27,7 +27,7 @@ from oneapi.billing.v1 import ledger_pb2 as oneapi_dot_billing_dot_v1_dot_ledger
 from oneapi.common.v1 import money_pb2 as oneapi_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&oneapi/billing/v1/ledger_service.proto\x12\x11oneapi.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1eoneapi/billing/v1/ledger.proto\x1a\x1coneapi/common/v1/money.proto\"\xa8\x01\n\x17ListTransactionsRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\x8c\x01\n\x18ListTransactionsResponse\x12H\n\x0ctransactions\x18\x01 \x03(\x0b\x32$.oneapi.billing.v1.LedgerTransactionR\x0ctransactions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"Y\n\x15GetTransactionRequest\x12@\n\x0etransaction_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^txn_[0-9a-f]{32}$R\rtransactionId\"`\n\x16GetTransactionResponse\x12\x46\n\x0btransaction\x18\x01 \x01(\x0b\x32$.oneapi.billing.v1.LedgerTransactionR\x0btransaction\"\x18\n\x16GetTrialBalanceRequest\"{\n\x17GetTrialBalanceResponse\x12\x31\n\x04sums\x18\x01 \x03(\x0b\x32\x1d.oneapi.billing.v1.AccountSumR\x04sums\x12-\n\x05total\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x05total\"W\n\nAccountSum\x12\x18\n\x07\x61\x63\x63ount\x18\x01 \x01(\tR\x07\x61\x63\x63ount\x12/\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x61mount\"U\n\x13VerifyLedgerRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\"\x9c\x01\n\x14VerifyLedgerResponse\x12<\n\x07\x66inding\x18\x01 \x01(\x0b\x32 .oneapi.billing.v1.VerifyFindingH\x00R\x07\x66inding\x12<\n\x07summary\x18\x02 \x01(\x0b\x32 .oneapi.billing.v1.VerifySummaryH\x00R\x07summaryB\x08\n\x06result\"t\n\rVerifyFinding\x12\x14\n\x05\x63heck\x18\x01 \x01(\tR\x05\x63heck\x12\x1b\n\tobject_id\x18\x02 \x01(\tR\x08objectId\x12\x1a\n\x08\x65xpected\x18\x03 \x01(\tR\x08\x65xpected\x12\x14\n\x05\x66ound\x18\x04 \x01(\tR\x05\x66ound\"\xd0\x01\n\rVerifySummary\x12\x18\n\x07wallets\x18\x01 \x01(\x03R\x07wallets\x12\"\n\x0ctransactions\x18\x02 \x01(\x03R\x0ctransactions\x12\x18\n\x07\x65ntries\x18\x03 \x01(\x03R\x07\x65ntries\x12\x18\n\x07records\x18\x04 \x01(\x03R\x07records\x12\x1a\n\x08\x66indings\x18\x05 \x01(\x03R\x08\x66indings\x12\x31\n\x07\x63harges\x18\x06 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x07\x63harges2\xb0\x03\n\rLedgerService\x12k\n\x10ListTransactions\x12*.oneapi.billing.v1.ListTransactionsRequest\x1a+.oneapi.billing.v1.ListTransactionsResponse\x12\x65\n\x0eGetTransaction\x12(.oneapi.billing.v1.GetTransactionRequest\x1a).oneapi.billing.v1.GetTransactionResponse\x12h\n\x0fGetTrialBalance\x12).oneapi.billing.v1.GetTrialBalanceRequest\x1a*.oneapi.billing.v1.GetTrialBalanceResponse\x12\x61\n\x0cVerifyLedger\x12&.oneapi.billing.v1.VerifyLedgerRequest\x1a\'.oneapi.billing.v1.VerifyLedgerResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&oneapi/billing/v1/ledger_service.proto\x12\x11oneapi.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1eoneapi/billing/v1/ledger.proto\x1a\x1coneapi/common/v1/money.proto\"\xa8\x01\n\x17ListTransactionsRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\x8c\x01\n\x18ListTransactionsResponse\x12H\n\x0ctransactions\x18\x01 \x03(\x0b\x32$.oneapi.billing.v1.LedgerTransactionR\x0ctransactions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"Y\n\x15GetTransactionRequest\x12@\n\x0etransaction_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^txn_[0-9a-f]{32}$R\rtransactionId\"\x93\x01\n\x16GetTransactionResponse\x12\x46\n\x0btransaction\x18\x01 \x01(\x0b\x32$.oneapi.billing.v1.LedgerTransactionR\x0btransaction\x12\x31\n\x04step\x18\x02 \x01(\x0b\x32\x1d.oneapi.billing.v1.WalletStepR\x04step\"\x18\n\x16GetTrialBalanceRequest\"{\n\x17GetTrialBalanceResponse\x12\x31\n\x04sums\x18\x01 \x03(\x0b\x32\x1d.oneapi.billing.v1.AccountSumR\x04sums\x12-\n\x05total\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x05total\"W\n\nAccountSum\x12\x18\n\x07\x61\x63\x63ount\x18\x01 \x01(\tR\x07\x61\x63\x63ount\x12/\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x61mount\"U\n\x13VerifyLedgerRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\"\x9c\x01\n\x14VerifyLedgerResponse\x12<\n\x07\x66inding\x18\x01 \x01(\x0b\x32 .oneapi.billing.v1.VerifyFindingH\x00R\x07\x66inding\x12<\n\x07summary\x18\x02 \x01(\x0b\x32 .oneapi.billing.v1.VerifySummaryH\x00R\x07summaryB\x08\n\x06result\"t\n\rVerifyFinding\x12\x14\n\x05\x63heck\x18\x01 \x01(\tR\x05\x63heck\x12\x1b\n\tobject_id\x18\x02 \x01(\tR\x08objectId\x12\x1a\n\x08\x65xpected\x18\x03 \x01(\tR\x08\x65xpected\x12\x14\n\x05\x66ound\x18\x04 \x01(\tR\x05\x66ound\"\xd0\x01\n\rVerifySummary\x12\x18\n\x07wallets\x18\x01 \x01(\x03R\x07wallets\x12\"\n\x0ctransactions\x18\x02 \x01(\x03R\x0ctransactions\x12\x18\n\x07\x65ntries\x18\x03 \x01(\x03R\x07\x65ntries\x12\x18\n\x07records\x18\x04 \x01(\x03R\x07records\x12\x1a\n\x08\x66indings\x18\x05 \x01(\x03R\x08\x66indings\x12\x31\n\x07\x63harges\x18\x06 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x07\x63harges2\xb0\x03\n\rLedgerService\x12k\n\x10ListTransactions\x12*.oneapi.billing.v1.ListTransactionsRequest\x1a+.oneapi.billing.v1.ListTransactionsResponse\x12\x65\n\x0eGetTransaction\x12(.oneapi.billing.v1.GetTransactionRequest\x1a).oneapi.billing.v1.GetTransactionResponse\x12h\n\x0fGetTrialBalance\x12).oneapi.billing.v1.GetTrialBalanceRequest\x1a*.oneapi.billing.v1.GetTrialBalanceResponse\x12\x61\n\x0cVerifyLedger\x12&.oneapi.billing.v1.VerifyLedgerRequest\x1a\'.oneapi.billing.v1.VerifyLedgerResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,22 +50,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTRANSACTIONSRESPONSE']._serialized_end=464
   _globals['_GETTRANSACTIONREQUEST']._serialized_start=466
   _globals['_GETTRANSACTIONREQUEST']._serialized_end=555
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=557
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=653
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=655
-  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=679
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=681
-  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=804
-  _globals['_ACCOUNTSUM']._serialized_start=806
-  _globals['_ACCOUNTSUM']._serialized_end=893
-  _globals['_VERIFYLEDGERREQUEST']._serialized_start=895
-  _globals['_VERIFYLEDGERREQUEST']._serialized_end=980
-  _globals['_VERIFYLEDGERRESPONSE']._serialized_start=983
-  _globals['_VERIFYLEDGERRESPONSE']._serialized_end=1139
-  _globals['_VERIFYFINDING']._serialized_start=1141
-  _globals['_VERIFYFINDING']._serialized_end=1257
-  _globals['_VERIFYSUMMARY']._serialized_start=1260
-  _globals['_VERIFYSUMMARY']._serialized_end=1468
-  _globals['_LEDGERSERVICE']._serialized_start=1471
-  _globals['_LEDGERSERVICE']._serialized_end=1903
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=558
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=705
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_start=707
+  _globals['_GETTRIALBALANCEREQUEST']._serialized_end=731
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_start=733
+  _globals['_GETTRIALBALANCERESPONSE']._serialized_end=856
+  _globals['_ACCOUNTSUM']._serialized_start=858
+  _globals['_ACCOUNTSUM']._serialized_end=945
+  _globals['_VERIFYLEDGERREQUEST']._serialized_start=947
+  _globals['_VERIFYLEDGERREQUEST']._serialized_end=1032
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_start=1035
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_end=1191
+  _globals['_VERIFYFINDING']._serialized_start=1193
+  _globals['_VERIFYFINDING']._serialized_end=1309
+  _globals['_VERIFYSUMMARY']._serialized_start=1312
+  _globals['_VERIFYSUMMARY']._serialized_end=1520
+  _globals['_LEDGERSERVICE']._serialized_start=1523
+  _globals['_LEDGERSERVICE']._serialized_end=1955
 # @@protoc_insertion_point(module_scope)

@@ -286,3 +286,51 @@ export enum CreditGrant_Kind {
  */
 export declare const CreditGrant_KindSchema: GenEnum<CreditGrant_Kind>;
 
+/**
+ * One link of a wallet's chain: what a transaction made of the wallet.
+ *
+ * @generated from message oneapi.billing.v1.WalletStep
+ */
+export declare type WalletStep = Message<"oneapi.billing.v1.WalletStep"> & {
+  /**
+   * Its number, without a gap.
+   *
+   * @generated from field: int64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * The wallet before.
+   *
+   * @generated from field: oneapi.billing.v1.Balance before = 2;
+   */
+  before?: Balance | undefined;
+
+  /**
+   * The wallet after.
+   *
+   * @generated from field: oneapi.billing.v1.Balance after = 3;
+   */
+  after?: Balance | undefined;
+
+  /**
+   * The hash of the link before.
+   *
+   * @generated from field: bytes previous_hash = 4;
+   */
+  previousHash: Uint8Array;
+
+  /**
+   * The hash of this link.
+   *
+   * @generated from field: bytes hash = 5;
+   */
+  hash: Uint8Array;
+};
+
+/**
+ * Describes the message oneapi.billing.v1.WalletStep.
+ * Use `create(WalletStepSchema)` to create a new message.
+ */
+export declare const WalletStepSchema: GenMessage<WalletStep>;
+

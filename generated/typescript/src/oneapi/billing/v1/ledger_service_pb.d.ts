@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { LedgerTransaction } from "./ledger_pb.js";
+import type { LedgerTransaction, WalletStep } from "./ledger_pb.js";
 import type { Money } from "../../common/v1/money_pb.js";
 
 /**
@@ -105,6 +105,13 @@ export declare type GetTransactionResponse = Message<"oneapi.billing.v1.GetTrans
    * @generated from field: oneapi.billing.v1.LedgerTransaction transaction = 1;
    */
   transaction?: LedgerTransaction | undefined;
+
+  /**
+   * What it made of its wallet; unset where it touched none.
+   *
+   * @generated from field: oneapi.billing.v1.WalletStep step = 2;
+   */
+  step?: WalletStep | undefined;
 };
 
 /**

@@ -1,0 +1,1 @@
+"""Looks after the installation: what core sees of itself, its database and its books."""

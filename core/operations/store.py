@@ -1,0 +1,115 @@
+"""All SQL that examines the installation. Each statement reads; none waits for a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from core.db.database import Transaction
+
+LISTED_MAX: Final = 100
+
+# What the server itself noted as the start of this statement: the only look at its clock.
+_SERVER: Final = """
+SELECT CAST(current_setting('server_version_num') AS integer) AS version,
+       pg_database_size(current_database()) AS bytes, a.query_start AS clock
+  FROM pg_stat_activity AS a WHERE a.pid = pg_backend_pid()
+"""
+_PARTITIONS: Final = """
+SELECT c.relname AS name FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+ WHERE i.inhparent = CAST('usage_record' AS regclass)
+"""
+_ALARMS: Final = """
+SELECT kind, count(*) AS how_many, max(occurred_at) AS last_at FROM alarm
+ WHERE occurred_at >= :since GROUP BY kind ORDER BY kind
+"""
+_NO_CREDENTIAL: Final = """
+SELECT u.name FROM upstream AS u
+ WHERE u.enabled AND u.credential_sealed IS NULL AND u.name <> 'demo'
+   AND EXISTS (SELECT 1 FROM route_candidate AS c JOIN model AS m ON m.number = c.model_number
+                WHERE c.upstream_number = u.number AND m.enabled)
+ ORDER BY u.name LIMIT :limit
+"""
+_UNPRICED: Final = """
+SELECT m.public_id AS model, r.lane FROM route AS r JOIN model AS m ON m.number = r.model_number
+ WHERE m.enabled AND EXISTS (SELECT 1 FROM route_candidate AS c
+                              WHERE c.model_number = r.model_number AND c.lane = r.lane)
+   AND NOT EXISTS (SELECT 1 FROM price_version AS v
+                    WHERE v.model_number = r.model_number AND v.lane = r.lane
+                      AND v.effective_from <= :now)
+ ORDER BY m.public_id, r.lane LIMIT :limit
+"""
+_BOOKS: Final = """
+SELECT CAST((SELECT coalesce(sum(amount), 0) FROM ledger_entry) AS text) AS entries_total,
+       (SELECT count(*) FROM wallet AS w
+          LEFT JOIN (SELECT workspace_id,
+                            sum(amount) FILTER (WHERE account IN
+                                ('promo', 'paid', 'held', 'frozen')) AS posted,
+                            sum(amount) FILTER (WHERE account = 'held') AS held,
+                            -sum(amount) FILTER (WHERE account = 'receivable') AS receivable
+                       FROM ledger_entry WHERE workspace_id IS NOT NULL
+                      GROUP BY workspace_id) AS e USING (workspace_id)
+         WHERE (w.posted, w.held, w.receivable) <>
+               (coalesce(e.posted, 0), coalesce(e.held, 0), coalesce(e.receivable, 0))
+       ) AS wallets_off,
+       (SELECT count(*) FROM wallet AS w
+          LEFT JOIN (SELECT workspace_id,
+                            sum(granted_total - returned_total - settled_total) AS open
+                       FROM lease WHERE closed_at IS NULL GROUP BY workspace_id
+                    ) AS l USING (workspace_id)
+         WHERE w.held <> coalesce(l.open, 0)) AS holds_off
+"""
+_SILENT: Final = """
+SELECT count(*) AS how_many,
+       CAST(coalesce(sum(granted_total - returned_total - settled_total), 0) AS bigint) AS held
+  FROM lease WHERE closed_at IS NULL AND renewed_at < :before
+"""
+_LEFT_OPEN: Final = """
+SELECT count(*) AS how_many FROM edge_epoch AS e
+ WHERE closed_at IS NULL AND opened_at < :before
+   AND EXISTS (SELECT 1 FROM edge_epoch AS n WHERE n.edge_id = e.edge_id AND n.epoch > e.epoch)
+"""
+
+
+async def server(tx: Transaction) -> Any:
+    """Read the server's version, size and clock."""
+    return await tx.one(_SERVER)
+
+
+async def partition_names(tx: Transaction) -> set[str]:
+    """Read the names of the usage partitions."""
+    return {row.name for row in await tx.all(_PARTITIONS)}
+
+
+async def alarms_since(tx: Transaction, since: datetime) -> Sequence[Row[Any]]:
+    """Count the alarms by kind."""
+    return await tx.all(_ALARMS, since=since)
+
+
+async def upstreams_without_credential(tx: Transaction) -> list[str]:
+    """Read the enabled upstreams that routes need and that cannot be called."""
+    return [row.name for row in await tx.all(_NO_CREDENTIAL, limit=LISTED_MAX)]
+
+
+async def unpriced(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
+    """Read which models are routed in a lane without a price."""
+    return await tx.all(_UNPRICED, now=now, limit=LISTED_MAX)
+
+
+async def books(tx: Transaction) -> Any:
+    """Sum the ledger, and count the wallets whose cached figures are not their sums."""
+    return await tx.one(_BOOKS)
+
+
+async def silent_leases(tx: Transaction, before: datetime) -> Any:
+    """Count the open leases that nobody has renewed since."""
+    return await tx.one(_SILENT, before=before)
+
+
+async def epochs_left_open(tx: Transaction, before: datetime) -> int:
+    """Count the edge processes that were replaced and whose spool nobody has brought."""
+    row = await tx.one(_LEFT_OPEN, before=before)
+    return 0 if row is None else int(row.how_many)

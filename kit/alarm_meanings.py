@@ -1,0 +1,51 @@
+"""What each kind of alarm means, and what to do: one line each, for commands and pages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MEANINGS: Final = {
+    "record_conflict": (
+        "A record came a second time with other content; the first one counts.",
+        "Compare it with the frame in the edge's quarantine; a repeated id is a fault of the edge.",
+    ),
+    "record_invalid": (
+        "Core refused a record that breaks the rules: nothing was charged.",
+        "Read the frame in the edge's quarantine; charge or forgive by hand.",
+    ),
+    "record_in_the_future": (
+        "A record's id says a time more than five minutes ahead: nothing was charged.",
+        "Set the edge's clock; the frame is in its quarantine.",
+    ),
+    "record_late": (
+        "A record came after its month was archived: kept, and never charged.",
+        "Find out why the spool came so late; the figure is in what was waived.",
+    ),
+    "charge_mismatch": (
+        "The edge computed another charge than core; core's counts.",
+        "Compare the versions of edge and core, and the price version of the record.",
+    ),
+    "spool_gap": (
+        "Frames of a spool never came: from the expected number to below the found one.",
+        "Look for a damaged disk; the provider's own list says what those requests were.",
+    ),
+    "missing_frames": (
+        "A spool's last frames never came, though its edge had written them.",
+        "Look for a damaged disk; the provider's own list says what those requests were.",
+    ),
+    "epoch_unknown": (
+        "A spool came from an edge process that core does not know; its usage counts all the same.",
+        "Find out which edge points at this core, and whether the database was restored.",
+    ),
+}
+_UNKNOWN: Final = ("An alarm that this version does not know.", "Update the command line.")
+
+
+def meaning_of(kind: str) -> str:
+    """Return what a kind of alarm means."""
+    return MEANINGS.get(kind, _UNKNOWN)[0]
+
+
+def remedy_of(kind: str) -> str:
+    """Return what to do about a kind of alarm."""
+    return MEANINGS.get(kind, _UNKNOWN)[1]
