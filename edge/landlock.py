@@ -37,7 +37,7 @@ def confine_writes(folder: Path) -> int:
     Call it while there is no other thread. Returns the version of the kernel's interface; 0 if the
     kernel has none or the folder's neighbourhood is writable nevertheless.
     """
-    version = _version()
+    version = available_version()
     if version < 1:
         return 0
     writes = 0
@@ -52,7 +52,8 @@ def confine_writes(folder: Path) -> int:
     return 0 if _may_write(folder.parent) else version
 
 
-def _version() -> int:
+def available_version() -> int:
+    """Return the version of the kernel's interface, 0 if it has none."""
     if sys.platform != "linux":
         return 0
     try:

@@ -179,7 +179,13 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the console command."""
-    sys.exit(run(Commands(entry_points(group=ENTRY_POINT_GROUP)), sys.argv[1:]))
+    # It is made of what this module offers, and of all processes.
+    from kit.doctor import doctor  # noqa: PLC0415
+
+    commands = Commands(entry_points(group=ENTRY_POINT_GROUP))
+    _add_json_flag(doctor)
+    commands.add_command(doctor)
+    sys.exit(run(commands, sys.argv[1:]))
 
 
 def _remember_json(

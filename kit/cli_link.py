@@ -45,9 +45,14 @@ def default_workspace() -> str:
     return workspace
 
 
+def read_ready(data_dir: Path) -> Mapping[str, Any]:
+    """Return what `1api up` wrote when everything served; empty if it does not serve."""
+    return _read(data_dir / "ready.json")
+
+
 def _channel(target_name: str, caller: str) -> grpc.Channel:
     settings = ProcessSettings()
-    ready = _read(settings.data_dir / "ready.json")
+    ready = read_ready(settings.data_dir)
     given = settings.model_fields_set
     target = getattr(settings, target_name)
     if target_name not in given:

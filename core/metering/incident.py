@@ -9,7 +9,7 @@ from typing import Any
 
 from core.db.database import Transaction
 from core.metering import incident_store, usage_store
-from core.metering.model import FUTURE_MS_MAX
+from core.metering.model import ATTEMPT_NUMBERS, FUTURE_MS_MAX
 from core.metering.partitions import read_watermark
 from kit.clock import from_micros, to_micros
 from kit.ids import format_id, unix_ms_of
@@ -29,6 +29,7 @@ class Incident:
     alarms: Sequence[Any]
     claim: Any | None
     process: Any | None
+    attempt_upstreams: Sequence[str]
 
 
 async def gather(tx: Transaction, request_id: bytes, now: datetime) -> Incident:
@@ -54,6 +55,7 @@ async def gather(tx: Transaction, request_id: bytes, now: datetime) -> Incident:
         alarms=[*own, *spool_alarms],
         claim=claim,
         process=process,
+        attempt_upstreams=await _attempt_upstreams(tx, usage),
     )
 
 
@@ -77,6 +79,12 @@ def standing_of(
     if minted.date() < watermark:
         return Standing.STANDING_ARCHIVED
     return Standing.STANDING_CLAIMED if claimed else Standing.STANDING_UNHEARD
+
+
+async def _attempt_upstreams(tx: Transaction, usage: Any) -> list[str]:
+    numbers = [] if usage is None else usage.attempts[::ATTEMPT_NUMBERS]
+    names = await incident_store.upstream_names(tx, numbers) if numbers else {}
+    return [names.get(number, "") for number in numbers]
 
 
 def _place(usage: Any, alarms: Sequence[Any], claim: Any) -> tuple[int, int] | None:

@@ -59,6 +59,7 @@ def _message(found: Incident) -> pb.Incident:
         standing=found.standing,
         minted_at=to_timestamp(found.minted_at),
         alarms=map(_alarm, found.alarms),
+        attempt_upstreams=found.attempt_upstreams,
         archived_before=to_timestamp(datetime(month.year, month.month, month.day, tzinfo=UTC)),
     )
     if found.usage is not None:

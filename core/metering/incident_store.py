@@ -33,6 +33,10 @@ SELECT edge_id, epoch, opened_at, closed_at, acked_sequence, missing_frames FROM
  WHERE edge_id = :edge_id AND epoch = :epoch
 """
 
+_UPSTREAMS: Final = """
+SELECT number, name FROM upstream WHERE number = ANY(CAST(:numbers AS integer[]))
+"""
+
 
 async def alarms_of_request(tx: Transaction, object_id: str) -> Sequence[Row[Any]]:
     """Read the alarms that name a request."""
@@ -47,6 +51,12 @@ async def alarms_of_spool(tx: Transaction, edge_id: int, epoch: int) -> Sequence
 async def claim_of(tx: Transaction, request_id: bytes) -> Row[Any] | None:
     """Read the idempotency key that a request claimed, while it is remembered."""
     return await tx.one(_CLAIM, request_id=to_uuid(request_id))
+
+
+async def upstream_names(tx: Transaction, numbers: Sequence[int]) -> dict[int, str]:
+    """Read the names of upstreams."""
+    rows = await tx.all(_UPSTREAMS, numbers=list(numbers))
+    return {row.number: row.name for row in rows}
 
 
 async def process_of(tx: Transaction, edge_id: int, epoch: int) -> Row[Any] | None:

@@ -12,11 +12,12 @@ from core.db.database import Transaction
 
 LISTED_MAX: Final = 100
 
-# What the server itself noted as the start of this statement: the only look at its clock.
+# The server notes when a cursor was made: the only look at its clock, which counts nowhere else.
+_CURSOR: Final = "DECLARE examination NO SCROLL CURSOR FOR SELECT 1"
 _SERVER: Final = """
 SELECT CAST(current_setting('server_version_num') AS integer) AS version,
-       pg_database_size(current_database()) AS bytes, a.query_start AS clock
-  FROM pg_stat_activity AS a WHERE a.pid = pg_backend_pid()
+       pg_database_size(current_database()) AS bytes, c.creation_time AS clock
+  FROM pg_cursors AS c WHERE c.name = 'examination'
 """
 _PARTITIONS: Final = """
 SELECT c.relname AS name FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
@@ -76,6 +77,7 @@ SELECT count(*) AS how_many FROM edge_epoch AS e
 
 async def server(tx: Transaction) -> Any:
     """Read the server's version, size and clock."""
+    await tx.run(_CURSOR)
     return await tx.one(_SERVER)
 
 

@@ -74,7 +74,11 @@ def _ask_core(request_id: str) -> dict[str, Any] | None:
         if failure.exit_code == Exit.UNREACHABLE:
             return None
         raise
-    return plain(answer.incident)
+    known = plain(answer.incident)
+    attempts = (known["usage"] or {}).get("attempts", ())
+    for attempt, name in zip(attempts, known.pop("attempt_upstreams"), strict=True):
+        attempt["upstream"] = name or None
+    return known
 
 
 def _settlement(known: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -85,7 +85,7 @@ def _of_claim(incident: Mapping[str, Any]) -> Iterator[str]:
     if claim["released"]:
         yield "The idempotency key that it came with was given back: it called nobody."
     elif incident["usage"] is None:
-        yield "Its idempotency key stays taken until its record comes or its edge's epoch is closed."
+        yield "Its idempotency key is taken until its record comes or its edge's epoch is closed."
 
 
 def _of_frames(frames: Sequence[SpoolFrame], *, recorded: bool) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _of_frames(frames: Sequence[SpoolFrame], *, recorded: bool) -> Iterator[str]
         return
     kinds = {frame.kind for frame in frames}
     if "withdrawn" in kinds:
-        yield "Its outcome was withdrawn, because neither disk nor core took it: a crash in the end."
+        yield "Its outcome was withdrawn: neither disk nor core took it. It ends as a crash."
     elif "outcome" in kinds:
         yield _IN_SPOOL[0]
     else:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.metering.frames import (
     FRAME_BYTES,
@@ -17,11 +17,13 @@ from edge.metering.frames import (
     Fault,
     Kind,
     checksum_fault,
+    decode,
     kind_of,
     place_of,
 )
 from edge.metering.quarantine import Origin, read_quarantine
 from edge.metering.segment import segment_paths
+from kit.ids import format_id
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 
 _LOCKS: Final = Path("/proc/locks")
@@ -37,6 +39,7 @@ class SpoolFrame:
     kind: str
     owned: bool
     """Whether a process owns the spool now."""
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,15 @@ def frames_of(data_dir: Path, request_id: bytes) -> list[SpoolFrame]:
     Raises:
         OSError: a spool cannot be read.
     """
-    owned = _locked_files()
+    owned = locked_files()
     found = []
-    for slot in _slots(data_dir):
+    for slot in slot_folders(data_dir):
         is_owned = _inode(slot / "lock") in owned
         for folder in sorted(path for path in slot.iterdir() if path.name.isdecimal()):
             for raw in _frames_in(folder, request_id):
                 place = place_of(raw)
                 kind = kind_of(raw).name.lower()
-                found.append(SpoolFrame(place.edge_id, place.epoch, place.sequence, kind, is_owned))
+                found.append(SpoolFrame(*place, kind, is_owned, _details(raw)))
     return found
 
 
@@ -73,10 +76,8 @@ def quarantined(data_dir: Path, request_id: bytes) -> list[QuarantinedFrame]:
         OSError: a quarantine cannot be read.
     """
     return [
-        QuarantinedFrame(
-            int(slot.name.removeprefix("edge-")), *_verdict(entry.origin, entry.number)
-        )
-        for slot in _slots(data_dir)
+        QuarantinedFrame(_edge_of(slot), *_verdict(entry.origin, entry.number))
+        for slot in slot_folders(data_dir)
         if (slot / "quarantine").exists()
         for entry in read_quarantine(slot / "quarantine")
         if entry.frame[ID_AT : ID_AT + len(request_id)] == request_id
@@ -102,9 +103,26 @@ def _frames_in(folder: Path, request_id: bytes) -> Iterator[bytes]:
             at = content.find(request_id, at + 1)
 
 
-def _slots(data_dir: Path) -> list[Path]:
+def slot_folders(data_dir: Path) -> list[Path]:
+    """Return the folders of all slots below a data directory, by number."""
     found = [path for path in (data_dir / "spool").glob("edge-*") if path.is_dir()]
     return sorted(found, key=lambda path: (len(path.name), path.name))
+
+
+def _edge_of(slot: Path) -> int:
+    return int(slot.name.removeprefix("edge-"))
+
+
+def _details(raw: bytes) -> dict[str, Any]:
+    """Return what a frame says, ids in their outside form."""
+    frame = decode(raw)
+    if isinstance(frame, Fault):
+        return {}
+    values = asdict(frame.body)
+    for name, prefix in (("request_id", "req"), ("workspace_id", "ws"), ("key_id", "key")):
+        if name in values:
+            values[name] = format_id(prefix, values[name])
+    return values
 
 
 def _verdict(origin: int, number: int) -> tuple[str, str]:
@@ -116,7 +134,7 @@ def _verdict(origin: int, number: int) -> tuple[str, str]:
     return "recovery", faults.get(number, str(number))
 
 
-def _locked_files() -> set[int]:
+def locked_files() -> set[int]:
     """Return the inodes on which some process holds a lock; asking for one could disturb them."""
     try:
         lines = _LOCKS.read_text().splitlines()
@@ -127,7 +145,7 @@ def _locked_files() -> set[int]:
 
 def _is_file(word: str) -> bool:
     parts = word.split(":")
-    return len(parts) == 3 and parts[2].isdecimal() and len(parts[0]) == len(parts[1]) == 2
+    return len(parts) == 3 and parts[2].isdecimal()
 
 
 def _inode(path: Path) -> int:

@@ -210,8 +210,10 @@ type Incident struct {
 	Process *EdgeProcess `protobuf:"bytes,9,opt,name=process,proto3" json:"process,omitempty"`
 	// Months before this one are in the archive only.
 	ArchivedBefore *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=archived_before,json=archivedBefore,proto3" json:"archived_before,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The upstreams of its attempts by name, in the order of the attempts.
+	AttemptUpstreams []string `protobuf:"bytes,11,rep,name=attempt_upstreams,json=attemptUpstreams,proto3" json:"attempt_upstreams,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Incident) Reset() {
@@ -310,6 +312,13 @@ func (x *Incident) GetProcess() *EdgeProcess {
 func (x *Incident) GetArchivedBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ArchivedBefore
+	}
+	return nil
+}
+
+func (x *Incident) GetAttemptUpstreams() []string {
+	if x != nil {
+		return x.AttemptUpstreams
 	}
 	return nil
 }
@@ -587,7 +596,7 @@ const file_oneapi_metering_v1_incident_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\"O\n" +
 	"\x13GetIncidentResponse\x128\n" +
-	"\bincident\x18\x01 \x01(\v2\x1c.oneapi.metering.v1.IncidentR\bincident\"\x8a\x04\n" +
+	"\bincident\x18\x01 \x01(\v2\x1c.oneapi.metering.v1.IncidentR\bincident\"\xb7\x04\n" +
 	"\bIncident\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x128\n" +
@@ -601,7 +610,8 @@ const file_oneapi_metering_v1_incident_service_proto_rawDesc = "" +
 	"\x05claim\x18\b \x01(\v2\x19.oneapi.metering.v1.ClaimR\x05claim\x129\n" +
 	"\aprocess\x18\t \x01(\v2\x1f.oneapi.metering.v1.EdgeProcessR\aprocess\x12C\n" +
 	"\x0farchived_before\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\x0earchivedBefore\"\xd4\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x0earchivedBefore\x12+\n" +
+	"\x11attempt_upstreams\x18\v \x03(\tR\x10attemptUpstreams\"\xd4\x01\n" +
 	"\x05Alarm\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12;\n" +
 	"\voccurred_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oneapi.metering.v1 import usage_service_pb2 as oneapi_dot_metering_dot_v1_dot_usage__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oneapi/metering/v1/incident_service.proto\x12\x12oneapi.metering.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&oneapi/metering/v1/usage_service.proto\"N\n\x12GetIncidentRequest\x12\x38\n\nrequest_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^req_[0-9a-f]{32}$R\trequestId\"O\n\x13GetIncidentResponse\x12\x38\n\x08incident\x18\x01 \x01(\x0b\x32\x1c.oneapi.metering.v1.IncidentR\x08incident\"\xa5\x04\n\x08Incident\x12\x38\n\nrequest_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^req_[0-9a-f]{32}$R\trequestId\x12\x38\n\x08standing\x18\x02 \x01(\x0e\x32\x1c.oneapi.metering.v1.StandingR\x08standing\x12\x37\n\tminted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08mintedAt\x12/\n\x05usage\x18\x04 \x01(\x0b\x32\x19.oneapi.metering.v1.UsageR\x05usage\x12\x1a\n\x08sequence\x18\x05 \x01(\x04R\x08sequence\x12;\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrecordedAt\x12\x31\n\x06\x61larms\x18\x07 \x03(\x0b\x32\x19.oneapi.metering.v1.AlarmR\x06\x61larms\x12/\n\x05\x63laim\x18\x08 \x01(\x0b\x32\x19.oneapi.metering.v1.ClaimR\x05\x63laim\x12\x39\n\x07process\x18\t \x01(\x0b\x32\x1f.oneapi.metering.v1.EdgeProcessR\x07process\x12\x43\n\x0f\x61rchived_before\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x61rchivedBefore\"\xeb\x01\n\x05\x41larm\x12)\n\x04kind\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{1,64}$R\x04kind\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12\x17\n\x07\x65\x64ge_id\x18\x03 \x01(\rR\x06\x65\x64geId\x12\x14\n\x05\x65poch\x18\x04 \x01(\x04R\x05\x65poch\x12\x1a\n\x08\x65xpected\x18\x05 \x01(\x03R\x08\x65xpected\x12\x14\n\x05\x66ound\x18\x06 \x01(\x03R\x05\x66ound\x12\x19\n\x08of_spool\x18\x07 \x01(\x08R\x07ofSpool\"\xd6\x01\n\x05\x43laim\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x39\n\nclaimed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tclaimedAt\x12\x39\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1a\n\x08released\x18\x04 \x01(\x08R\x08released\"\xfc\x01\n\x0b\x45\x64geProcess\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x04R\x05\x65poch\x12\x37\n\topened_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08openedAt\x12\x37\n\tclosed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08\x63losedAt\x12%\n\x0e\x61\x63ked_sequence\x18\x05 \x01(\x04R\rackedSequence\x12%\n\x0emissing_frames\x18\x06 \x01(\x04R\rmissingFrames*\xbc\x01\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x15\n\x11STANDING_RECORDED\x10\x01\x12\x11\n\rSTANDING_LATE\x10\x02\x12\x14\n\x10STANDING_REFUSED\x10\x03\x12\x14\n\x10STANDING_CLAIMED\x10\x04\x12\x15\n\x11STANDING_ARCHIVED\x10\x05\x12\x14\n\x10STANDING_UNHEARD\x10\x06\x12\x13\n\x0fSTANDING_FUTURE\x10\x07\x32q\n\x0fIncidentService\x12^\n\x0bGetIncident\x12&.oneapi.metering.v1.GetIncidentRequest\x1a\'.oneapi.metering.v1.GetIncidentResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oneapi/metering/v1/incident_service.proto\x12\x12oneapi.metering.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&oneapi/metering/v1/usage_service.proto\"N\n\x12GetIncidentRequest\x12\x38\n\nrequest_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^req_[0-9a-f]{32}$R\trequestId\"O\n\x13GetIncidentResponse\x12\x38\n\x08incident\x18\x01 \x01(\x0b\x32\x1c.oneapi.metering.v1.IncidentR\x08incident\"\xf3\x04\n\x08Incident\x12\x38\n\nrequest_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^req_[0-9a-f]{32}$R\trequestId\x12\x38\n\x08standing\x18\x02 \x01(\x0e\x32\x1c.oneapi.metering.v1.StandingR\x08standing\x12\x37\n\tminted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08mintedAt\x12/\n\x05usage\x18\x04 \x01(\x0b\x32\x19.oneapi.metering.v1.UsageR\x05usage\x12\x1a\n\x08sequence\x18\x05 \x01(\x04R\x08sequence\x12;\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrecordedAt\x12\x31\n\x06\x61larms\x18\x07 \x03(\x0b\x32\x19.oneapi.metering.v1.AlarmR\x06\x61larms\x12/\n\x05\x63laim\x18\x08 \x01(\x0b\x32\x19.oneapi.metering.v1.ClaimR\x05\x63laim\x12\x39\n\x07process\x18\t \x01(\x0b\x32\x1f.oneapi.metering.v1.EdgeProcessR\x07process\x12\x43\n\x0f\x61rchived_before\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x61rchivedBefore\x12L\n\x11\x61ttempt_upstreams\x18\x0b \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\"\x17r\x15\x32\x13^[a-z0-9_.-]{0,64}$R\x10\x61ttemptUpstreams\"\xeb\x01\n\x05\x41larm\x12)\n\x04kind\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{1,64}$R\x04kind\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12\x17\n\x07\x65\x64ge_id\x18\x03 \x01(\rR\x06\x65\x64geId\x12\x14\n\x05\x65poch\x18\x04 \x01(\x04R\x05\x65poch\x12\x1a\n\x08\x65xpected\x18\x05 \x01(\x03R\x08\x65xpected\x12\x14\n\x05\x66ound\x18\x06 \x01(\x03R\x05\x66ound\x12\x19\n\x08of_spool\x18\x07 \x01(\x08R\x07ofSpool\"\xd6\x01\n\x05\x43laim\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x39\n\nclaimed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tclaimedAt\x12\x39\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1a\n\x08released\x18\x04 \x01(\x08R\x08released\"\xfc\x01\n\x0b\x45\x64geProcess\x12\x17\n\x07\x65\x64ge_id\x18\x01 \x01(\rR\x06\x65\x64geId\x12\x14\n\x05\x65poch\x18\x02 \x01(\x04R\x05\x65poch\x12\x37\n\topened_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08openedAt\x12\x37\n\tclosed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08\x63losedAt\x12%\n\x0e\x61\x63ked_sequence\x18\x05 \x01(\x04R\rackedSequence\x12%\n\x0emissing_frames\x18\x06 \x01(\x04R\rmissingFrames*\xbc\x01\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x15\n\x11STANDING_RECORDED\x10\x01\x12\x11\n\rSTANDING_LATE\x10\x02\x12\x14\n\x10STANDING_REFUSED\x10\x03\x12\x14\n\x10STANDING_CLAIMED\x10\x04\x12\x15\n\x11STANDING_ARCHIVED\x10\x05\x12\x14\n\x10STANDING_UNHEARD\x10\x06\x12\x13\n\x0fSTANDING_FUTURE\x10\x07\x32q\n\x0fIncidentService\x12^\n\x0bGetIncident\x12&.oneapi.metering.v1.GetIncidentRequest\x1a\'.oneapi.metering.v1.GetIncidentResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,24 +38,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETINCIDENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\026r\0242\022^req_[0-9a-f]{32}$'
   _globals['_INCIDENT'].fields_by_name['request_id']._loaded_options = None
   _globals['_INCIDENT'].fields_by_name['request_id']._serialized_options = b'\272H\026r\0242\022^req_[0-9a-f]{32}$'
+  _globals['_INCIDENT'].fields_by_name['attempt_upstreams']._loaded_options = None
+  _globals['_INCIDENT'].fields_by_name['attempt_upstreams']._serialized_options = b'\272H\034\222\001\031\"\027r\0252\023^[a-z0-9_.-]{0,64}$'
   _globals['_ALARM'].fields_by_name['kind']._loaded_options = None
   _globals['_ALARM'].fields_by_name['kind']._serialized_options = b'\272H\022r\0202\016^[a-z_]{1,64}$'
   _globals['_CLAIM'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_CLAIM'].fields_by_name['workspace_id']._serialized_options = b'\272H\025r\0232\021^ws_[0-9a-f]{32}$'
-  _globals['_STANDING']._serialized_start=1591
-  _globals['_STANDING']._serialized_end=1779
+  _globals['_STANDING']._serialized_start=1669
+  _globals['_STANDING']._serialized_end=1857
   _globals['_GETINCIDENTREQUEST']._serialized_start=167
   _globals['_GETINCIDENTREQUEST']._serialized_end=245
   _globals['_GETINCIDENTRESPONSE']._serialized_start=247
   _globals['_GETINCIDENTRESPONSE']._serialized_end=326
   _globals['_INCIDENT']._serialized_start=329
-  _globals['_INCIDENT']._serialized_end=878
-  _globals['_ALARM']._serialized_start=881
-  _globals['_ALARM']._serialized_end=1116
-  _globals['_CLAIM']._serialized_start=1119
-  _globals['_CLAIM']._serialized_end=1333
-  _globals['_EDGEPROCESS']._serialized_start=1336
-  _globals['_EDGEPROCESS']._serialized_end=1588
-  _globals['_INCIDENTSERVICE']._serialized_start=1781
-  _globals['_INCIDENTSERVICE']._serialized_end=1894
+  _globals['_INCIDENT']._serialized_end=956
+  _globals['_ALARM']._serialized_start=959
+  _globals['_ALARM']._serialized_end=1194
+  _globals['_CLAIM']._serialized_start=1197
+  _globals['_CLAIM']._serialized_end=1411
+  _globals['_EDGEPROCESS']._serialized_start=1414
+  _globals['_EDGEPROCESS']._serialized_end=1666
+  _globals['_INCIDENTSERVICE']._serialized_start=1859
+  _globals['_INCIDENTSERVICE']._serialized_end=1972
 # @@protoc_insertion_point(module_scope)

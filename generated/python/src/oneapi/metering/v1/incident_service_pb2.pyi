@@ -127,6 +127,7 @@ class Incident(_message.Message):
     CLAIM_FIELD_NUMBER: _builtins.int
     PROCESS_FIELD_NUMBER: _builtins.int
     ARCHIVED_BEFORE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_UPSTREAMS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Which one."""
     standing: Global___Standing.ValueType
@@ -161,6 +162,10 @@ class Incident(_message.Message):
     def archived_before(self) -> _timestamp_pb2.Timestamp:
         """Months before this one are in the archive only."""
 
+    @_builtins.property
+    def attempt_upstreams(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The upstreams of its attempts by name, in the order of the attempts."""
+
     def __init__(
         self,
         *,
@@ -174,10 +179,11 @@ class Incident(_message.Message):
         claim: Global___Claim | None = ...,
         process: Global___EdgeProcess | None = ...,
         archived_before: _timestamp_pb2.Timestamp | None = ...,
+        attempt_upstreams: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["archived_before", b"archived_before", "claim", b"claim", "minted_at", b"minted_at", "process", b"process", "recorded_at", b"recorded_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "archived_before", b"archived_before", "claim", b"claim", "minted_at", b"minted_at", "process", b"process", "recorded_at", b"recorded_at", "request_id", b"request_id", "sequence", b"sequence", "standing", b"standing", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "archived_before", b"archived_before", "attempt_upstreams", b"attempt_upstreams", "claim", b"claim", "minted_at", b"minted_at", "process", b"process", "recorded_at", b"recorded_at", "request_id", b"request_id", "sequence", b"sequence", "standing", b"standing", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -127,6 +127,13 @@ export declare type Incident = Message<"oneapi.metering.v1.Incident"> & {
    * @generated from field: google.protobuf.Timestamp archived_before = 10;
    */
   archivedBefore?: Timestamp | undefined;
+
+  /**
+   * The upstreams of its attempts by name, in the order of the attempts.
+   *
+   * @generated from field: repeated string attempt_upstreams = 11;
+   */
+  attemptUpstreams: string[];
 };
 
 /**
