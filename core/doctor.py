@@ -40,8 +40,13 @@ def core(surroundings: Surroundings) -> Iterable[Finding]:
         yield problem("core", f"cannot be reached at {surroundings.target('core_target')}", _START)
         yield from _database_from_here(surroundings)
         return
+    yield from findings_of(found, surroundings.clock)
+
+
+def findings_of(found: Any, clock: Clock) -> Iterator[Finding]:
+    """Judge what core has found."""
     yield fine("core", f"answers; Python {found.python_version}")
-    yield from _clocks(found, surroundings.clock)
+    yield from _clocks(found, clock)
     for look in (_versions, _partitions, _alarms, _catalogue, _books, _leases):
         yield from look(found)
 

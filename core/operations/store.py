@@ -29,7 +29,7 @@ SELECT kind, count(*) AS how_many, max(occurred_at) AS last_at FROM alarm
 """
 _NO_CREDENTIAL: Final = """
 SELECT u.name FROM upstream AS u
- WHERE u.enabled AND u.credential_sealed IS NULL AND u.name <> 'demo'
+ WHERE u.credential_sealed IS NULL AND u.name <> 'demo'
    AND EXISTS (SELECT 1 FROM route_candidate AS c JOIN model AS m ON m.number = c.model_number
                 WHERE c.upstream_number = u.number AND m.enabled)
  ORDER BY u.name LIMIT :limit
@@ -92,7 +92,7 @@ async def alarms_since(tx: Transaction, since: datetime) -> Sequence[Row[Any]]:
 
 
 async def upstreams_without_credential(tx: Transaction) -> list[str]:
-    """Read the enabled upstreams that routes need and that cannot be called."""
+    """Read the upstreams that routes of enabled models need and that cannot be called."""
     return [row.name for row in await tx.all(_NO_CREDENTIAL, limit=LISTED_MAX)]
 
 

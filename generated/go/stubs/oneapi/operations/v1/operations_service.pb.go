@@ -81,7 +81,7 @@ type ExamineResponse struct {
 	MissingPartitions []string `protobuf:"bytes,8,rep,name=missing_partitions,json=missingPartitions,proto3" json:"missing_partitions,omitempty"`
 	// Alarms of the last seven days.
 	Alarms []*AlarmCount `protobuf:"bytes,9,rep,name=alarms,proto3" json:"alarms,omitempty"`
-	// Enabled upstreams that a route needs and that have no credential.
+	// Upstreams that routes of enabled models need and that have no credential.
 	UpstreamsWithoutCredential []string `protobuf:"bytes,10,rep,name=upstreams_without_credential,json=upstreamsWithoutCredential,proto3" json:"upstreams_without_credential,omitempty"`
 	// Enabled models that are routed in a lane without a price in force.
 	Unpriced []*Unpriced `protobuf:"bytes,11,rep,name=unpriced,proto3" json:"unpriced,omitempty"`

@@ -93,7 +93,7 @@ class ExamineResponse(_message.Message):
 
     @_builtins.property
     def upstreams_without_credential(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Enabled upstreams that a route needs and that have no credential."""
+        """Upstreams that routes of enabled models need and that have no credential."""
 
     @_builtins.property
     def unpriced(self) -> _containers.RepeatedCompositeFieldContainer[Global___Unpriced]:

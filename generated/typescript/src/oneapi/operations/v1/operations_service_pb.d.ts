@@ -97,7 +97,7 @@ export declare type ExamineResponse = Message<"oneapi.operations.v1.ExamineRespo
   alarms: AlarmCount[];
 
   /**
-   * Enabled upstreams that a route needs and that have no credential.
+   * Upstreams that routes of enabled models need and that have no credential.
    *
    * @generated from field: repeated string upstreams_without_credential = 10;
    */

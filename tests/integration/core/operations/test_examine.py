@@ -1,0 +1,120 @@
+"""What core tells of itself, on a real database that a test has hurt, and what the doctor says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from core.doctor import findings_of
+from core.operations.rpc import operations_service
+from kit.doctor import Finding, Verdict
+from oneapi.operations.v1 import operations_service_pb2 as pb
+from oneapi.operations.v1 import operations_service_pb2_grpc
+from tests.support.core_server import calling, serving
+from tests.support.metering_world import MeteringWorld, WorldClock
+from tests.support.postgres import PostgresServer
+
+_SILENCE = timedelta(hours=1)
+_HURTS = {
+    "wallets": ("UPDATE wallet SET posted = posted + 1", "books"),
+    "entries": (
+        "UPDATE ledger_entry SET amount = amount + 1 WHERE account = 'exp.promo'",
+        "books",
+    ),
+    "schema": ("UPDATE alembic_version SET version_num = '9999'", "schema"),
+    "partitions": ("DROP TABLE usage_record_y2026m12", "partitions"),
+    "prices": (
+        (
+            "INSERT INTO route VALUES (1, 1, 1), (1, 2, 1);"
+            " INSERT INTO route_candidate SELECT 1, lane, 1, 'm', 1, 0, 1, 1 FROM route"
+        ),
+        "prices",
+    ),
+    "upstreams": (
+        (
+            "UPDATE upstream SET name = 'acme'; INSERT INTO route VALUES (1, 1, 1);"
+            " INSERT INTO route_candidate VALUES (1, 1, 1, 'm', 1, 0, 1, 1)"
+        ),
+        "upstreams",
+    ),
+    "alarms": (
+        "INSERT INTO alarm SELECT gen_random_uuid(), '2026-11-19', 'spool_gap', 1, 1, '', 5, 9",
+        "alarm spool_gap",
+    ),
+    "epochs": (
+        (
+            "UPDATE edge_epoch SET opened_at = '2026-11-20 11:00+00';"
+            " INSERT INTO edge_epoch SELECT 1, 2, 'nonce-of-sixteen', '2026-11-20 12:00+00',"
+            " NULL, 0, 0"
+        ),
+        "epochs",
+    ),
+}
+
+
+@pytest.fixture
+async def port(world: MeteringWorld) -> AsyncIterator[int]:
+    """A server of the service."""
+    pool, clock = world.money.database.jobs, WorldClock(world.money)
+    async with serving([operations_service(pool, clock, lease_silence=_SILENCE)]) as served:
+        yield served
+
+
+async def examined(port: int, world: MeteringWorld) -> list[Finding]:
+    """Ask core, and return what the doctor makes of it; the world's clock is a made-up one."""
+    async with calling(port) as channel:
+        stub = operations_service_pb2_grpc.OperationsServiceStub(channel)
+        found = await stub.Examine(pb.ExamineRequest())
+    found.database_time_micros = found.core_time_micros
+    return list(findings_of(found, WorldClock(world.money)))
+
+
+def bad(findings: list[Finding]) -> list[str]:
+    """Return the checks that are not right."""
+    return [one.check for one in findings if one.verdict is not Verdict.OK]
+
+
+async def test_a_sound_installation_has_no_complaint(world: MeteringWorld, port: int) -> None:
+    """Money in wallets and in leases included."""
+    workspace = await world.money.workspace(10)
+    await world.report([world.record(workspace)])
+    findings = await examined(port, world)
+    assert bad(findings) == []
+    assert {one.check for one in findings} >= {"postgresql", "schema", "partitions", "books"}
+
+
+@pytest.mark.parametrize("hurt", sorted(_HURTS))
+async def test_each_hurt_is_told_with_a_remedy(
+    world: MeteringWorld, port: int, hurt: str, postgres_server: PostgresServer, database_url: str
+) -> None:
+    """Exactly the check that it concerns speaks."""
+    statement, check = _HURTS[hurt]
+    await world.money.workspace(10)
+    with psycopg.connect(postgres_server.superuser_url_of(database_url)) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statement)
+    findings = await examined(port, world)
+    assert bad(findings) == [check]
+    assert all(one.mend for one in findings if one.verdict is not Verdict.OK)
+
+
+async def test_credit_in_a_silent_lease_is_told(world: MeteringWorld, port: int) -> None:
+    """With the amount; tidying should have closed it."""
+    workspace = await world.money.workspace(10)
+    await world.money.acquire(workspace, 1, 1_000_000_000)
+    assert bad(await examined(port, world)) == []
+    world.money.pass_time(_SILENCE.total_seconds() + 1)
+    findings = await examined(port, world)
+    assert bad(findings) == ["leases"]
+    assert any("1.00" in one.found for one in findings if one.check == "leases")
+
+
+async def test_clocks_that_differ_are_a_problem(world: MeteringWorld, port: int) -> None:
+    """The database's clock is the real one; the world's is not."""
+    async with calling(port) as channel:
+        stub = operations_service_pb2_grpc.OperationsServiceStub(channel)
+        found = await stub.Examine(pb.ExamineRequest())
+    assert "clocks" in bad(list(findings_of(found, WorldClock(world.money))))
