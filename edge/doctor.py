@@ -60,6 +60,7 @@ def spools(surroundings: Surroundings) -> Iterable[Finding]:
         yield warning("spools", f"{bytes_used >> 20} of {limit >> 20} MiB are used", mend)
     else:
         yield fine("spools", f"{bytes_used >> 20} MiB, all owned by running workers")
+    yield from _kept(surroundings)
     yield from _quarantines(surroundings)
 
 
@@ -95,6 +96,17 @@ def _workers(host: str, port: int) -> Iterator[Finding]:
         yield warning("backlog", f"{backlog:.0f} frames wait to be shipped", mend)
     else:
         yield fine("backlog", f"{backlog:.0f} frames wait to be shipped")
+
+
+def _kept(surroundings: Surroundings) -> Iterator[Finding]:
+    """Report what was in a spool's folder and was none of its files."""
+    slots = slot_folders(surroundings.data_dir)
+    found = [f"{slot.name}/{path.name}" for slot in slots for path in slot.glob("*.kept-*")]
+    if found:
+        mend = (
+            "Somebody put files there, or a disk was restored: look at them, then move them away."
+        )
+        yield warning("foreign files", f"kept from {', '.join(sorted(found))}", mend)
 
 
 def _quarantines(surroundings: Surroundings) -> Iterator[Finding]:

@@ -33,6 +33,10 @@ MEANINGS: Final = {
         "A spool's last frames never came, though its edge had written them.",
         "Look for a damaged disk; the provider's own list says what those requests were.",
     ),
+    "spool_replayed": (
+        "A spool ended elsewhere than what core had taken of it: an old copy was put back.",
+        "Find out who restored the edge's disk; nothing of it was charged a second time.",
+    ),
     "epoch_unknown": (
         "A spool came from an edge process that core does not know; its usage counts all the same.",
         "Find out which edge points at this core, and whether the database was restored.",

@@ -8,15 +8,19 @@ import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from edge.metering.commit import Sync
 from edge.metering.counters import Counters
-from edge.metering.frames import EMPTY, Fault, Place, decode, encode, fault_at
+from edge.metering.frames import EMPTY, FRAME_BYTES, Fault, Place, decode, encode, fault_at
 from edge.metering.quarantine import Origin, Quarantine, QuarantineEntry
 from edge.metering.records import Outcome, SegmentStart
 from edge.metering.recovery import crash_outcomes, scan
 from edge.metering.segment import Segment, segment_paths
 from kit.files import sync_folder
+
+HEAD_FRAMES: Final = 64
+"""Read together with a frame: a few sectors."""
 
 
 class LeftSpool:
@@ -123,7 +127,8 @@ class LeftSpool:
         self.damaged = True
 
     def _head(self, segment: Segment) -> SegmentStart | None:
-        raw = segment.read(segment.first, 1) if segment.frames else EMPTY
+        # More than the head: beside frames that can be read, an unreadable one is a lost one.
+        raw = segment.read(segment.first, HEAD_FRAMES)[:FRAME_BYTES] if segment.frames else EMPTY
         place = Place(self.edge_id, self.epoch, segment.first)
         frame = decode(raw) if fault_at(raw, place) is None else Fault.EMPTY
         body = None if isinstance(frame, Fault) else frame.body
@@ -141,7 +146,7 @@ class LeftSpool:
         """Put bytes that no batch will speak of where people can look at them."""
         entries = []
         for sequence in sequences:
-            raw = self.read(sequence, 1)
+            raw = self.read(sequence, HEAD_FRAMES)[:FRAME_BYTES]
             fault = fault_at(raw, Place(self.edge_id, self.epoch, sequence)) or Fault.WRONG_PLACE
             entries.append((sequence, QuarantineEntry(Origin.RECOVERY, fault, raw)))
         if entries:

@@ -13,6 +13,8 @@ from edge.metering.frames import EMPTY, FRAME_BYTES
 SEGMENT_FRAMES: Final = 8_192
 """Frames of a segment, its head included: 4 MiB."""
 
+UNREADABLE: Final = b"\xff" * FRAME_BYTES
+"""Stands for a frame that the disk does not give back."""
 _NAME: Final = re.compile(r"[0-9]{20}\.seg", re.ASCII)
 _NO_PREALLOCATION: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
@@ -79,13 +81,30 @@ class Segment:
     def read(self, sequence: int, count: int) -> bytes:
         """Return whole frames from a sequence on; what the file lacks is empty.
 
+        A bad sector costs the frames in it, which come as bytes that are no frame.
+
         Raises:
-            OSError: the file cannot be read.
+            OSError: nothing of it can be read.
         """
         count = min(count, self.last - sequence + 1)
+        try:
+            return self._read(sequence, count)
+        except OSError:
+            singly = [self._read_one(one) for one in range(sequence, sequence + count)]
+            if all(frame is None for frame in singly):
+                raise
+            return b"".join(UNREADABLE if frame is None else frame for frame in singly)
+
+    def _read(self, sequence: int, count: int) -> bytes:
         wanted = count * FRAME_BYTES
         offset = (sequence - self.first) * FRAME_BYTES
         return os.pread(self.descriptor, wanted, offset).ljust(wanted, b"\0")
+
+    def _read_one(self, sequence: int) -> bytes | None:
+        try:
+            return self._read(sequence, 1)
+        except OSError:
+            return None
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,8 @@
 damage    every bit flipped, bytes overwritten, files cut at every length
 kills     SIGKILL at every write, sync, allocation and deletion, of workers and of adopters
 sequence  lost, copied and replayed files and batches; one id with two contents
+drain     the backlog of nine minutes without core, and a spool that is full to its cap
+disk      full, failing and read-only, under a running edge
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.spool import damage, kills, real_core, sequence
+from tests.chaos.spool import damage, disk, drain, edge_kills, kills, real_core, sequence, strace
 from tests.chaos.spool.real_core import RealCore
 from tests.chaos.spool.report import Row
 from tests.support.cluster import Cluster
@@ -46,6 +48,14 @@ def run_kills(options: Options) -> Iterator[Row]:
         with core_in(place) as core:
             only = 2 if options.short else None
             yield from kills.attack(core, _folder(options, f"victims-{number}"), only=only)
+    if not options.short:
+        row = Row("SIGKILL of a serving edge")
+        if strace.available():
+            with disk.world_in(_folder(options, "edge-kills")) as cluster:
+                asyncio.run(disk.play(cluster, edge_kills.attack, row))
+        else:
+            row.left_out = strace.HOW_TO_GET
+        yield row
 
 
 def run_sequence(options: Options) -> Iterator[Row]:
@@ -55,10 +65,28 @@ def run_sequence(options: Options) -> Iterator[Row]:
         yield from asyncio.run(sequence.attack(core, _folder(options, "left")))
 
 
+def run_drain(options: Options) -> Iterator[Row]:
+    """Drain what an outage of core left."""
+    place = _folder(options, "drain")
+    with Cluster(place, edge_count=0, link="none") as cluster:
+        seconds = 30 if options.short else drain.OUTAGE_SECONDS
+        backlog, pid = _folder(options, "backlog"), cluster.cores[0].pid
+        yield from asyncio.run(
+            drain.attack(_core_of(cluster), backlog, seconds=seconds, core_pid=pid)
+        )
+
+
+def run_disk(options: Options) -> Iterator[Row]:
+    """Fill, break and freeze the disk of a running edge."""
+    yield from disk.attack(_folder(options, "disk"), short=options.short)
+
+
 PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "damage": run_damage,
     "kills": run_kills,
     "sequence": run_sequence,
+    "drain": run_drain,
+    "disk": run_disk,
 }
 
 
@@ -66,8 +94,12 @@ PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
 def core_in(folder: Path) -> Iterator[RealCore]:
     """Run a core on a database of its own."""
     with Cluster(folder, edge_count=0, link="none") as cluster:
-        target = f"127.0.0.1:{cluster.cores[0].port}"
-        yield real_core.of_folder(target, cluster.database_url, cluster.data_dir)
+        yield _core_of(cluster)
+
+
+def _core_of(cluster: Cluster) -> RealCore:
+    target = f"127.0.0.1:{cluster.cores[0].port}"
+    return real_core.of_folder(target, cluster.database_url, cluster.data_dir)
 
 
 def _folder(options: Options, name: str) -> Path:

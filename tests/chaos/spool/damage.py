@@ -121,12 +121,12 @@ async def attack(folder: Path, *, full: bool, seed: int, rounds: int = 1) -> lis
     ]
     place = folder / "copy"
     await flips(place, rows[0], small, _bits(small, generator, full=full))
-    many = 10_000 * rounds if full else 60
+    many = 10_000 * rounds if full else 40
     sample = (generator.randrange(large.used * BITS) for _ in range(many))
     await flips(place, rows[1], large, sample)
-    await bursts(place, rows[2], small, 5_000 * rounds if full else 200, seed)
+    await bursts(place, rows[2], small, 5_000 * rounds if full else 150, seed)
     size = 64 * FRAME_BYTES
-    lengths = range(size + 1) if full else generator.sample(range(size), 400)
+    lengths = range(size + 1) if full else generator.sample(range(size), 300)
     await cuts(place, rows[3], small, lengths)
     return rows
 
@@ -139,7 +139,7 @@ def _bits(written: Written, generator: random.Random, *, full: bool) -> Iterator
     of_each = (
         sequence * BITS + bit
         for sequence in range(frames)
-        for bit in generator.sample(range(BITS), 20)
+        for bit in generator.sample(range(BITS), 12)
     )
     return chain(of_each, (64 * BITS - 1,))
 

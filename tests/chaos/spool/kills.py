@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ CALLS = (
     "rmdir",
     "write",
 )
+TRACED_SECONDS_MAX = 60.0
 SEGMENTS = 16
 """More than the script fills."""
 
@@ -132,8 +134,14 @@ class Victims:
             self._finish(heard)
             return
         output = out or Path(os.devnull)
-        with Strace(int(word), calls=CALLS, paths=paths, inject=inject, output=output):
-            self._finish(heard)
+        with Strace(int(word), calls=CALLS, paths=paths, inject=inject, output=output) as tracer:
+            # A death that strace misses would let everybody wait for ever.
+            timer = threading.Timer(TRACED_SECONDS_MAX, tracer.let_go)
+            timer.start()
+            try:
+                self._finish(heard)
+            finally:
+                timer.cancel()
 
     def _finish(self, heard: Heard) -> None:
         self._say("go")

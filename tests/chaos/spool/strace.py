@@ -14,6 +14,7 @@ from typing import Self
 
 from tests.support.processes import PATIENCE_SECONDS
 
+LEAVES_SECONDS_MAX = 3.0
 HOW_TO_GET = "strace is not here or may not trace: apt-get install strace, and run as root"
 
 
@@ -77,8 +78,18 @@ class Strace:
             return
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE_SECONDS)
+        try:
+            process.communicate(timeout=LEAVES_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            # It can miss the death of a process with many threads, which nobody else can then reap.
+            process.kill()
+            process.communicate(timeout=PATIENCE_SECONDS)
         self._process = None
+
+    def let_go(self) -> None:
+        """Kill strace itself: whatever it holds goes on, or is at last dead."""
+        if self._process is not None:
+            self._process.kill()
 
     def _first_line(self) -> bytes:
         process = self._process

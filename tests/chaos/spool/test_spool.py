@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.spool import damage, kills, real_core, sequence
+from tests.chaos.spool import damage, disk, kills, real_core, sequence
 from tests.chaos.spool.report import Row
 from tests.support.core_process import running
 
@@ -40,3 +40,11 @@ async def test_killed_lost_and_replayed_spools_count_once(
         rows = kills.attack(core, tmp_path / "victims", only=1)
         rows += await sequence.attack(core, tmp_path / "left")
     _assert_held(rows, capsys)
+
+
+@pytest.mark.slow
+def test_an_edge_whose_syncs_fail_loses_nothing_and_comes_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Core takes what runs, new requests are refused at once, the next worker has a fresh spool."""
+    _assert_held(list(disk.attack(tmp_path, short=True)), capsys)

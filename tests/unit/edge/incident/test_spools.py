@@ -90,6 +90,14 @@ async def test_a_damaged_frame_is_not_believed(spool: Spool, tmp_path: Path) -> 
     assert frames_of(tmp_path, intent.request_id) == []
 
 
+def test_foreign_files_from_a_spool_are_told(slot: Slot, tmp_path: Path) -> None:
+    """What an adopter found beside the segments, and kept, is for a person to look at."""
+    (slot.folder / "3.kept-1").mkdir()
+    (complaint,) = [one for one in spools(_surroundings(tmp_path)) if one.check == "foreign files"]
+    assert "edge-1/3.kept-1" in complaint.found
+    assert complaint.verdict is Verdict.WARNING
+
+
 def test_a_frame_in_quarantine_is_found(slot: Slot, tmp_path: Path) -> None:
     """With who said no, and why."""
     request_id = new_request_id()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -139,3 +141,35 @@ async def test_a_healthy_spool_is_not_called_damaged(damaged: Damaged) -> None:
     left.close()
     assert not left.damaged
     assert damaged.kept() == []
+
+
+def break_sector(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
+    """Make a disk that does not give back these bytes of any file."""
+    read = os.pread
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        if offset < last and offset + size > first:
+            raise OSError(errno.EIO, "unreadable")
+        return read(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+
+
+async def test_a_bad_sector_costs_the_frames_in_it(
+    damaged: Damaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two frames of each of three segments cannot be read: they are lost, the rest is shipped."""
+    break_sector(monkeypatch, 2 * FRAME_BYTES, 4 * FRAME_BYTES)
+    left, batch = await damaged.adopt()
+    left.close()
+    assert batch.request.lost_frames == 6
+    assert batch.through >= LAST
+
+
+async def test_a_disk_that_gives_nothing_back_is_waited_for(
+    damaged: Damaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is away has lost nothing yet: the adoption is tried again later."""
+    break_sector(monkeypatch, 0, 10**9)
+    with pytest.raises(OSError, match="unreadable"):
+        await damaged.adopt()
