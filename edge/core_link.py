@@ -28,8 +28,8 @@ from oneapi.admission.v1 import admission_service_pb2 as pb2
 from oneapi.admission.v1 import admission_service_pb2_grpc, grant_pb2, lease_pb2, spend_pb2
 
 CALL_SECONDS: Final = 2.0
-ACQUIRE_SECONDS: Final = 4.0
-"""Core itself waits up to two seconds for recalled credit."""
+ACQUIRE_SECONDS: Final = 5.0
+"""Longer than a request waits for credit: what a slow core grants is there for the next ones."""
 RENEW_SECONDS: Final = 15.0
 CLOCK_SKEW_MICROS: Final = 2_000_000
 """An edge whose clock is further off stops minting ids."""
@@ -72,9 +72,14 @@ class CoreCalls:
         return answer.grant
 
     async def acquire(
-        self, workspace_id: bytes, number: int, needed: int, rate: int
+        self,
+        workspace_id: bytes,
+        number: int,
+        needed: int,
+        rate: int,
+        returning: tuple[bytes, int] | None,
     ) -> lease_pb2.CreditLease:
-        """Take credit for a workspace."""
+        """Take credit for a workspace; what is returned goes back first."""
         request = pb2.AcquireCreditRequest(
             edge_id=self.edge_id,
             epoch=self.epoch,
@@ -83,6 +88,9 @@ class CoreCalls:
             needed_nanos=needed,
             spend_rate_nanos_per_second=rate,
         )
+        if returning is not None:
+            lease_id, total = returning
+            request.returned.lease_id, request.returned.returned_total_nanos = lease_id, total
         answer: pb2.AcquireCreditResponse = await self.call(
             self.stub.AcquireCredit, request, ACQUIRE_SECONDS
         )

@@ -11,14 +11,15 @@ from typing import Final
 from core.accounts.model import WorkspaceState
 from core.accounts.store import get_workspace
 from core.admission.epoch_store import check_current
+from core.admission.waiting import CreditWaits
 from core.db.database import Pool
 from core.ledger import leases
 from core.ledger.model import LEASE_GRACE_SECONDS, LeaseState
 from kit.clock import Clock, now
 from kit.reasons import CreditInUse, WorkspaceNotActive
 
-WAIT_SECONDS: Final = 2.0
-POLL_SECONDS: Final = 0.1
+WAIT_SECONDS: Final = 0.5
+"""Long enough for a recall and its answer; an edge asks again for as long as a request waits."""
 RENEWALS_PER_TRANSACTION: Final = 200
 
 
@@ -32,6 +33,7 @@ class CreditWish:
     acquire_number: int
     needed: int
     spend_rate: int
+    returned: tuple[bytes, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,10 @@ class CreditDesk:
         self._pool = pool
         self._clock = clock
         self.terms = terms
+        self._waits = CreditWaits(pool)
 
     async def acquire(self, wish: CreditWish, edges: int) -> LeaseState:
-        """Grant credit, waiting up to two seconds while other leases are recalled.
+        """Grant credit, waiting a moment while other leases are recalled.
 
         Raises:
             EpochFenced, WorkspaceNotActive, InsufficientCredits
@@ -71,9 +74,9 @@ class CreditDesk:
             try:
                 return await self._acquire(wish, edges)
             except CreditInUse:
-                if loop.time() + POLL_SECONDS >= deadline:
+                left = deadline - loop.time()
+                if not await self._waits.until_there(wish.workspace_id, wish.needed, left):
                     raise
-            await asyncio.sleep(POLL_SECONDS)
 
     async def renew(
         self, edge_id: int, epoch: int, renewals: Sequence[tuple[bytes, int]]
@@ -112,6 +115,7 @@ class CreditDesk:
                 request_max_s=self.terms.request_max_seconds,
                 edges=edges,
                 now=now(self._clock),
+                returned=wish.returned,
             )
             await tx.commit()
         return state

@@ -109,6 +109,11 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
             acquire_number=request.acquire_number,
             needed=request.needed_nanos,
             spend_rate=request.spend_rate_nanos_per_second,
+            returned=(
+                (request.returned.lease_id, request.returned.returned_total_nanos)
+                if request.HasField("returned")
+                else None
+            ),
         )
         state = await self._desk.acquire(wish, self._watch.edges)
         return pb.AcquireCreditResponse(lease=self._lease(state))

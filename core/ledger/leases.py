@@ -50,12 +50,15 @@ async def acquire(  # noqa: PLR0913 - the fields of the call
     edges: int,
     now: datetime,
     request_max_s: int = DEFAULT_REQUEST_MAX_SECONDS,
+    returned: tuple[bytes, int] | None = None,
 ) -> LeaseState:
     """Open a lease or make it larger by at least `needed` nano-dollars.
 
     A repeated `acquire_number` returns the lease as it stands. `spend_rate` is nano-dollars a
-    second. On refusal because of other leases their recall is committed before the error is
-    raised: it must survive the refusal; nothing else has been written by then.
+    second. `returned` is the edge's lease and all that it ever gave back on it: it comes first, so
+    that two edges that lack a part of a hold each cannot keep the rest from one another. On refusal
+    that return and the recall of other leases are committed before the error is raised: they must
+    survive it; nothing else has been written by then.
 
     Raises:
         NotFound: the workspace has no wallet.
@@ -70,6 +73,8 @@ async def acquire(  # noqa: PLR0913 - the fields of the call
         return LeaseState.of(mine, wallet)
     if mine is None or mine.closed_at is not None:
         mine = _new_lease(edge_id, epoch, wallet, now)
+    if returned is not None and returned[0] == mine.lease_id:
+        mine, wallet = await _return(tx, mine, wallet, returned[1], now)
     grants = await store.burnable_grants(tx, workspace_id, now)
     available = sum(grant.remaining for grant in grants)
     if available < needed:
@@ -205,6 +210,7 @@ async def _refuse(
         "held_elsewhere_nanos": elsewhere,
     }
     if available + elsewhere < needed:
+        await tx.commit()
         raise InsufficientCredits(**numbers)
     await lease_store.recall(tx, wallet.workspace_id, mine.lease_id, now)
     await tx.commit()

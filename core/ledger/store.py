@@ -100,6 +100,16 @@ async def read_wallet(tx: Transaction, workspace_id: bytes) -> Wallet | None:
     return None if row is None else wallet_of(row)
 
 
+async def read_available(tx: Transaction, workspace_ids: Iterable[bytes]) -> dict[bytes, int]:
+    """Read what wallets have available, without a lock."""
+    rows = await tx.all(
+        "SELECT workspace_id, posted - held - frozen AS available FROM wallet"
+        " WHERE workspace_id = ANY(CAST(:ids AS uuid[]))",
+        ids=[to_uuid(workspace_id) for workspace_id in workspace_ids],
+    )
+    return {row.workspace_id.bytes: row.available for row in rows}
+
+
 async def find_txn(tx: Transaction, business_key: str) -> StoredTxn | None:
     """Find a transaction by its business key."""
     row = await tx.one(

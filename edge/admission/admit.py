@@ -226,7 +226,8 @@ class Admission:
         bound = HoldBound(shape, choice.price, choice.model.reasoning_beyond_limit_tokens)
         asked = Asked(grant, choice, shape, bound, request_id, client_limit, ceiling)
         try:
-            if account.lease is None:
+            if client_limit is None and account.lease is None:
+                # Our own limit is chosen from the balance.
                 await account.learn()
             try:
                 return await self._admit(asked, account)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from collections import deque
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final
 
+from edge.admission.lease import Lease, LeaseCalls
 from kit.clock import Clock
-from kit.reasons import CreditInUse, DomainError, InsufficientCredits
+from kit.reasons import CreditInUse, DomainError, InsufficientCredits, Unavailable
 from oneapi.admission.v1 import lease_pb2
 
 STOP_BEFORE_SECONDS: Final = 5.0
@@ -25,6 +27,8 @@ IDLE_SECONDS: Final = 30.0
 """A lease without requests for so long gives its free part back."""
 REFUSED_SECONDS: Final = 0.25
 """How long a refusal of core is repeated without asking again."""
+WAIT_SECONDS: Final = 2.0
+"""How long a request waits for credit that others hold, here or on other edges."""
 RATE_SECONDS: Final = 60.0
 """The time constant of the spend rate that sizes leases."""
 MAX_RENEWALS: Final = 10_000
@@ -40,38 +44,6 @@ TOP_UP_SECONDS: Final = 15.0
 eight times in a shorter lifetime."""
 HEADROOM: Final = 1.1
 """What a lease shall cover, in its lifetimes: a spend rate is never quite what comes."""
-
-
-class LeaseCalls(Protocol):
-    """The calls to core that credit needs."""
-
-    async def acquire(
-        self, workspace_id: bytes, number: int, needed: int, rate: int
-    ) -> lease_pb2.CreditLease:
-        """Take credit: InsufficientCredits, CreditInUse, WorkspaceNotActive, Unavailable."""
-
-    async def renew(self, leases: dict[bytes, int]) -> list[lease_pb2.CreditLease]:
-        """Keep leases alive, with what each has returned in all; Unavailable."""
-
-
-class Lease:
-    """One lease as this edge sees it, in nano-US-dollars."""
-
-    __slots__ = ("deadline", "granted", "held", "lease_id", "returned", "used")
-
-    def __init__(self, lease_id: bytes) -> None:
-        """Start with nothing."""
-        self.lease_id = lease_id
-        self.granted = 0
-        self.returned = 0
-        self.used = 0
-        self.held = 0
-        self.deadline = 0.0
-
-    @property
-    def free(self) -> int:
-        """Return what new holds may take; below zero after a charge beyond its hold."""
-        return self.granted - self.returned - self.used - self.held
 
 
 class Hold:
@@ -93,21 +65,58 @@ class Hold:
             self._lease.held -= self.nanos
             self._lease.used += charge_nanos
             self._account.note_spend(charge_nanos)
+            self._account.serve()
+
+
+class Waiter:
+    """A request that waits for a hold."""
+
+    __slots__ = ("hold", "nanos")
+
+    def __init__(self, nanos: int) -> None:
+        """Wait for so many nano-US-dollars; needs a running loop."""
+        self.nanos = nanos
+        self.hold: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
+
+    def refuse(self, error: BaseException) -> None:
+        """End the wait without a hold."""
+        if not self.hold.done():
+            self.hold.set_exception(error)
+
+    def give_up(self) -> None:
+        """Nobody waits any more: a hold that came at the last moment goes back."""
+        if not self.hold.done():
+            self.hold.cancel()
+        elif not self.hold.cancelled() and self.hold.exception() is None:
+            self.hold.result().settle(0)
 
 
 class WorkspaceCredit:
-    """The credit of one workspace on this edge."""
+    """The credit of one workspace on this edge.
 
-    def __init__(self, workspace_id: bytes, calls: LeaseCalls, clock: Clock) -> None:
+    Requests that find no room wait in one line, first come, first served; whoever fits later does
+    not overtake as long as core says that credit will come back. The line moves when a hold here
+    ends and when core grants more. What is free here and too little for the first in line goes back
+    to core with the second question for more: core grants a whole hold or nothing, so two edges
+    with half a hold each never keep it from one another.
+    """
+
+    def __init__(
+        self, workspace_id: bytes, calls: LeaseCalls, clock: Clock, wait_seconds: float
+    ) -> None:
         """Start without a lease."""
         self.workspace_id = workspace_id
         self.lease: Lease | None = None
         self.wallet_available = 0
         self._calls = calls
         self._clock = clock
+        self._wait_seconds = wait_seconds
         self._number = 0
         self._asking: asyncio.Task[None] | None = None
+        self._line: deque[Waiter] = deque()
         self._waiting = 0
+        self._in_use = False
+        self._refill_at = 0.0
         self._refused: tuple[float, int, DomainError] | None = None
         self._lifetime_seconds = 0.0
         self._low = 0
@@ -130,6 +139,12 @@ class WorkspaceCredit:
 
     def try_take(self, nanos: int) -> Hold | None:
         """Take a hold if the lease has room; this is the whole common path."""
+        # While core is away nothing comes for those who wait: who fits may overtake.
+        if self._in_use and self._first() is not None:
+            return None
+        return self._take_now(nanos)
+
+    def _take_now(self, nanos: int) -> Hold | None:
         self._used_at = self._clock.monotonic()
         lease = self.lease
         if lease is None or self._used_at >= lease.deadline or lease.free < nanos:
@@ -140,22 +155,28 @@ class WorkspaceCredit:
         return Hold(self, lease, nanos)
 
     async def take(self, nanos: int) -> Hold:
-        """Take a hold, with credit from core if need be.
+        """Take a hold, with credit from core if need be; wait a moment for credit in use.
 
         Raises:
             InsufficientCredits, CreditInUse, WorkspaceNotActive, EpochFenced, Unavailable.
         """
-        self._waiting += nanos
-        try:
-            while (hold := self.try_take(nanos)) is None:
-                if self._asking is not None:
-                    await asyncio.wait({self._asking})
-                    continue
-                self._raise_if_refused(nanos)
-                self._asking = asyncio.create_task(self._acquire(max(1, nanos - self.free)))
-                self._asking.add_done_callback(_swallow)
-                await asyncio.shield(self._asking)
+        hold = self.try_take(nanos)
+        if hold is not None:
             return hold
+        self._raise_if_refused(nanos)
+        waiter = Waiter(nanos)
+        self._line.append(waiter)
+        self._waiting += nanos
+        self._ask()
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                return await waiter.hold
+        except TimeoutError:
+            waiter.give_up()
+            raise (CreditInUse() if self._in_use else Unavailable(cause="credit")) from None
+        except asyncio.CancelledError:
+            waiter.give_up()
+            raise
         finally:
             self._waiting -= nanos
 
@@ -167,6 +188,21 @@ class WorkspaceCredit:
         """
         if self.lease is None:
             (await self.take(1)).settle(0)
+
+    def serve(self) -> None:
+        """Give holds to those who wait, in their order, as long as there is room."""
+        while self._line:
+            first = self._first()
+            hold = None if first is None else self._take_now(first.nanos)
+            if first is None or hold is None:
+                return
+            self._line.popleft()
+            first.hold.set_result(hold)
+
+    def _first(self) -> Waiter | None:
+        while self._line and self._line[0].hold.done():
+            self._line.popleft()
+        return self._line[0] if self._line else None
 
     def _raise_if_refused(self, nanos: int) -> None:
         if self._refused is None:
@@ -191,30 +227,84 @@ class WorkspaceCredit:
 
     def _refill(self, nanos: int) -> None:
         # Ahead of need and never waited for: a refusal only means that the next take asks itself.
-        if self._asking is None and self._refused is None and self.wallet_available > nanos:
-            self._asking = asyncio.create_task(self._acquire(nanos))
-            self._asking.add_done_callback(_swallow)
+        rests = self._asking is not None or self._used_at < self._refill_at
+        if not rests and self.wallet_available > nanos:
+            self._start(nanos)
 
-    async def _acquire(self, needed: int) -> None:
-        wanted = needed + self.free
+    def _ask(self) -> None:
+        if self._asking is None:
+            self._start(0)
+
+    def _start(self, ahead: int) -> None:
+        self._asking = asyncio.create_task(self._ask_core(ahead))
+        self._asking.add_done_callback(self._on_asked)
+
+    def _on_asked(self, asking: asyncio.Task[None]) -> None:
+        """Let those who wait see a fault of ours, if there was one."""
+        fault = None if asking.cancelled() else asking.exception()
+        if fault is not None:
+            for waiter in self._line:
+                waiter.refuse(fault)
+
+    async def _ask_core(self, ahead: int) -> None:
+        """Ask once ahead of need, then for the first in line as long as somebody waits."""
+        try:
+            if ahead:
+                await self._ask_ahead(ahead)
+            whole = False
+            while (first := self._first()) is not None:
+                await self._ask_for(first, whole=whole)
+                whole = not first.hold.done()
+        finally:
+            self._asking = None
+
+    async def _ask_ahead(self, nanos: int) -> None:
+        try:
+            await self._acquire(nanos, None)
+        except DomainError:
+            self._refill_at = self._clock.monotonic() + REFUSED_SECONDS
+
+    async def _ask_for(self, first: Waiter, *, whole: bool) -> None:
+        """Ask for what a hold lacks or, if that was in vain, give the rest back and ask for all.
+
+        Not at once: while core is away, smaller requests go on with what is free here.
+        """
+        if whole:
+            self.give_back(everything=True)
+        lease = self.lease
+        returning = (lease.lease_id, lease.returned) if lease is not None and whole else None
+        # More than the hold where charges beyond their holds have used up more than there was.
+        needed = first.nanos - (0 if lease is None else lease.free)
+        try:
+            await self._acquire(max(1, needed), returning)
+            self._in_use = False
+        except CreditInUse:
+            # It comes back, from other edges through core or from requests that end here.
+            self._in_use = True
+            await asyncio.sleep(REFUSED_SECONDS)
+        except DomainError as error:
+            self._in_use = False
+            self._refuse(error, first.nanos if isinstance(error, InsufficientCredits) else 0)
+
+    def _refuse(self, error: DomainError, nanos: int) -> None:
+        # For a moment nobody asks again for as much: a storm of refused requests stays here, and
+        # those who wait while core is away learn it together.
+        self._refused = (self._clock.monotonic() + REFUSED_SECONDS, nanos, error)
+        for waiter in self._line:
+            if waiter.nanos >= nanos:
+                waiter.refuse(error)
+
+    async def _acquire(self, needed: int, returning: tuple[bytes, int] | None) -> None:
         try:
             sent_at = self._clock.monotonic()
             self._number += 1
             message = await self._calls.acquire(
-                self.workspace_id, self._number, needed, self._uncovered_rate()
+                self.workspace_id, self._number, needed, self._uncovered_rate(), returning
             )
             self.apply(message, sent_at)
         except DomainError as answer:
-            error = self._as_seen_here(answer, wanted)
-            # For a moment nobody asks again for as much: a storm of refused requests stays here,
-            # and those who wait while core is away learn it together.
-            if not isinstance(error, InsufficientCredits | CreditInUse):
-                wanted = 0
-            self._refused = (self._clock.monotonic() + REFUSED_SECONDS, wanted, error)
             self._learn_from(answer)
-            raise error from None
-        finally:
-            self._asking = None
+            raise self._as_seen_here(answer, needed) from None
 
     def _uncovered_rate(self) -> int:
         """Return the spend rate that the free part does not cover for the lease's lifetime."""
@@ -228,13 +318,13 @@ class WorkspaceCredit:
         if available is not None:
             self.wallet_available = int(available)
 
-    def _as_seen_here(self, answer: DomainError, wanted: int) -> DomainError:
+    def _as_seen_here(self, answer: DomainError, needed: int) -> DomainError:
         """Say `CreditInUse` where requests that run here hold what is lacking: it comes back."""
         if not isinstance(answer, InsufficientCredits) or self.lease is None:
             return answer
-        available = int(answer.metadata.get("available_nanos", self.wallet_available))
+        elsewhere = int(answer.metadata.get("held_elsewhere_nanos", 0))
         held = self.lease.held
-        if held and available + max(0, self.free) + held >= wanted:
+        if held and self.wallet_available + elsewhere + held >= needed:
             return CreditInUse()
         return answer
 
@@ -249,6 +339,7 @@ class WorkspaceCredit:
         usable = lifetime - min(STOP_BEFORE_SECONDS, lifetime / 4)
         lease.deadline = max(lease.deadline, sent_at + usable)
         self.wallet_available = message.available_nanos
+        self.serve()
 
     def ended(self, lease_id: bytes) -> None:
         """Forget a lease that core no longer has; running holds settle against it all the same."""
@@ -286,17 +377,20 @@ class WorkspaceCredit:
 class Credit:
     """The credit of all workspaces on this edge."""
 
-    def __init__(self, calls: LeaseCalls, clock: Clock) -> None:
+    def __init__(
+        self, calls: LeaseCalls, clock: Clock, *, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
         """Ask core through the calls."""
         self._calls = calls
         self._clock = clock
+        self._wait_seconds = wait_seconds
         self._accounts: dict[bytes, WorkspaceCredit] = {}
 
     def of(self, workspace_id: bytes) -> WorkspaceCredit:
         """Return the credit of a workspace."""
         account = self._accounts.get(workspace_id)
         if account is None:
-            account = WorkspaceCredit(workspace_id, self._calls, self._clock)
+            account = WorkspaceCredit(workspace_id, self._calls, self._clock, self._wait_seconds)
             self._accounts[workspace_id] = account
         return account
 
@@ -354,8 +448,3 @@ def _batches(leases: Batch, size: int) -> Iterator[Batch]:
     items = iter(leases.items())
     while batch := dict(itertools.islice(items, size)):
         yield batch
-
-
-def _swallow(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()

@@ -91,6 +91,7 @@ class MoneyWorld:
         epoch: int = 1,
         spend_rate: int = 0,
         edges: int = 1,
+        returned: tuple[bytes, int] | None = None,
     ) -> LeaseState:
         """Open a lease or make it larger."""
         async with self.database.rpc.transaction("system") as tx:
@@ -105,6 +106,7 @@ class MoneyWorld:
                 lifetime_s=600,
                 edges=edges,
                 now=self.now,
+                returned=returned,
             )
             await tx.commit()
         return state

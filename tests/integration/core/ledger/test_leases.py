@@ -93,6 +93,43 @@ async def test_credit_in_other_leases_is_in_use_and_recalled(world: MoneyWorld) 
     assert state.granted_total == 3 * DOLLAR
 
 
+async def test_two_halves_of_a_hold_on_two_edges_make_one(world: MoneyWorld) -> None:
+    """Who asks gives back its part first, even if it is refused: the other gets a whole hold."""
+    await world.edge(1)
+    await world.edge(2)
+    workspace = await world.workspace(2)
+    first = await world.acquire(workspace, 1, DOLLAR, edge_id=1)
+    second = await world.acquire(workspace, 1, DOLLAR, edge_id=2)
+    with pytest.raises(CreditInUse):
+        await world.acquire(workspace, 2, 2 * DOLLAR, edge_id=1, returned=(first.lease_id, DOLLAR))
+    assert (await world.balance(workspace)).held == DOLLAR
+    state = await world.acquire(
+        workspace, 2, 2 * DOLLAR, edge_id=2, returned=(second.lease_id, DOLLAR)
+    )
+    assert state.granted_total - state.returned_total == 2 * DOLLAR
+
+
+async def test_what_is_given_back_counts_before_a_refusal(world: MoneyWorld) -> None:
+    """402 says what there is with it; it is free even so, and given back once."""
+    await world.edge(1)
+    workspace = await world.workspace(2)
+    lease = await world.acquire(workspace, 1, DOLLAR)
+    for number in (2, 3):
+        with pytest.raises(InsufficientCredits) as refused:
+            await world.acquire(workspace, number, 3 * DOLLAR, returned=(lease.lease_id, DOLLAR))
+        assert refused.value.metadata["available_nanos"] == str(2 * DOLLAR)
+        assert (await world.balance(workspace)).held == 0
+
+
+async def test_a_return_on_another_lease_counts_nothing(world: MoneyWorld) -> None:
+    """An edge that has not heard of the end of its lease gives back what it no longer has."""
+    await world.edge(1)
+    workspace = await world.workspace(2)
+    await world.acquire(workspace, 1, DOLLAR)
+    state = await world.acquire(workspace, 2, DOLLAR, returned=(b"x" * 16, DOLLAR))
+    assert (state.granted_total, state.returned_total) == (2 * DOLLAR, 0)
+
+
 async def test_returning_is_cumulative_and_never_more_than_held(world: MoneyWorld) -> None:
     """A repeated or wild return total frees each nano-dollar once."""
     await world.edge()

@@ -59,21 +59,34 @@ class CoreLedger:
     away: bool = False
     lose_answers: int = 0
     """So many calls are carried out although their answers never arrive."""
+    delay_seconds: float = 0.0
+    """How long credit takes to be granted."""
     leases: dict[bytes, LeaseAtCore] = field(default_factory=dict)
     current: LeaseAtCore | None = None
     acquired: list[tuple[int, int]] = field(default_factory=list)
     """Number and need of each acquisition."""
 
     async def acquire(
-        self, workspace_id: bytes, number: int, needed: int, rate: int
+        self,
+        workspace_id: bytes,
+        number: int,
+        needed: int,
+        rate: int,
+        returning: tuple[bytes, int] | None,
     ) -> lease_pb2.CreditLease:
         """Take credit."""
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.delay_seconds)
         self.acquired.append((number, needed))
         if self.away:
             raise Unavailable
+        if returning is not None:
+            self._take_back(*returning)
         if needed > self.wallet:
-            known = {"available_nanos": self.wallet, "needed_nanos": needed}
+            known = {
+                "available_nanos": self.wallet,
+                "needed_nanos": needed,
+                "held_elsewhere_nanos": self.held_elsewhere,
+            }
             if needed <= self.wallet + self.held_elsewhere:
                 raise CreditInUse(**known)
             raise InsufficientCredits(**known)
@@ -93,13 +106,16 @@ class CoreLedger:
         if self.away:
             raise Unavailable
         for lease_id, returned_total in leases.items():
-            lease = self.leases.get(lease_id)
-            if lease is not None and returned_total > lease.returned:
-                self.wallet += returned_total - lease.returned
-                lease.returned = returned_total
+            self._take_back(lease_id, returned_total)
         found = [self.leases[one] for one in leases if one in self.leases]
         answers = [self._answer(lease) for lease in found]
         return answers or ([] if self.lose_answers == 0 else self._lose())
+
+    def _take_back(self, lease_id: bytes, returned_total: int) -> None:
+        lease = self.leases.get(lease_id)
+        if lease is not None and returned_total > lease.returned:
+            self.wallet += returned_total - lease.returned
+            lease.returned = returned_total
 
     def end_lease(self) -> None:
         """Close the lease: what it holds goes back to the wallet."""

@@ -28,7 +28,7 @@ class World:
     def __init__(self, wallet: int, **core: Any) -> None:
         self.clock = ManualClock()
         self.core = CoreLedger(wallet, **core)
-        self.credit = Credit(self.core, self.clock)
+        self.credit = Credit(self.core, self.clock, wait_seconds=REFUSED_SECONDS + 0.05)
 
     @property
     def account(self) -> WorkspaceCredit:
@@ -243,6 +243,101 @@ async def test_learning_the_balance_holds_nothing() -> None:
     world = World(500)
     await world.account.learn()
     assert (world.account.available, world.credit.held_nanos()) == (500, 0)
+
+
+async def test_who_waits_is_served_when_a_hold_here_ends() -> None:
+    """Credit that comes back on this edge needs no call to core."""
+    world = World(100)
+    running = await world.account.take(100)
+    waiting = asyncio.create_task(world.account.take(60))
+    await asyncio.sleep(0.02)
+    running.settle(30)
+    assert (await waiting).nanos == 60
+    assert len(world.core.acquired) == 2
+
+
+async def test_who_came_first_is_served_first() -> None:
+    """A request that would fit does not overtake one that waits for more."""
+    world = World(100)
+    running = await world.account.take(90)
+    first = asyncio.create_task(world.account.take(100))
+    await asyncio.sleep(0.02)
+    assert world.account.try_take(1) is None
+    second = asyncio.create_task(world.account.take(1))
+    await asyncio.sleep(0.02)
+    running.settle(0)
+    assert (await first).nanos == 100
+    with pytest.raises(CreditInUse):
+        await second
+
+
+async def test_a_part_of_a_hold_is_not_kept_from_other_edges() -> None:
+    """What is free here and too little goes back while a request waits for a whole hold."""
+    world = World(100, held_elsewhere=100)
+    (await world.account.take(100)).settle(60)
+    with pytest.raises(CreditInUse):
+        await world.account.take(50)
+    assert (world.core.wallet, world.account.free) == (40, 0)
+
+
+async def test_a_part_of_a_hold_stays_for_smaller_requests_while_core_is_away() -> None:
+    """Nothing is given back before core is known to listen."""
+    world = World(100)
+    (await world.account.take(100)).settle(60)
+    world.core.away = True
+    with pytest.raises(Unavailable):
+        await world.account.take(50)
+    assert (await world.account.take(40)).nanos == 40
+
+
+async def test_holds_here_and_leases_elsewhere_together_are_credit_in_use() -> None:
+    """Half comes back from this edge, half from another: no reason for a 402."""
+    world = World(50, held_elsewhere=50)
+    await world.account.take(50)
+    with pytest.raises(CreditInUse):
+        await world.account.take(100)
+
+
+async def test_a_slow_core_is_not_waited_for_any_longer() -> None:
+    """The wait ends in time; what core grants afterwards is there for the next request."""
+    world = World(100, delay_seconds=2 * REFUSED_SECONDS)
+    with pytest.raises(Unavailable):
+        await world.account.take(100)
+    await asyncio.sleep(2 * REFUSED_SECONDS)
+    assert world.account.try_take(100) is not None
+
+
+async def test_a_request_that_leaves_the_line_keeps_nothing() -> None:
+    """Its client is gone: the next one gets the credit."""
+    world = World(100)
+    running = await world.account.take(100)
+    gone = asyncio.create_task(world.account.take(100))
+    stays = asyncio.create_task(world.account.take(100))
+    await asyncio.sleep(0.02)
+    gone.cancel()
+    running.settle(0)
+    assert (await stays).nanos == 100
+    assert world.credit.held_nanos() == 100
+
+
+async def test_a_hold_that_came_as_its_request_left_goes_back() -> None:
+    """Granted and cancelled in the same moment."""
+    world = World(100)
+    running = await world.account.take(100)
+    gone = asyncio.create_task(world.account.take(100))
+    await asyncio.sleep(0.02)
+    running.settle(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert world.credit.held_nanos() == 0
+
+
+async def test_a_fault_of_ours_reaches_who_waits() -> None:
+    """Nobody waits for an answer that will not come."""
+    world = World(100)
+    world.core.leases = None  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        await world.account.take(100)
 
 
 AMOUNTS = st.integers(1, 300)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from edge.admission.admit import Admission, Admitted, Choice
+from edge.admission.credit import Credit
 from edge.core_link import CoreCalls, CoreLink
 from kit.hold import RequestShape
 from kit.ids import new_request_id
@@ -29,6 +30,8 @@ PEPPER = b"p" * 32
 DOLLAR = 1_000_000_000
 INPUT_RATE = 1_000_000_000
 OUTPUT_RATE = 4_000_000_000
+WAIT_SECONDS = 0.3
+"""Longer than the pause between two questions to core."""
 SHAPE = RequestShape(text_bytes=488, overhead_tokens=512)
 """A thousand input tokens: at the rates above the input holds 1,000,000 nano-dollars."""
 
@@ -46,10 +49,15 @@ class Calls:
         return await self.grants.fetch(secret_hashes)
 
     async def acquire(
-        self, workspace_id: bytes, number: int, needed: int, rate: int
+        self,
+        workspace_id: bytes,
+        number: int,
+        needed: int,
+        rate: int,
+        returning: tuple[bytes, int] | None,
     ) -> lease_pb2.CreditLease:
         """Take credit."""
-        return await self.ledger.acquire(workspace_id, number, needed, rate)
+        return await self.ledger.acquire(workspace_id, number, needed, rate, returning)
 
     async def renew(self, leases: dict[bytes, int]) -> list[lease_pb2.CreditLease]:
         """Keep leases alive."""
@@ -86,6 +94,7 @@ class AdmissionWorld:
             disconnected_seconds=600,
             on_fenced=lambda: None,
         )
+        self.link.credit = Credit(calls, self.clock, wait_seconds=WAIT_SECONDS)
         self.admission = Admission(self.link, [PEPPER], self.clock)
         self.mark(catalog=snapshot())
 

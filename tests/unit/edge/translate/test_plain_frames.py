@@ -131,7 +131,7 @@ OPENAI = [
             f'"usage":null,"obfuscation":"{padding}"}}'
         ).encode()
     )
-    for text, padding in [("The", "abcd"), (" capital", "xY"), (" of \\"\\u00e9", ""), (" it", "z")]
+    for text, padding in [("The", "abcd"), (" capital", "xY"), (' of \\"\\u00e9', ""), (" it", "z")]
 ]
 
 
@@ -144,7 +144,7 @@ def learnt(frame: bytes) -> plain_frames.PlainFrames | None:
 
 
 def test_a_burst_of_padded_chunks_is_edited_up_to_the_first_that_is_not_plain() -> None:
-    """The third has an escape behind a quotation mark that could spell a name: it is left to the parser."""
+    """The third has a quotation mark and an escape, which could spell a name: for the parser."""
     plain = learnt(OPENAI[0])
     assert plain is not None
     edited, count, content, _ = plain.edit(b"".join(OPENAI), 0)

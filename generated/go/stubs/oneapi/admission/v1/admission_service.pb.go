@@ -598,8 +598,11 @@ type AcquireCreditRequest struct {
 	// What the edge lately spends for the workspace beyond what its lease covers for a lifetime,
 	// nano-US-dollars a second.
 	SpendRateNanosPerSecond int64 `protobuf:"varint,6,opt,name=spend_rate_nanos_per_second,json=spendRateNanosPerSecond,proto3" json:"spend_rate_nanos_per_second,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
+	// What the edge gives back of its lease before anything is granted: what is too little for one
+	// hold on this edge may be enough for one on another. Taken back even if the call is refused.
+	Returned      *LeaseRenewal `protobuf:"bytes,7,opt,name=returned,proto3" json:"returned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AcquireCreditRequest) Reset() {
@@ -672,6 +675,13 @@ func (x *AcquireCreditRequest) GetSpendRateNanosPerSecond() int64 {
 		return x.SpendRateNanosPerSecond
 	}
 	return 0
+}
+
+func (x *AcquireCreditRequest) GetReturned() *LeaseRenewal {
+	if x != nil {
+		return x.Returned
+	}
+	return nil
 }
 
 // The lease as it stands now.
@@ -1506,14 +1516,15 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\x0fGetGrantRequest\x12#\n" +
 	"\rsecret_hashes\x18\x01 \x03(\fR\fsecretHashes\"D\n" +
 	"\x10GetGrantResponse\x120\n" +
-	"\x05grant\x18\x01 \x01(\v2\x1a.oneapi.admission.v1.GrantR\x05grant\"\xf0\x01\n" +
+	"\x05grant\x18\x01 \x01(\v2\x1a.oneapi.admission.v1.GrantR\x05grant\"\xaf\x02\n" +
 	"\x14AcquireCreditRequest\x12\x17\n" +
 	"\aedge_id\x18\x01 \x01(\rR\x06edgeId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12!\n" +
 	"\fworkspace_id\x18\x03 \x01(\fR\vworkspaceId\x12%\n" +
 	"\x0eacquire_number\x18\x04 \x01(\x04R\racquireNumber\x12!\n" +
 	"\fneeded_nanos\x18\x05 \x01(\x03R\vneededNanos\x12<\n" +
-	"\x1bspend_rate_nanos_per_second\x18\x06 \x01(\x03R\x17spendRateNanosPerSecond\"O\n" +
+	"\x1bspend_rate_nanos_per_second\x18\x06 \x01(\x03R\x17spendRateNanosPerSecond\x12=\n" +
+	"\breturned\x18\a \x01(\v2!.oneapi.admission.v1.LeaseRenewalR\breturned\"O\n" +
 	"\x15AcquireCreditResponse\x126\n" +
 	"\x05lease\x18\x01 \x01(\v2 .oneapi.admission.v1.CreditLeaseR\x05lease\"~\n" +
 	"\x12RenewLeasesRequest\x12\x17\n" +
@@ -1639,38 +1650,39 @@ var file_oneapi_admission_v1_admission_service_proto_depIdxs = []int32{
 	22, // 0: oneapi.admission.v1.WatchChangesResponse.grants:type_name -> oneapi.admission.v1.Grant
 	23, // 1: oneapi.admission.v1.WatchChangesResponse.catalog:type_name -> oneapi.admission.v1.CatalogSnapshot
 	22, // 2: oneapi.admission.v1.GetGrantResponse.grant:type_name -> oneapi.admission.v1.Grant
-	24, // 3: oneapi.admission.v1.AcquireCreditResponse.lease:type_name -> oneapi.admission.v1.CreditLease
-	12, // 4: oneapi.admission.v1.RenewLeasesRequest.leases:type_name -> oneapi.admission.v1.LeaseRenewal
-	24, // 5: oneapi.admission.v1.RenewLeasesResponse.leases:type_name -> oneapi.admission.v1.CreditLease
-	25, // 6: oneapi.admission.v1.AcquireLimitsResponse.spend_slice:type_name -> oneapi.admission.v1.SpendSlice
-	26, // 7: oneapi.admission.v1.RenewSpendRequest.slices:type_name -> oneapi.admission.v1.SpendRenewal
-	25, // 8: oneapi.admission.v1.RenewSpendResponse.slices:type_name -> oneapi.admission.v1.SpendSlice
-	0,  // 9: oneapi.admission.v1.ClaimIdempotencyKeyResponse.result:type_name -> oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result
-	1,  // 10: oneapi.admission.v1.AdmissionService.OpenEpoch:input_type -> oneapi.admission.v1.OpenEpochRequest
-	3,  // 11: oneapi.admission.v1.AdmissionService.CloseEpoch:input_type -> oneapi.admission.v1.CloseEpochRequest
-	5,  // 12: oneapi.admission.v1.AdmissionService.WatchChanges:input_type -> oneapi.admission.v1.WatchChangesRequest
-	7,  // 13: oneapi.admission.v1.AdmissionService.GetGrant:input_type -> oneapi.admission.v1.GetGrantRequest
-	9,  // 14: oneapi.admission.v1.AdmissionService.AcquireCredit:input_type -> oneapi.admission.v1.AcquireCreditRequest
-	11, // 15: oneapi.admission.v1.AdmissionService.RenewLeases:input_type -> oneapi.admission.v1.RenewLeasesRequest
-	14, // 16: oneapi.admission.v1.AdmissionService.AcquireLimits:input_type -> oneapi.admission.v1.AcquireLimitsRequest
-	16, // 17: oneapi.admission.v1.AdmissionService.RenewSpend:input_type -> oneapi.admission.v1.RenewSpendRequest
-	18, // 18: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:input_type -> oneapi.admission.v1.ClaimIdempotencyKeyRequest
-	20, // 19: oneapi.admission.v1.AdmissionService.ReleaseIdempotencyKey:input_type -> oneapi.admission.v1.ReleaseIdempotencyKeyRequest
-	2,  // 20: oneapi.admission.v1.AdmissionService.OpenEpoch:output_type -> oneapi.admission.v1.OpenEpochResponse
-	4,  // 21: oneapi.admission.v1.AdmissionService.CloseEpoch:output_type -> oneapi.admission.v1.CloseEpochResponse
-	6,  // 22: oneapi.admission.v1.AdmissionService.WatchChanges:output_type -> oneapi.admission.v1.WatchChangesResponse
-	8,  // 23: oneapi.admission.v1.AdmissionService.GetGrant:output_type -> oneapi.admission.v1.GetGrantResponse
-	10, // 24: oneapi.admission.v1.AdmissionService.AcquireCredit:output_type -> oneapi.admission.v1.AcquireCreditResponse
-	13, // 25: oneapi.admission.v1.AdmissionService.RenewLeases:output_type -> oneapi.admission.v1.RenewLeasesResponse
-	15, // 26: oneapi.admission.v1.AdmissionService.AcquireLimits:output_type -> oneapi.admission.v1.AcquireLimitsResponse
-	17, // 27: oneapi.admission.v1.AdmissionService.RenewSpend:output_type -> oneapi.admission.v1.RenewSpendResponse
-	19, // 28: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:output_type -> oneapi.admission.v1.ClaimIdempotencyKeyResponse
-	21, // 29: oneapi.admission.v1.AdmissionService.ReleaseIdempotencyKey:output_type -> oneapi.admission.v1.ReleaseIdempotencyKeyResponse
-	20, // [20:30] is the sub-list for method output_type
-	10, // [10:20] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 3: oneapi.admission.v1.AcquireCreditRequest.returned:type_name -> oneapi.admission.v1.LeaseRenewal
+	24, // 4: oneapi.admission.v1.AcquireCreditResponse.lease:type_name -> oneapi.admission.v1.CreditLease
+	12, // 5: oneapi.admission.v1.RenewLeasesRequest.leases:type_name -> oneapi.admission.v1.LeaseRenewal
+	24, // 6: oneapi.admission.v1.RenewLeasesResponse.leases:type_name -> oneapi.admission.v1.CreditLease
+	25, // 7: oneapi.admission.v1.AcquireLimitsResponse.spend_slice:type_name -> oneapi.admission.v1.SpendSlice
+	26, // 8: oneapi.admission.v1.RenewSpendRequest.slices:type_name -> oneapi.admission.v1.SpendRenewal
+	25, // 9: oneapi.admission.v1.RenewSpendResponse.slices:type_name -> oneapi.admission.v1.SpendSlice
+	0,  // 10: oneapi.admission.v1.ClaimIdempotencyKeyResponse.result:type_name -> oneapi.admission.v1.ClaimIdempotencyKeyResponse.Result
+	1,  // 11: oneapi.admission.v1.AdmissionService.OpenEpoch:input_type -> oneapi.admission.v1.OpenEpochRequest
+	3,  // 12: oneapi.admission.v1.AdmissionService.CloseEpoch:input_type -> oneapi.admission.v1.CloseEpochRequest
+	5,  // 13: oneapi.admission.v1.AdmissionService.WatchChanges:input_type -> oneapi.admission.v1.WatchChangesRequest
+	7,  // 14: oneapi.admission.v1.AdmissionService.GetGrant:input_type -> oneapi.admission.v1.GetGrantRequest
+	9,  // 15: oneapi.admission.v1.AdmissionService.AcquireCredit:input_type -> oneapi.admission.v1.AcquireCreditRequest
+	11, // 16: oneapi.admission.v1.AdmissionService.RenewLeases:input_type -> oneapi.admission.v1.RenewLeasesRequest
+	14, // 17: oneapi.admission.v1.AdmissionService.AcquireLimits:input_type -> oneapi.admission.v1.AcquireLimitsRequest
+	16, // 18: oneapi.admission.v1.AdmissionService.RenewSpend:input_type -> oneapi.admission.v1.RenewSpendRequest
+	18, // 19: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:input_type -> oneapi.admission.v1.ClaimIdempotencyKeyRequest
+	20, // 20: oneapi.admission.v1.AdmissionService.ReleaseIdempotencyKey:input_type -> oneapi.admission.v1.ReleaseIdempotencyKeyRequest
+	2,  // 21: oneapi.admission.v1.AdmissionService.OpenEpoch:output_type -> oneapi.admission.v1.OpenEpochResponse
+	4,  // 22: oneapi.admission.v1.AdmissionService.CloseEpoch:output_type -> oneapi.admission.v1.CloseEpochResponse
+	6,  // 23: oneapi.admission.v1.AdmissionService.WatchChanges:output_type -> oneapi.admission.v1.WatchChangesResponse
+	8,  // 24: oneapi.admission.v1.AdmissionService.GetGrant:output_type -> oneapi.admission.v1.GetGrantResponse
+	10, // 25: oneapi.admission.v1.AdmissionService.AcquireCredit:output_type -> oneapi.admission.v1.AcquireCreditResponse
+	13, // 26: oneapi.admission.v1.AdmissionService.RenewLeases:output_type -> oneapi.admission.v1.RenewLeasesResponse
+	15, // 27: oneapi.admission.v1.AdmissionService.AcquireLimits:output_type -> oneapi.admission.v1.AcquireLimitsResponse
+	17, // 28: oneapi.admission.v1.AdmissionService.RenewSpend:output_type -> oneapi.admission.v1.RenewSpendResponse
+	19, // 29: oneapi.admission.v1.AdmissionService.ClaimIdempotencyKey:output_type -> oneapi.admission.v1.ClaimIdempotencyKeyResponse
+	21, // 30: oneapi.admission.v1.AdmissionService.ReleaseIdempotencyKey:output_type -> oneapi.admission.v1.ReleaseIdempotencyKeyResponse
+	21, // [21:31] is the sub-list for method output_type
+	11, // [11:21] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_admission_v1_admission_service_proto_init() }

@@ -283,6 +283,7 @@ class AcquireCreditRequest(_message.Message):
     ACQUIRE_NUMBER_FIELD_NUMBER: _builtins.int
     NEEDED_NANOS_FIELD_NUMBER: _builtins.int
     SPEND_RATE_NANOS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    RETURNED_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.int
     """The edge's slot number."""
     epoch: _builtins.int
@@ -299,6 +300,12 @@ class AcquireCreditRequest(_message.Message):
     """What the edge lately spends for the workspace beyond what its lease covers for a lifetime,
     nano-US-dollars a second.
     """
+    @_builtins.property
+    def returned(self) -> Global___LeaseRenewal:
+        """What the edge gives back of its lease before anything is granted: what is too little for one
+        hold on this edge may be enough for one on another. Taken back even if the call is refused.
+        """
+
     def __init__(
         self,
         *,
@@ -308,10 +315,11 @@ class AcquireCreditRequest(_message.Message):
         acquire_number: _builtins.int = ...,
         needed_nanos: _builtins.int = ...,
         spend_rate_nanos_per_second: _builtins.int = ...,
+        returned: Global___LeaseRenewal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["returned", b"returned"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquire_number", b"acquire_number", "edge_id", b"edge_id", "epoch", b"epoch", "needed_nanos", b"needed_nanos", "spend_rate_nanos_per_second", b"spend_rate_nanos_per_second", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquire_number", b"acquire_number", "edge_id", b"edge_id", "epoch", b"epoch", "needed_nanos", b"needed_nanos", "returned", b"returned", "spend_rate_nanos_per_second", b"spend_rate_nanos_per_second", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -328,6 +328,14 @@ export declare type AcquireCreditRequest = Message<"oneapi.admission.v1.AcquireC
    * @generated from field: int64 spend_rate_nanos_per_second = 6;
    */
   spendRateNanosPerSecond: bigint;
+
+  /**
+   * What the edge gives back of its lease before anything is granted: what is too little for one
+   * hold on this edge may be enough for one on another. Taken back even if the call is refused.
+   *
+   * @generated from field: oneapi.admission.v1.LeaseRenewal returned = 7;
+   */
+  returned?: LeaseRenewal | undefined;
 };
 
 /**

@@ -1,0 +1,1 @@
+"""`python -m tests.chaos.credits --rounds N`: nothing is overspent, and no credit gets stuck."""
