@@ -264,8 +264,9 @@ def plans(options: argparse.Namespace) -> list[Plan]:
     bridged = [Plan(fault, options.seconds, 600, **common) for fault in faults]
     beyond = SHORT_LIMIT_SECONDS * 2.0
     closed = [Plan(fault, beyond, SHORT_LIMIT_SECONDS, **common) for fault in faults]
-    spent = Plan(faults[0], 60.0, 600, **common, covered_seconds=10.0)
-    return [*closed, spent, *bridged]
+    spent = [Plan(faults[0], 60.0, 600, **common, covered_seconds=10.0)]
+    kinds = {"closed": closed, "spent": spent, "bridged": bridged}
+    return [plan for kind in options.kinds or kinds for plan in kinds[kind]]
 
 
 def main() -> int:
@@ -276,6 +277,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=100.0, help="requests per second")
     parser.add_argument("--only", choices=FAULTS)
+    parser.add_argument("--kinds", nargs="*", choices=("closed", "spent", "bridged"))
     options = parser.parse_args()
     good = True
     sys.stdout.write(" | ".join(one.name for one in fields(Result)) + "\n")

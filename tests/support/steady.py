@@ -89,7 +89,7 @@ class Steady:
         )
 
     async def _ask(self, *, stream: bool) -> tuple[int, dict[str, str], str]:
-        link = self._idle.pop() if self._idle else await self._connect()
+        link = self._kept() or await self._connect()
         reader, writer = link
         try:
             writer.write(self._request(stream=stream))
@@ -103,6 +103,15 @@ class Steady:
         else:
             self._idle.append(link)
         return status, head, "" if status < 400 else _code(body)
+
+    def _kept(self) -> Link | None:
+        """Return a connection that the server has not closed meanwhile, as every HTTP pool does."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     async def _connect(self) -> Link:
         place = urlsplit(self.base_url)
