@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Self
 
 import grpc
 
@@ -41,40 +42,55 @@ _OPTIONS: Final = (
 )
 
 
-class _AsyncIdentity:
-    """Adds the caller's token to a call. One class a call kind: grpc.aio sorts them by base."""
+class _IdentifiedChannel(grpc.aio.Channel):
+    """A channel whose calls carry the caller's token.
 
-    def __init__(self, token: str) -> None:
-        self._metadata = bearer(token)
+    Not by interceptors: grpc.aio writes an intercepted stream through a task of its own, which
+    stays pending for ever when the stream is cancelled.
+    """
 
-    def _with_identity(self, details: Any) -> Any:
-        metadata = grpc.aio.Metadata(*(details.metadata or ()), *self._metadata)
-        return details._replace(metadata=metadata)
+    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+        self._channel = channel
+        self._metadata = grpc.aio.Metadata(*bearer(token))
 
+    def unary_unary(self, *arguments: Any, **options: Any) -> Any:
+        return self._identified(self._channel.unary_unary(*arguments, **options))
 
-class _UnaryUnary(_AsyncIdentity, grpc.aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        return await continuation(self._with_identity(details), request)
+    def unary_stream(self, *arguments: Any, **options: Any) -> Any:
+        return self._identified(self._channel.unary_stream(*arguments, **options))
 
+    def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+        return self._identified(self._channel.stream_unary(*arguments, **options))
 
-class _UnaryStream(_AsyncIdentity, grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        return await continuation(self._with_identity(details), request)
+    def stream_stream(self, *arguments: Any, **options: Any) -> Any:
+        return self._identified(self._channel.stream_stream(*arguments, **options))
 
+    def _identified(self, method: Any) -> Callable[..., Any]:
+        return partial(method, metadata=self._metadata)
 
-class _StreamStream(_AsyncIdentity, grpc.aio.StreamStreamClientInterceptor):
-    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
-        return await continuation(self._with_identity(details), requests)
+    async def __aenter__(self) -> Self:
+        await self._channel.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._channel.__aexit__(*error)
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: FBT001, FBT002  grpc's
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
 
 
 def open_channel(target: str, token: str) -> grpc.aio.Channel:
     """Return an asynchronous channel whose calls carry the token. It connects by itself."""
-    identities: list[grpc.aio.ClientInterceptor] = [
-        _UnaryUnary(token),
-        _UnaryStream(token),
-        _StreamStream(token),
-    ]
-    return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=identities)
+    return _IdentifiedChannel(grpc.aio.insecure_channel(target, options=_OPTIONS), token)
 
 
 class _SyncIdentity(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 from collections.abc import AsyncIterator
 from typing import Any
@@ -115,6 +117,43 @@ async def test_no_exception_text_leaves_the_process(server: Any) -> None:
     assert caught.value.metadata["error_id"] in stream.getvalue()
     assert CANARY not in stream.getvalue()
     assert CANARY not in str(caught.value.metadata)
+
+
+class _Breaking(grpc.GenericRpcHandler):
+    """Breaks every stream at its first message."""
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return the handler of any method."""
+        return grpc.stream_stream_rpc_method_handler(self._break)
+
+    async def _break(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        async for _ in requests:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+
+
+async def test_a_broken_stream_leaves_no_task_behind() -> None:
+    """An edge opens many streams while core comes and goes; each must be gone when it ends."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((_Breaking(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with open_channel(f"127.0.0.1:{port}", "x") as channel:
+        await _one_stream(channel)
+        before = len(asyncio.all_tasks())
+        for _ in range(10):
+            await _one_stream(channel)
+        await asyncio.sleep(0.1)
+        assert len(asyncio.all_tasks()) <= before
+    await server.stop(None)
+
+
+async def _one_stream(channel: grpc.aio.Channel) -> None:
+    method: Any = channel.stream_stream("/test.Service/Break")
+    call = method()
+    await call.write(b"one")
+    with contextlib.suppress(grpc.RpcError):
+        await call.read()
+    call.cancel()
 
 
 async def test_an_unreachable_server_is_unavailable() -> None:
