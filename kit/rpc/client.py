@@ -46,7 +46,7 @@ class _IdentifiedChannel(grpc.aio.Channel):
     """A channel whose calls carry the caller's token.
 
     Not by interceptors: grpc.aio writes an intercepted stream through a task of its own, which
-    stays pending for ever when the stream is cancelled.
+    waits for ever once the stream is broken.
     """
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
@@ -69,11 +69,10 @@ class _IdentifiedChannel(grpc.aio.Channel):
         return partial(method, metadata=self._metadata)
 
     async def __aenter__(self) -> Self:
-        await self._channel.__aenter__()
         return self
 
-    async def __aexit__(self, *error: object) -> None:
-        await self._channel.__aexit__(*error)
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self, grace: float | None = None) -> None:
         await self._channel.close(grace)
