@@ -161,6 +161,8 @@ async def test_a_rejected_record_goes_to_quarantine(world: World, core: RunningC
 async def test_the_number_of_batches_in_flight_is_bounded(world: World, core: RunningCore) -> None:
     """A core that takes batches without a word is not sent the whole spool."""
     core.double.faults.holding = asyncio.Event()
+    # The test is not about the patience with a silent core, which a slow machine would use up.
+    world.shipper._ack_seconds = 60.0
     world.ship()
     more = 4
     for _ in range(8 * MAX_BATCHES_IN_FLIGHT):
