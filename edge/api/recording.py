@@ -159,11 +159,13 @@ class Recording:
 
     def _settle(self) -> None:
         charge, used = 0, 0
+        admitted = self._accepted.admitted
         if self._outcome is not None:
             charge = self._outcome.charge_nanos
-            quantities = self._outcome.quantities
-            used = context_tokens(quantities) + output_tokens(quantities)
-        self._admission.settle(self._accepted.admitted, charge, used)
+            if admitted.limits is not None:
+                quantities = self._outcome.quantities
+                used = context_tokens(quantities) + output_tokens(quantities)
+        self._admission.settle(admitted, charge, used)
 
     def _told_outcome(self) -> Outcome:
         accepted, ending, made = self._accepted, self.ending, self._attempts.made

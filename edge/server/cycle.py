@@ -35,6 +35,33 @@ class AnswerCut(Exception):
     """Raised by an application whose answer must not look whole: the connection is closed."""
 
 
+class Arrival:
+    """Says that the one reader of a request has something to take: a small `asyncio.Event`."""
+
+    __slots__ = ("_is_set", "_loop", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """Wake the reader, or spare it its next wait."""
+        self._is_set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        """Note that all of it was taken."""
+        self._is_set = False
+
+    async def wait(self) -> None:
+        """Return when there is something."""
+        while not self._is_set:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+
 class Cycle(RequestResponseCycle):
     """Runs the application on one request and writes its answer."""
 

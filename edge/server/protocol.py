@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from edge.server.cycle import Cycle
+from edge.server.cycle import Arrival, Cycle
 from edge.server.front import Front
 from edge.server.head import path_of, refuse_head, without_upgrade
 from edge.server.refusal import (
@@ -243,7 +243,7 @@ class FrontProtocol(HttpToolsProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=Arrival(self.loop),
             expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
