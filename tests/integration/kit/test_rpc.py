@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -163,3 +164,45 @@ async def test_an_unreachable_server_is_unavailable() -> None:
         with pytest.raises(grpc.RpcError) as caught:
             stub.GetWorkspace(pb2.GetWorkspaceRequest(workspace_id=KNOWN), timeout=2)
     assert isinstance(domain_error_of(caught.value), Unavailable)
+
+
+class Dropping(pb2_grpc.WorkspaceServiceServicer):
+    """Drops the first call, as a server does that stops before it has begun it."""
+
+    calls = 0
+
+    async def GetWorkspace(self, request: Any, context: Any) -> Any:
+        """Answer the second time."""
+        self.calls += 1
+        if self.calls == 1:
+            await context.abort(grpc.StatusCode.CANCELLED)
+        return pb2.GetWorkspaceResponse(workspace=Workspace(display_name="again"))
+
+
+async def test_a_call_that_a_stopping_server_drops_is_made_again() -> None:
+    """The caller notices nothing: with what took its place it succeeds."""
+    service = Service(
+        "oneapi.accounts.v1.WorkspaceService",
+        pb2_grpc.add_WorkspaceServiceServicer_to_server,
+        Dropping(),  # type: ignore[abstract]  # the others stay unimplemented
+        {"GetWorkspace": frozenset({"operator"})},
+    )
+    log = EventLog("core", stream=io.StringIO())
+    running = await start_server([service], target="127.0.0.1:0", tokens=TOKENS, log=log)
+    async with open_channel(f"127.0.0.1:{running.port}", "o" * 43) as channel:
+        stub = pb2_grpc.WorkspaceServiceStub(channel)
+        answer = await stub.GetWorkspace(pb2.GetWorkspaceRequest(workspace_id=KNOWN))
+    await running.stop(0)
+    assert answer.workspace.display_name == "again"
+
+
+async def test_two_servers_share_a_port_only_if_both_ask_for_it() -> None:
+    """A third one that does not is refused: nobody steals calls unseen."""
+    log = EventLog("core", stream=io.StringIO())
+    first = await start_server([], target="127.0.0.1:0", tokens=TOKENS, log=log, shares_port=True)
+    target = f"127.0.0.1:{first.port}"
+    second = await start_server([], target=target, tokens=TOKENS, log=log, shares_port=True)
+    with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+        stranger.bind(("127.0.0.1", first.port))
+    await first.stop(0)
+    await second.stop(0)
