@@ -55,7 +55,7 @@ PREFIXES: Final = ("/v1", "/api/v1")
 """Where clients expect the API: OpenAI's prefix and OpenRouter's."""
 GC_THRESHOLD: Final = 20_000
 """New container objects between two looks for cycles."""
-QUEUE_SECONDS: Final = 30.0
+QUEUE_SECONDS: Final = 45.0
 """How long clients may queue for a worker that is starting before it tells them to come again."""
 DISK_RETRY_SECONDS: Final = 1.0
 DISK_PATIENCE_SECONDS: Final = 60.0

@@ -22,7 +22,7 @@ _WATCH_SECONDS: Final = 0.05
 _PROBE_SECONDS: Final = 0.1
 _SERVING_SECONDS: Final = 120.0
 # Less than an edge waits before it accepts requests that it can only refuse.
-_REPLACEMENT_SECONDS: Final = 25.0
+_REPLACEMENT_SECONDS: Final = 40.0
 
 
 @dataclass(frozen=True, slots=True)
