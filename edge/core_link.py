@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ ACQUIRE_SECONDS: Final = 5.0
 RENEW_SECONDS: Final = 15.0
 CLOCK_SKEW_MICROS: Final = 2_000_000
 """An edge whose clock is further off stops minting ids."""
+SKEW_MARKS: Final = 20
+"""The clocks are compared by the quickest of so many messages: five seconds of marks."""
 FEED_SILENCE_SECONDS: Final = 3.0
 """Marks come every 250 ms; a stream that is silent for longer is opened anew."""
 _BACKOFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -199,6 +202,7 @@ class CoreLink:
         self._sequence = 0
         self._fresh_until = float("-inf")
         self._skew_micros = 0
+        self._lags_micros: deque[int] = deque(maxlen=SKEW_MARKS)
         self._tasks: list[asyncio.Task[None]] = []
         self._giving_back: set[asyncio.Task[None]] = set()
         self.ready = asyncio.Event()
@@ -322,7 +326,9 @@ class CoreLink:
                 self._log.event("leases_not_renewed", reason=int(error.reason))
 
     def _note_time(self, server_time_micros: int) -> None:
-        self._skew_micros = now_micros(self._clock) - server_time_micros
+        self._lags_micros.append(now_micros(self._clock) - server_time_micros)
+        # A message is late whenever the wire, core or we were busy, but early only by the clock.
+        self._skew_micros = min(self._lags_micros)
 
 
 def _backoff(attempt: int) -> float:

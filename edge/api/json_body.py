@@ -17,6 +17,7 @@ MAX_VALUES: Final = 500_000
 """Of lists, objects and their members together: several times what a full context needs."""
 UNCOUNTED_BYTES: Final = 1024 * 1024
 """A body up to this size cannot hold so many that it would matter."""
+PIECE_BYTES: Final = 256 * 1024
 _STRUCTURE: Final = (b"[", b"{", b",")
 
 
@@ -45,11 +46,28 @@ def has_too_many_values(body: bytes) -> bool:
     """Say whether valid JSON has more values than we take; of what is not JSON, any answer."""
     if _count(body) + body.count(b'"') <= MAX_VALUES:
         return False
-    # Text may be full of brackets and commas: what is inside strings does not count.
-    plain = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    if plain.count(b'"') > 4 * MAX_VALUES:
-        return True
-    return _count(b"".join(plain.split(b'"')[::2])) > MAX_VALUES
+    # Text may be full of brackets and commas: what is inside strings does not count. Piece by
+    # piece, so that what is far beyond the limit is known after the first.
+    values = quotes = at = 0
+    in_text = False
+    while at < len(body):
+        piece = _piece(body, at)
+        at += len(piece)
+        parts = piece.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')
+        values += _count(b"".join(parts[in_text::2]))
+        quotes += len(parts) - 1
+        in_text ^= len(parts) % 2 == 0
+        if values > MAX_VALUES or quotes > 4 * MAX_VALUES:
+            return True
+    return False
+
+
+def _piece(body: bytes, start: int) -> bytes:
+    """Return a piece that does not end inside an escape."""
+    end = start + PIECE_BYTES
+    piece = body[start:end]
+    backslashes = len(piece) - len(piece.rstrip(b"\\"))
+    return piece if backslashes % 2 == 0 else body[start : end + 1]
 
 
 def _count(text: bytes) -> int:

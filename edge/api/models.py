@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edge.admission.catalog import Model
+from edge.admission.catalog import Catalog, Model
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from kit.clock import Clock, now_micros
@@ -22,11 +22,26 @@ class Models:
         """Read the catalogue that the link has now."""
         self._link = link
         self._clock = clock
+        self._listed: tuple[Catalog, int, bytes] | None = None
 
     async def list(self, _request: Request) -> Response:
         """Answer all models that can be served."""
-        models = self._link.catalog.servable(now_micros(self._clock))
-        return _answer({"object": "list", "data": [_shape(model) for model in models]})
+        return Response(self._list(), 200, _headers(), "application/json")
+
+    def _list(self) -> bytes:
+        """Return the list, made once for each catalogue and second.
+
+        Anyone may ask, as often as they like: so it costs no work, and the same bytes wait for all
+        who do not read them.
+        """
+        catalog, now = self._link.catalog, now_micros(self._clock)
+        second = now // 1_000_000
+        listed = self._listed
+        if listed is None or listed[0] is not catalog or listed[1] != second:
+            models = [_shape(model) for model in catalog.servable(now)]
+            body = orjson.dumps({"object": "list", "data": models})
+            listed = self._listed = (catalog, second, body)
+        return listed[2]
 
     async def get(self, request: Request) -> Response:
         """Answer one model, by public id or alias."""

@@ -23,8 +23,9 @@ WHOLE: Final = "oneapi.whole"
 """The scope's key of `Cycle.send_whole`, another one."""
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _BODILESS_STATUSES: Final = frozenset({204, 304})
-# Below this, one write is cheaper than two; above, copying the body is dearer.
-_JOIN_BYTES: Final = 64 * 1024
+# Below this, one write is cheaper than two; above, copying the body is dearer, and a body that many
+# are sent would be copied for each who does not read it.
+_JOIN_BYTES: Final = 16 * 1024
 
 
 class AnswerInvalid(Exception):

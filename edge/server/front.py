@@ -32,6 +32,8 @@ class FrontLimits:
     max_connections: int = 10_000
     # The kernel doubles it: at most 128 KiB of socket memory for a reader that stalls.
     send_buffer_bytes: int = 64 * 1024
+    # Bytes of answers that wait in our memory before the application waits instead.
+    write_buffer_bytes: int = 16 * 1024
     # Bytes in the kernel that are not on the wire yet; more would be latency and memory only.
     unsent_bytes: int = 16 * 1024
 

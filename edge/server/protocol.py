@@ -101,6 +101,7 @@ class FrontProtocol(HttpToolsProtocol):
         """Count the connection, and refuse it if there are too many."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self)
+        transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
         front = self._front
         front.accepted_connections += 1
         front.open_connections += 1

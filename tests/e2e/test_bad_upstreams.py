@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Final
 
-import httpx
 import pytest
 
 from oneapi.metering.v1 import usage_record_pb2 as record
 from oneapi.metering.v1.usage_service_pb2 import Usage
 from tests.contract.bad_upstreams import BAD_UPSTREAMS, BAD_USAGES, BadUpstream
 from tests.contract.test_recordings_chat import events
+from tests.support.asking import STREAMED, Told, ask
 from tests.support.stack import STREAM, TEXT, Stack, public_ids
 
-MESSAGES = [{"role": "user", "content": "Name a thing that is blue."}]
 WHOLE_ROWS = [row for row in BAD_UPSTREAMS if row.whole]
-STREAMED: Final = {"stream": True, "stream_options": {"include_usage": True}}
 STREAM_ROWS = [row for row in BAD_UPSTREAMS if row.stream]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What came of one request: the answer's head, its body as far as it came, how it ended."""
-
-    status: int
-    request_id: str
-    text: str
-    clean: bool
-
-
-def ask(client: httpx.Client, stem: str, **more: Any) -> Told:
-    """Send a chat and read whatever comes."""
-    body = {"model": public_ids()[stem], "messages": MESSAGES, **more}
-    text, clean = "", True
-    with client.stream("POST", "/chat/completions", json=body) as answer:
-        try:
-            for part in answer.iter_text():
-                text += part
-        except httpx.RemoteProtocolError:
-            clean = False
-    return Told(answer.status_code, answer.headers["x-request-id"], text, clean)
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +27,12 @@ def told(stack: Stack) -> dict[tuple[str, str], Told]:
             for row in BAD_UPSTREAMS:
                 if row.stream if more else row.whole:
                     replay.set_faults(stem, **row.faults)
-                    found[stem, row.name] = ask(client, stem, **more)
+                    found[stem, row.name] = ask(client, public_ids()[stem], **more)
             for raw in BAD_USAGES:
                 replay.set_faults(stem, usage_json=raw)
-                found[stem, f"usage {raw}"] = ask(client, stem, max_tokens=100, **more)
+                found[stem, f"usage {raw}"] = ask(
+                    client, public_ids()[stem], max_tokens=100, **more
+                )
     replay.reset()
     return found
 

@@ -11,8 +11,9 @@ shares (0 to 1) of what goes wrong, decided by a seeded chance:
 | `swap` | a message of a stream waits for the next one and goes after it |
 | `break_streams` | at a message, the stream ends with UNAVAILABLE |
 | `delay_ms` | every message waits for up to so many milliseconds |
+| `slow_calls_ms` | every call that is no stream waits for so many milliseconds |
 
-The answer to an order is how often each has happened.
+The answer to an order is how often each has happened, and how often each method was called.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Messenger(grpc.GenericRpcHandler):
         self._chance = random.Random(seed)
         self._shares = dict.fromkeys(SHARES, 0.0)
         self._delay_ms = 0
+        self._slow_calls_ms = 0
         self.done: Counter[str] = Counter()
 
     def obey(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -57,6 +59,8 @@ class Messenger(grpc.GenericRpcHandler):
         for name, value in order.items():
             if name == "delay_ms":
                 self._delay_ms = int(value)
+            elif name == "slow_calls_ms":
+                self._slow_calls_ms = int(value)
             elif name in self._shares:
                 self._shares[name] = float(value)
             else:
@@ -66,12 +70,14 @@ class Messenger(grpc.GenericRpcHandler):
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of any method."""
         method = handler_call_details.method
+        self.done[method.rpartition("/")[2]] += 1
         if method.rpartition("/")[2] in STREAMS:
             return grpc.stream_stream_rpc_method_handler(partial(self._stream, method))
         return grpc.unary_unary_rpc_method_handler(partial(self._call, method))
 
     async def _call(self, method: str, request: bytes, context: Any) -> bytes:
         await self._wait()
+        await asyncio.sleep(self._slow_calls_ms / 1000)
         call: Any = self._channel.unary_unary(method)
         given: dict[str, Any] = {
             "metadata": context.invocation_metadata(),

@@ -9,6 +9,7 @@ import pytest
 
 from edge.admission.admit import Admitted
 from edge.admission.grants import State
+from edge.core_link import SKEW_MARKS
 from edge.errors import ApiError
 from kit.secret import new_secret
 from oneapi.common.v1.lane_pb2 import Lane
@@ -112,6 +113,16 @@ async def test_an_edge_that_lost_touch_with_core_stops(world: AdmissionWorld) ->
 async def test_an_edge_whose_clock_is_off_stops(world: AdmissionWorld) -> None:
     """Ids carry the time: a wrong clock would put records into wrong months."""
     world.link._note_time(world.clock.now_ns() // 1_000 + 3_000_000)
+    assert (await refusal(world.admission.authenticate(world.secret, None))).code == "not_in_touch"
+
+
+async def test_a_late_message_is_not_taken_for_a_wrong_clock(world: AdmissionWorld) -> None:
+    """A busy wire says nothing of the clock; if every message is late, it is the clock."""
+    server_time = world.clock.now_ns() // 1_000 - 5_000_000
+    for _ in range(SKEW_MARKS - 1):
+        world.link._note_time(server_time)
+        await world.admission.authenticate(world.secret, None)
+    world.link._note_time(server_time)
     assert (await refusal(world.admission.authenticate(world.secret, None))).code == "not_in_touch"
 
 

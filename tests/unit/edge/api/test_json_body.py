@@ -74,12 +74,13 @@ def _values_of(value: Any) -> int:
     return 0
 
 
-@given(value=_VALUES, limit=st.integers(0, 40))
-def test_the_count_is_exact(value: Any, limit: int) -> None:
+@given(value=_VALUES, limit=st.integers(0, 40), piece=st.integers(1, 40))
+def test_the_count_is_exact(value: Any, limit: int, piece: int) -> None:
     """Of lists, objects and the members beyond the first, however text is escaped."""
     body = json.dumps(value).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_body, "MAX_VALUES", limit)
+        patch.setattr(json_body, "PIECE_BYTES", piece)
         strings = body.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
         expected = _values_of(value) > limit or strings > 4 * limit
         assert has_too_many_values(body) == expected

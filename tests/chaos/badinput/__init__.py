@@ -1,0 +1,1 @@
+"""Bad input and abuse against the running service: `python -m tests.chaos.badinput`."""
