@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import platform
 import re
@@ -14,13 +15,14 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.bench.gateways import OTHER_CORE, Gateway, child, free_port, nginx, ours
 from tests.bench.upstream import CHUNKS
 
 NEEDED: Final = ("nginx", "wrk", "taskset")
 _RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
+_COUNT = re.compile(r"(\d+) requests in")
 _BAD = re.compile(r"Non-2xx or 3xx responses: ([0-9]+)")
 _BODY: Final = '{"model":"bench-model",%s"messages":[{"role":"user","content":"hello"}]}'
 _LUA: Final = """
@@ -31,26 +33,41 @@ wrk.headers["authorization"] = "Bearer %s"
 """
 
 
+class Rate(NamedTuple):
+    """Requests a second, and the gateway's processor time for each in microseconds."""
+
+    per_second: float
+    cpu_micros: float
+
+
+Rates = dict[str, dict[bool, list[Rate]]]
+"""By gateway, and by whether the answers are streams."""
+
+
 def measure(
     gateway: Gateway, folder: Path, *, stream: bool, connections: int, seconds: int
-) -> float:
-    """Return the requests per second that a gateway serves; all of them with success."""
+) -> Rate:
+    """Return what a gateway serves in a second, and at what cost; all of it with success."""
     script = folder / f"{gateway.port}-{stream}.lua"
     script.write_text(_LUA % (_BODY % ('"stream":true,' if stream else ""), gateway.api_key))
     command = ["taskset", "-c", str(OTHER_CORE), "wrk", "-t1", f"-c{connections}"]
     command += [f"-d{seconds}s", "-s", str(script)]
     url = f"http://127.0.0.1:{gateway.port}/v1/chat/completions"
+    before = gateway.cpu_seconds()
     done = subprocess.run([*command, url], check=True, capture_output=True, text=True)
+    used = gateway.cpu_seconds() - before
     bad = _BAD.search(done.stdout)
     if bad is not None:
         sys.exit(f"{gateway.name}: {bad.group(1)} requests failed")
-    found = _RATE.search(done.stdout)
-    return float(found.group(1)) if found else 0.0
+    found, whole = _RATE.search(done.stdout), _COUNT.search(done.stdout)
+    if found is None or whole is None:
+        sys.exit(f"{gateway.name}: nothing was measured")
+    return Rate(float(found.group(1)), used * 1e6 / int(whole.group(1)))
 
 
-def run(options: argparse.Namespace) -> dict[str, dict[bool, list[float]]]:
+def run(options: argparse.Namespace) -> Rates:
     """Measure every gateway in turn, several times over, so that a slow moment hits all."""
-    found: dict[str, dict[bool, list[float]]] = {}
+    found: Rates = {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port = free_port()
@@ -75,20 +92,31 @@ def run(options: argparse.Namespace) -> dict[str, dict[bool, list[float]]]:
     return found
 
 
-def table(found: dict[str, dict[bool, list[float]]]) -> str:
+def table(found: Rates) -> str:
     """Return the medians as a table, with ratios to nginx round by round."""
-    lines = [
-        f"| one core | req/s | of nginx | chunks/s ({CHUNKS} a stream) | of nginx |",
-        "| --- | --- | --- | --- | --- |",
+    columns = [
+        *("one core", "req/s", "of nginx", "CPU/request"),
+        *(f"chunks/s ({CHUNKS} a stream)", "of nginx", "CPU/stream"),
     ]
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for name, rates in found.items():
-        cells = []
-        for stream, factor in ((False, 1), (True, CHUNKS)):
-            pairs = zip(rates[stream], found["nginx"][stream], strict=True)
-            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-            cells += [f"{statistics.median(rates[stream]) * factor:,.0f}", f"{ratio:.3f}"]
+        cells = [
+            *_cells(rates[False], found["nginx"][False], 1),
+            *_cells(rates[True], found["nginx"][True], CHUNKS),
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cells(rates: list[Rate], nginx: list[Rate], factor: int) -> list[str]:
+    pairs = zip(rates, nginx, strict=True)
+    ratio = statistics.median(ours.per_second / theirs.per_second for ours, theirs in pairs)
+    cpu = statistics.median(rate.cpu_micros for rate in rates)
+    return [
+        f"{statistics.median(rate.per_second for rate in rates) * factor:,.0f}",
+        f"{ratio:.3f}",
+        "" if math.isnan(cpu) else f"{cpu:.0f} µs",
+    ]
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,6 +21,9 @@ GATEWAY_CORE: Final = 0
 OTHER_CORE: Final = 1
 START_SECONDS: Final = 60.0
 BENCH_KEY: Final = "bench"
+# Of /proc/<pid>/stat, counted behind the name (proc(5)).
+_USER_TICKS: Final = 11
+_SYSTEM_TICKS: Final = 12
 
 _NGINX: Final = """
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log /dev/null;
@@ -45,6 +49,15 @@ class Gateway:
     name: str
     port: int
     api_key: str
+    pid: int | None = None
+    """Its process that does the work, where there is one."""
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has used so far, all its threads together."""
+        if self.pid is None:
+            return math.nan
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
@@ -83,8 +96,18 @@ def nginx(folder: Path, upstream: int) -> Iterator[Gateway]:
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, upstream=upstream, port=port))
     program = shutil.which("nginx") or "/usr/sbin/nginx"
-    with child(program, "-p", str(folder), "-c", str(config), core=GATEWAY_CORE):
-        yield Gateway("nginx", port, BENCH_KEY)
+    with child(program, "-p", str(folder), "-c", str(config), core=GATEWAY_CORE) as master:
+        yield Gateway("nginx", port, BENCH_KEY, _only_child(master.pid))
+
+
+def _only_child(pid: int) -> int:
+    """Return the process that a process has started."""
+    deadline = time.monotonic() + START_SECONDS
+    while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.1)
+    return int(found[0])
 
 
 @contextlib.contextmanager
@@ -102,8 +125,9 @@ def ours(folder: Path, upstream: int) -> Iterator[Gateway]:
             check=True,
             capture_output=True,
         )
-        pin(int(edge.stdout), GATEWAY_CORE)
-        yield Gateway("1API Club", int(ports["EDGE"]), ready["api_key"])
+        pid = int(edge.stdout)
+        pin(pid, GATEWAY_CORE)
+        yield Gateway("1API Club", int(ports["EDGE"]), ready["api_key"], pid)
 
 
 def _await_ready(path: Path) -> dict[str, str]:
