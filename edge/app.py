@@ -92,6 +92,7 @@ class Worker:
             on_fenced=self._on_fenced,
         )
         share = shares(raise_limit(), settings.upstream_connections)
+        self.router = Router(clock)
         self._client = UpstreamClient(limits=Limits(max_connections=share.upstreams))
         self._metering: Metering | None = None
         self.front = Front(
@@ -257,7 +258,7 @@ class Worker:
             admission=Admission(self.link, peppers, self._clock),
             spool=metering.spool,
             client=self._client,
-            router=Router(self._clock),
+            router=self.router,
             endpoints=Endpoints(CHAT_PATH),
             clock=self._clock,
             log=self._log,

@@ -64,8 +64,8 @@ def rate_limited(limit: str, retry_ms: int) -> ApiError:
 
 
 def lane_unavailable() -> ApiError:
-    """Return the 429 of the opportunistic lane while nothing is spare."""
-    message = "The opportunistic lane has no spare capacity for this model now."
+    """Return the 429 of a lane in which no upstream has room, or none to spare."""
+    message = "No upstream has room for this model in this lane now."
     return ApiError(429, "lane_unavailable", message, "requests", headers=_retry(5_000))
 
 

@@ -58,6 +58,15 @@ class EdgeMetrics(Collector):
         for state in ("active", "idle", "waiting"):
             pool.add_metric([state], getattr(upstream, state))
         yield pool
+        requests = GaugeMetricFamily(
+            "oneapi_edge_upstream_requests",
+            "Requests that run at upstreams, and that wait for room there.",
+            labels=["state"],
+        )
+        capacity = self._worker.router.capacity
+        requests.add_metric(["running"], capacity.running())
+        requests.add_metric(["waiting"], capacity.waiting())
+        yield requests
 
     def _link(self) -> Iterable[Metric]:
         link = self._worker.link

@@ -102,6 +102,13 @@ CAPABILITIES: Final = {
     "structured_output": "structured_output",
 }
 INPUTS: Final = {"image": "image_input", "audio": "audio_input", "pdf": "file_input"}
+POLICIES: Final = {
+    "default": {"queue_wait_ms": 2_000},
+    "economy": {"queue_rank": 20, "queue_wait_ms": 30_000},
+    "coding": {"balance": "sticky", "queue_wait_ms": 10_000},
+    "priority": {"balance": "lowest_latency", "queue_rank": 0, "queue_wait_ms": 5_000},
+    "opportunistic": {"spare_only": True, "queue_rank": 30},
+}
 CLAUDE_VERSION: Final = re.compile(r"^(claude-[a-z]+-\d)-(\d)$")
 
 
@@ -110,7 +117,8 @@ def main() -> None:
     source = json.loads(Path(sys.argv[1]).read_text(), parse_float=Decimal)
     entries = [model_entry(merged(model)) for model in source["models"] if is_chat(model)]
     models = sorted((entry for entry in entries if entry), key=lambda entry: entry["public_id"])
-    head = {"format": 1, "upstreams": [upstream_entry(*upstream) for upstream in UPSTREAMS]}
+    upstreams = [upstream_entry(*upstream) for upstream in UPSTREAMS]
+    head = {"format": 1, "policies": POLICIES, "upstreams": upstreams}
     lines = [json.dumps(model, separators=(",", ":")) for model in models]
     text = json.dumps(head, indent=1)[:-2] + ',\n "models": [\n' + ",\n".join(lines) + "\n ]\n}\n"
     json.loads(text)

@@ -70,7 +70,7 @@ def compare(catalog: Catalog, document: Document, now: datetime) -> Plan:
         _compare_upstream(plan, catalog, upstream)
     for entry in document.models:
         _compare_model(plan, catalog, entry)
-        _compare_routes(plan, catalog, entry)
+        _compare_routes(plan, catalog, entry, document)
         for price in sorted(entry.prices, key=lambda price: price.effective_from or now):
             _compare_price(plan, catalog, entry.public_id, price, now)
     if document.complete:
@@ -120,10 +120,10 @@ def _compare_model(plan: Plan, catalog: Catalog, entry: ModelEntry) -> None:
         plan.lines.append(line)
 
 
-def _compare_routes(plan: Plan, catalog: Catalog, entry: ModelEntry) -> None:
+def _compare_routes(plan: Plan, catalog: Catalog, entry: ModelEntry, document: Document) -> None:
     stored = catalog.models.get(entry.public_id)
     before = {} if stored is None else {route.lane: route for route in stored.routes}
-    after = {route.lane: route for route in entry.routes_by_lane()}
+    after = {route.lane: route for route in entry.routes_by_lane(document.policies)}
     if before == after:
         return
     plan.routes[entry.public_id] = tuple(after.values())
@@ -204,11 +204,14 @@ def _line(
 def _route_text(route: Route | None) -> str:
     if route is None:
         return ""
-    return ", ".join(
+    policy = describe(route.policy, type(route.policy).model_fields)
+    candidates = ", ".join(
         f"{item.upstream}:{item.upstream_model} w{item.weight} p{item.priority}"
         f" {item.first_byte_timeout_ms}/{item.idle_timeout_ms}ms"
+        + (f" max {item.max_running}" if item.max_running else "")
         for item in route.candidates
     )
+    return f"{candidates} ({policy})"
 
 
 def price_texts(before: tuple[PriceTier, ...], after: tuple[PriceTier, ...]) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Final, Literal
@@ -16,6 +16,7 @@ from core.catalog.model import (
     Facts,
     LaneName,
     ModelFacts,
+    Policy,
     Rates,
     Route,
     UpstreamFacts,
@@ -28,6 +29,15 @@ MODELS_MAX: Final = 2_000
 UPSTREAMS_MAX: Final = 1_000
 _ERRORS_SHOWN: Final = 4
 
+DEFAULT_POLICIES: Final[dict[LaneName, Policy]] = {
+    "default": Policy(queue_wait_ms=2_000),
+    "economy": Policy(queue_rank=20, queue_wait_ms=30_000),
+    "coding": Policy(balance="sticky", queue_wait_ms=10_000),
+    "priority": Policy(balance="lowest_latency", queue_rank=0, queue_wait_ms=5_000),
+    "opportunistic": Policy(spare_only=True, queue_rank=30),
+}
+"""What the routes of a lane get where a document says nothing of it."""
+
 LaneNames = Annotated[tuple[LaneName, ...], Field(min_length=1, max_length=len(LANES))]
 
 
@@ -37,6 +47,7 @@ class RouteEntry(Facts):
     lanes: LaneNames = LANES
     max_attempts: int = Field(default=3, ge=1, le=16)
     candidates: tuple[Candidate, ...] = Field(min_length=1, max_length=64)
+    policy: Policy | None = None
 
 
 class PriceEntry(Facts):
@@ -64,11 +75,12 @@ class ModelEntry(ModelFacts):
         kept["capabilities"] = tuple(sorted(self.capabilities))
         return ModelFacts(**kept)
 
-    def routes_by_lane(self) -> tuple[Route, ...]:
+    def routes_by_lane(self, policies: Mapping[LaneName, Policy]) -> tuple[Route, ...]:
         """Return one route for each lane, in the order of the lanes."""
         found = {
             lane: Route(
                 lane=lane,
+                policy=entry.policy or policies.get(lane) or DEFAULT_POLICIES[lane],
                 max_attempts=entry.max_attempts,
                 candidates=tuple(sorted(entry.candidates, key=candidate_order)),
             )
@@ -79,10 +91,14 @@ class ModelEntry(ModelFacts):
 
 
 class Document(Facts):
-    """A catalogue document. `complete`: models that it does not name are disabled."""
+    """A catalogue document. `complete`: models that it does not name are disabled.
+
+    `policies` are those of its routes that have none of their own.
+    """
 
     format: Literal[1]
     complete: bool = False
+    policies: dict[LaneName, Policy] = Field(default_factory=dict)
     upstreams: tuple[UpstreamFacts, ...] = Field(default=(), max_length=UPSTREAMS_MAX)
     models: tuple[ModelEntry, ...] = Field(default=(), max_length=MODELS_MAX)
 

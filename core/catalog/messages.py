@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from core.catalog.diff import ChangeLine
 from core.catalog.model import (
+    BALANCES,
     DIALECTS,
     DISCONNECT_POLICIES,
     STREAM_ENDS,
@@ -101,12 +102,11 @@ def snapshot_message(
     catalog: Catalog, version: int, sealer: Sealer
 ) -> snapshot_pb2.CatalogSnapshot:
     """Render the whole catalogue for edges, with opened credentials."""
-    numbers = {name: upstream.number for name, upstream in catalog.upstreams.items()}
     return snapshot_pb2.CatalogSnapshot(
         version=version,
         models=map(model_message, catalog.models.values()),
         upstreams=(_snapshot_upstream(item, sealer) for item in catalog.upstreams.values()),
-        routes=_route_messages(catalog.models.values(), numbers),
+        routes=route_messages(catalog.models.values(), catalog.upstreams),
         prices=(price_message(price) for found in catalog.prices.values() for price in found),
     )
 
@@ -123,7 +123,11 @@ def _snapshot_upstream(upstream: StoredUpstream, sealer: Sealer) -> snapshot_pb2
     return snapshot_pb2.SnapshotUpstream(upstream=message, credential=credential)
 
 
-def _route_messages(models: Iterable[StoredModel], numbers: dict[str, int]) -> Iterable[pb.Route]:
+def route_messages(
+    models: Iterable[StoredModel], upstreams: Mapping[str, StoredUpstream]
+) -> Iterable[pb.Route]:
+    """Render the routes of models; candidates name upstreams by their numbers."""
+    numbers = {name: upstream.number for name, upstream in upstreams.items()}
     return (
         _route_message(model.number, route, numbers) for model in models for route in model.routes
     )
@@ -138,6 +142,7 @@ def _route_message(model_number: int, route: Route, numbers: dict[str, int]) -> 
             priority=candidate.priority,
             first_byte_timeout_ms=candidate.first_byte_timeout_ms,
             idle_timeout_ms=candidate.idle_timeout_ms,
+            max_running=candidate.max_running,
         )
         for candidate in route.candidates
     )
@@ -146,4 +151,10 @@ def _route_message(model_number: int, route: Route, numbers: dict[str, int]) -> 
         lane=Lane.ValueType(lane_number(route.lane)),
         candidates=candidates,
         max_attempts=route.max_attempts,
+        policy=pb.RoutePolicy(
+            balance=pb.RoutePolicy.Balance.ValueType(BALANCES.index(route.policy.balance) + 1),
+            spare_only=route.policy.spare_only,
+            queue_rank=route.policy.queue_rank,
+            queue_wait_ms=route.policy.queue_wait_ms,
+        ),
     )

@@ -29,6 +29,9 @@ STREAM_ENDS: Final[tuple[StreamEndName, ...]] = ("terminal", "eof")
 DisconnectName = Literal["cancel", "drain"]
 DISCONNECT_POLICIES: Final[tuple[DisconnectName, ...]] = ("cancel", "drain")
 
+BalanceName = Literal["weighted", "sticky", "lowest_latency"]
+BALANCES: Final[tuple[BalanceName, ...]] = ("weighted", "sticky", "lowest_latency")
+
 FILL_RULE: Final[dict[Dimension, Dimension | None]] = {
     Dimension.CACHED_INPUT: Dimension.INPUT,
     Dimension.CACHE_WRITE: Dimension.INPUT,
@@ -100,12 +103,23 @@ class Candidate(Facts):
     priority: int = Field(default=0, ge=0, le=1_000)
     first_byte_timeout_ms: Milliseconds = 120_000
     idle_timeout_ms: Milliseconds = 120_000
+    max_running: int = Field(default=0, ge=0, le=1_000_000)
+
+
+class Policy(Facts):
+    """How a route chooses among its candidates, and how long it waits for one that is full."""
+
+    balance: BalanceName = "weighted"
+    spare_only: bool = False
+    queue_rank: int = Field(default=10, ge=0, le=100)
+    queue_wait_ms: int = Field(default=0, ge=0, le=600_000)
 
 
 class Route(Facts):
     """The candidates of a model in one lane, and how many attempts a request may cause."""
 
     lane: LaneName
+    policy: Policy
     max_attempts: int = Field(default=3, ge=1, le=16)
     candidates: tuple[Candidate, ...] = Field(min_length=1, max_length=64)
 

@@ -11,6 +11,7 @@ from core.catalog.messages import (
     model_message,
     parse_tier,
     price_message,
+    route_messages,
     upstream_message,
 )
 from core.catalog.model import LANES, lane_name
@@ -18,9 +19,9 @@ from core.catalog.service import Upstreams
 from core.db.database import Pool
 from core.db.paging import int_token, page_size, parse_int_token, split_page
 from core.timestamps import from_timestamp
-from kit.clock import Clock
+from kit.clock import Clock, now
 from kit.ids import IdSource
-from kit.reasons import InvalidArgument
+from kit.reasons import InvalidArgument, NotFound
 from kit.rpc.server import Service
 from oneapi.catalog.v1 import catalog_service_pb2 as pb
 from oneapi.catalog.v1 import catalog_service_pb2_grpc
@@ -32,6 +33,7 @@ ALLOWED = {
     "ListModels": _READERS,
     "ListPrices": _READERS,
     "ListUpstreams": _READERS,
+    "ListRoutes": _READERS,
     "PublishPrice": _OPERATOR,
     "ImportCatalog": _OPERATOR,
 }
@@ -98,6 +100,17 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         async with self._pool.transaction("system") as tx:
             upstreams = await store.list_upstreams(tx)
         return pb.ListUpstreamsResponse(upstreams=map(upstream_message, upstreams))
+
+    async def ListRoutes(
+        self, request: pb.ListRoutesRequest, context: Any
+    ) -> pb.ListRoutesResponse:
+        """List the routes of one model."""
+        async with self._pool.transaction("system") as tx:
+            catalog = await store.read_catalog(tx, now(self._clock))
+        model = catalog.models.get(request.public_id)
+        if model is None:
+            raise NotFound(model=request.public_id)
+        return pb.ListRoutesResponse(routes=route_messages([model], catalog.upstreams))
 
     async def ImportCatalog(
         self, request: pb.ImportCatalogRequest, context: Any

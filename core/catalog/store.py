@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from core.catalog.diff import NewPrice
 from core.catalog.model import (
+    BALANCES,
     DIALECTS,
     DISCONNECT_POLICIES,
     STREAM_ENDS,
@@ -19,6 +20,7 @@ from core.catalog.model import (
     Catalog,
     LaneName,
     ModelFacts,
+    Policy,
     Route,
     StoredModel,
     StoredPrice,
@@ -42,7 +44,8 @@ SELECT m.*, coalesce(array_agg(a.alias ORDER BY a.alias) FILTER (WHERE a.alias I
 """
 _UPSTREAMS: Final = "SELECT * FROM upstream ORDER BY number"
 _ROUTES: Final = """
-SELECT c.*, r.max_attempts, u.name AS upstream
+SELECT c.*, r.max_attempts, r.balance, r.spare_only, r.queue_rank, r.queue_wait_ms,
+       u.name AS upstream
   FROM route_candidate AS c
   JOIN route AS r USING (model_number, lane)
   JOIN upstream AS u ON u.number = c.upstream_number
@@ -121,19 +124,21 @@ DELETE FROM route USING model AS m
  WHERE m.number = route.model_number AND m.public_id = ANY(:public_ids)
 """
 _PUT_ROUTES: Final = """
-INSERT INTO route (model_number, lane, max_attempts)
-SELECT m.number, r.lane, r.max_attempts
-  FROM jsonb_to_recordset(:rows) AS r(public_id text, lane smallint, max_attempts smallint)
+INSERT INTO route (model_number, lane, max_attempts, balance, spare_only, queue_rank,
+    queue_wait_ms)
+SELECT m.number, r.lane, r.max_attempts, r.balance, r.spare_only, r.queue_rank, r.queue_wait_ms
+  FROM jsonb_to_recordset(:rows) AS r(public_id text, lane smallint, max_attempts smallint,
+    balance smallint, spare_only boolean, queue_rank smallint, queue_wait_ms integer)
   JOIN model AS m USING (public_id)
 """
 _PUT_CANDIDATES: Final = """
 INSERT INTO route_candidate (model_number, lane, upstream_number, upstream_model, weight,
-    priority, first_byte_timeout_ms, idle_timeout_ms)
+    priority, first_byte_timeout_ms, idle_timeout_ms, max_running)
 SELECT m.number, r.lane, u.number, r.upstream_model, r.weight, r.priority,
-    r.first_byte_timeout_ms, r.idle_timeout_ms
+    r.first_byte_timeout_ms, r.idle_timeout_ms, r.max_running
   FROM jsonb_to_recordset(:rows) AS r(public_id text, lane smallint, upstream text,
     upstream_model text, weight integer, priority integer, first_byte_timeout_ms integer,
-    idle_timeout_ms integer)
+    idle_timeout_ms integer, max_running integer)
   JOIN model AS m USING (public_id) JOIN upstream AS u ON u.name = r.upstream
 """
 _NEXT_PRICES: Final = """
@@ -254,6 +259,8 @@ async def put_routes(tx: Transaction, routes: dict[str, tuple[Route, ...]]) -> N
             "public_id": public_id,
             "lane": lane_number(route.lane),
             "max_attempts": route.max_attempts,
+            **route.policy.model_dump(),
+            "balance": BALANCES.index(route.policy.balance) + 1,
         }
         for public_id, route in flat
     ]
@@ -306,21 +313,31 @@ async def _put(
 
 async def _routes(tx: Transaction) -> dict[int, tuple[Route, ...]]:
     candidates: dict[tuple[int, int], list[Candidate]] = defaultdict(list)
-    attempts: dict[tuple[int, int], int] = {}
+    heads: dict[tuple[int, int], Row[Any]] = {}
     for row in await tx.all(_ROUTES):
         key = (row.model_number, row.lane)
-        attempts[key] = row.max_attempts
+        heads[key] = row
         kept = {name: getattr(row, name) for name in Candidate.model_fields}
         candidates[key].append(Candidate(**kept))
     routes: dict[int, tuple[Route, ...]] = defaultdict(tuple)
     for (model_number, lane), found in candidates.items():
         route = Route(
             lane=lane_name(lane),
-            max_attempts=attempts[model_number, lane],
+            policy=_policy(heads[model_number, lane]),
+            max_attempts=heads[model_number, lane].max_attempts,
             candidates=tuple(found),
         )
         routes[model_number] += (route,)
     return routes
+
+
+def _policy(row: Row[Any]) -> Policy:
+    return Policy(
+        balance=BALANCES[row.balance - 1],
+        spare_only=row.spare_only,
+        queue_rank=row.queue_rank,
+        queue_wait_ms=row.queue_wait_ms,
+    )
 
 
 def _model(row: Row[Any]) -> StoredModel:

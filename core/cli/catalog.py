@@ -15,7 +15,7 @@ from kit.cli_calls import call, time_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from oneapi.catalog.v1.catalog_pb2 import Model, PriceTier, PriceVersion, Upstream
+    from oneapi.catalog.v1.catalog_pb2 import Model, PriceTier, PriceVersion, Route, Upstream
 
 SERVICE: Final = "catalog.v1.catalog_service"
 RATES: Final = (
@@ -68,11 +68,15 @@ def list_models(context: click.Context) -> None:
 @click.argument("model")
 @click.pass_context
 def show(context: click.Context, model: str) -> None:
-    """Show one model, by public id or alias, with its prices."""
+    """Show one model, by public id or alias, with its prices and routes."""
     for item in pages(SERVICE, "ListModels", "models"):
         if model == item.public_id or model in item.aliases:
             prices = pages(SERVICE, "ListPrices", "prices", public_id=item.public_id)
-            output(context, {**_model(item), "prices": [_price(price) for price in prices]})
+            found = {
+                "prices": [_price(price) for price in prices],
+                "routes": _routes(item.public_id),
+            }
+            output(context, {**_model(item), **found})
             return
     raise CommandFailed("There is no such model.", code=Exit.NOT_FOUND, reason="NOT_FOUND")
 
@@ -192,6 +196,34 @@ def _model(model: Model) -> dict[str, Any]:
         "aliases": list(model.aliases),
         "capabilities": list(model.capabilities),
         "enabled": model.enabled,
+    }
+
+
+def _routes(public_id: str) -> list[dict[str, Any]]:
+    names = {item.number: item.name for item in call(SERVICE, "ListUpstreams").upstreams}
+    routes = call(SERVICE, "ListRoutes", public_id=public_id).routes
+    return [_route(route, names) for route in routes]
+
+
+def _route(route: Route, names: dict[int, str]) -> dict[str, Any]:
+    from oneapi.catalog.v1.catalog_pb2 import RoutePolicy  # noqa: PLC0415
+    from oneapi.common.v1.lane_pb2 import Lane  # noqa: PLC0415
+
+    policy, numbers = route.policy, ("weight", "priority", "max_running")
+    return {
+        "lane": Lane.Name(route.lane).removeprefix("LANE_").lower(),
+        "balance": RoutePolicy.Balance.Name(policy.balance).removeprefix("BALANCE_").lower(),
+        "spare_only": policy.spare_only,
+        "queue_rank": policy.queue_rank,
+        "queue_wait_ms": policy.queue_wait_ms,
+        "candidates": [
+            {
+                "upstream": names[item.upstream_number],
+                "upstream_model": item.upstream_model,
+                **{name: getattr(item, name) for name in numbers},
+            }
+            for item in route.candidates
+        ],
     }
 
 

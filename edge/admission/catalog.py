@@ -73,6 +73,17 @@ class Candidate:
     priority: int
     first_byte_timeout_seconds: float
     idle_timeout_seconds: float
+    max_running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a route chooses among its candidates and waits for one that is full."""
+
+    balance: int = catalog_pb2.RoutePolicy.BALANCE_WEIGHTED
+    spare_only: bool = False
+    queue_rank: int = 0
+    queue_wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,7 @@ class Route:
 
     candidates: tuple[Candidate, ...]
     max_attempts: int
+    policy: Policy = Policy()
 
 
 class Catalog:
@@ -192,12 +204,19 @@ def _route(message: catalog_pb2.Route, upstreams: dict[int, Upstream]) -> Route:
             priority=item.priority,
             first_byte_timeout_seconds=item.first_byte_timeout_ms / 1000,
             idle_timeout_seconds=item.idle_timeout_ms / 1000,
+            max_running=item.max_running,
         )
         for item in message.candidates
         if item.upstream_number in upstreams
     ]
     candidates.sort(key=lambda candidate: candidate.priority)
-    return Route(tuple(candidates), message.max_attempts)
+    policy = Policy(
+        balance=message.policy.balance,
+        spare_only=message.policy.spare_only,
+        queue_rank=message.policy.queue_rank,
+        queue_wait_seconds=message.policy.queue_wait_ms / 1000,
+    )
+    return Route(tuple(candidates), message.max_attempts, policy)
 
 
 def _price(message: catalog_pb2.PriceVersion) -> Price:

@@ -45,11 +45,9 @@ from kit.money import format_dollars
 from kit.reasons import DomainError
 from oneapi.admission.v1 import admission_service_pb2 as pb2
 from oneapi.common.v1 import endpoint_pb2
-from oneapi.common.v1.lane_pb2 import Lane
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 # The generated enums search their descriptors at each access.
-_OPPORTUNISTIC: Final = Lane.LANE_OPPORTUNISTIC
 _CHAT: Final = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
 
@@ -154,7 +152,7 @@ class ChatCompletions:
         choice = self._parts.admission.choose(
             grant, name or None, header(sent, b"x-delivery-lane"), body.get("service_tier")
         )
-        if choice.lane == _OPPORTUNISTIC and not self._parts.router.has_spare(choice.route):
+        if choice.route.policy.spare_only and not self._parts.router.has_spare(choice.route):
             raise errors.lane_unavailable()
         body["model"] = choice.model.public_id
         return choice

@@ -87,6 +87,7 @@ class Exchange:
             self._client.stop()
             if self._answer is not None:
                 self._answer.response.cancel()
+            self._attempts.leave()
             await self._record()
 
     # --- step 5: an upstream
@@ -108,12 +109,13 @@ class Exchange:
         choice = self._accepted.admitted.choice
         candidates = self._parts.router.order(
             choice.route,
-            choice.lane,
             self._accepted.intent.key_id + choice.model.public_id.encode(),
         )
         try:
             self._asking = True
-            return await self._attempts.run(candidates, self._build, lambda: self._over)
+            return await self._attempts.run(
+                candidates, choice.route.policy, self._build, lambda: self._over
+            )
         except asyncio.CancelledError:
             # Our own cancellation of the wait, not the server's of the request.
             if not self._over or self._task is None or self._task.uncancel() > 0:
@@ -175,6 +177,7 @@ class Exchange:
         # The end of the body comes while the outcome goes to disk.
         durable = await self._record()
         await _read_trailer(answer.response)
+        self._attempts.leave()
         if self._gone:
             return
         if end.kind is EndKind.PROPER and durable:

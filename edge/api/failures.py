@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.errors import ApiError
+from edge.errors import ApiError, lane_unavailable
 from edge.upstream.attempts import Failure
 from oneapi.metering.v1 import usage_record_pb2 as usage
 
@@ -37,6 +37,8 @@ def error_of(failure: Failure) -> ApiError:
         return _refusal(failure)
     if failure.error_class == usage.ERROR_CLASS_UPSTREAM_RATE_LIMITED:
         return _rate_limited(failure)
+    if failure.error_class == usage.ERROR_CLASS_NO_CAPACITY:
+        return lane_unavailable()
     status, code, message = _TABLE.get(failure.error_class, _FAILED)
     error = ApiError(status, code, message, _SERVER)
     if failure.error_class == usage.ERROR_CLASS_REQUEST_DEADLINE:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from edge.admission.catalog import Candidate, Upstream
+from edge.admission.catalog import Candidate, Policy, Upstream
 from edge.metering.records import Attempt
 from edge.upstream import errors as upstream_errors
+from edge.upstream.capacity import Place
 from edge.upstream.client import UpstreamClient
 from edge.upstream.message import Endpoint, Origin, Timeouts, UpstreamRequest
 from edge.upstream.response import UpstreamResponse
@@ -92,21 +93,29 @@ class Attempts:
     made: list[Attempt] = field(default_factory=list)
     current: Candidate | None = None
     """The candidate that was asked last."""
+    place: Place | None = None
+    """Where the request is counted as running."""
 
     async def run(
         self,
         candidates: list[Candidate],
+        policy: Policy,
         build: Callable[[Candidate], UpstreamRequest],
         is_over: Callable[[], bool],
     ) -> Answer | Failure:
         """Return the first success, or how the last candidate failed.
 
-        No further candidate is asked once `is_over` says that nobody waits any more.
+        No further candidate is asked once `is_over` says that nobody waits any more. After a
+        success the request counts as running at its upstream until `leave`.
         """
-        failure = Failure(usage.ERROR_CLASS_CONNECT)
+        failure = Failure(usage.ERROR_CLASS_NO_CAPACITY)
         for candidate in candidates:
+            self.leave()
             if is_over():
                 break
+            self.place = await self.router.capacity.enter(candidate, policy)
+            if self.place is None or is_over():
+                continue
             self.current = candidate
             begun = self.clock.monotonic()
             try:
@@ -132,6 +141,12 @@ class Attempts:
                 return failure
             self.router.failed(candidate.upstream.number)
         return failure
+
+    def leave(self) -> None:
+        """Count the request as running no more."""
+        if self.place is not None:
+            self.place.leave()
+            self.place = None
 
     async def _refusal(self, candidate: Candidate, response: UpstreamResponse) -> Failure:
         status = response.status

@@ -1,7 +1,7 @@
 """Which upstream next: the candidates of a route in the order in which to try them.
 
-A candidate that failed several times in a row goes last until its pause is over. Nothing here
-waits or sends.
+A candidate that failed several times in a row goes last until its pause is over. What a route asks
+for beyond that is data in the catalogue (its policy). Nothing here sends.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.admission.catalog import Candidate, Route
+from edge.upstream.capacity import Capacity
 from kit.clock import Clock
-from oneapi.common.v1 import lane_pb2
+from oneapi.catalog.v1.catalog_pb2 import RoutePolicy
 
 FAILURES_TO_OPEN: Final = 3
 PAUSE_SECONDS: Final = 10.0
@@ -30,30 +31,39 @@ class UpstreamHealth:
     open_until: float = 0.0
     latency_seconds: float = 0.0
     measured_at: float = 0.0
-    running: int = 0
 
 
 class Router:
-    """Orders candidates by priority, health, and what the lane asks for."""
+    """Orders candidates by health, priority, room, and as their route's policy says."""
 
     def __init__(self, clock: Clock) -> None:
         """Start without knowledge of any upstream."""
         self._clock = clock
         self._health: dict[int, UpstreamHealth] = {}
+        self.capacity = Capacity()
 
-    def order(self, route: Route, lane: int, sticky_to: bytes) -> list[Candidate]:
+    def order(self, route: Route, sticky_to: bytes) -> list[Candidate]:
         """Return the candidates to try, at most the route's number of attempts."""
         if len(route.candidates) == 1:
             return list(route.candidates[: route.max_attempts])
+        balance, is_full = route.policy.balance, self.capacity.is_full
         keyed = [
-            (self._paused(item), item.priority, self._rank(item, lane, sticky_to), index)
+            (
+                self._paused(item),
+                item.priority,
+                is_full(item),
+                self._rank(item, balance, sticky_to),
+                index,
+            )
             for index, item in enumerate(route.candidates)
         ]
         return [route.candidates[index] for *_, index in sorted(keyed)][: route.max_attempts]
 
     def has_spare(self, route: Route) -> bool:
-        """Say whether some candidate is healthy: what the opportunistic lane may use."""
-        return any(not self._paused(item) for item in route.candidates)
+        """Say whether some candidate is healthy and has room that nobody waits for."""
+        return any(
+            not self._paused(item) and self.capacity.has_spare(item) for item in route.candidates
+        )
 
     def succeeded(self, number: int, first_byte_seconds: float) -> None:
         """Note an answer and how long its first byte took."""
@@ -79,11 +89,11 @@ class Router:
         health = self._health.get(candidate.upstream.number)
         return health is not None and self._clock.monotonic() < health.open_until
 
-    def _rank(self, candidate: Candidate, lane: int, sticky_to: bytes) -> float:
-        if lane == lane_pb2.LANE_PRIORITY:
+    def _rank(self, candidate: Candidate, balance: int, sticky_to: bytes) -> float:
+        if balance == RoutePolicy.BALANCE_LOWEST_LATENCY:
             health = self._health.get(candidate.upstream.number)
             return health.latency_seconds if health else 0.0
-        if lane == lane_pb2.LANE_CODING:
+        if balance == RoutePolicy.BALANCE_STICKY:
             uniform = _uniform(sticky_to, candidate.upstream.number)
         else:
             uniform = random.random()  # noqa: S311  a share of load, not a secret

@@ -13,7 +13,7 @@ from tests.support.stack import STREAM, TEXT, Stack, catalogue_document, public_
 
 __all__ = ["stack"]
 
-HARD_END_SECONDS = 3
+HARD_END_SECONDS = 5
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ import pytest
 
 from core.catalog import service, store
 from core.catalog.diff import ChangeLine
+from core.catalog.document import DEFAULT_POLICIES
 from core.catalog.messages import snapshot_message
-from core.catalog.model import Catalog, StoredPrice
+from core.catalog.model import Catalog, Policy, StoredPrice
 from core.catalog.providers import Providers
 from core.catalog.sealing import Sealer
 from core.catalog.seeding import seed_catalog
@@ -30,6 +31,7 @@ from tests.integration.core.conftest import World
 
 SEALER = Sealer(Keyring({1: b"k" * 32}))
 ALL_LANES = 5
+ACME = {"upstream": "acme", "upstream_model": "M1"}
 
 
 def upstreams(**variables: str) -> Upstreams:
@@ -432,3 +434,28 @@ async def test_every_routed_model_of_the_seed_has_a_price_in_each_of_its_lanes(
         for route in stored.routes:
             (price,) = catalog.prices[public_id, route.lane]
             assert all(min(tier.rates[:10]) > 0 for tier in price.tiers)
+
+
+async def test_a_route_gets_its_own_policy_or_the_document_s_or_its_lane_s(world: World) -> None:
+    """What a lane does is data; a changed policy is a change like any other."""
+    own = {"balance": "sticky", "queue_rank": 3}
+    changes = model(
+        routes=[
+            {"lanes": ["default"], "candidates": [{**ACME, "max_running": 7}], "policy": own},
+            {"lanes": ["economy", "priority"], "candidates": [ACME]},
+        ]
+    )
+    lanes = {"economy": {"queue_wait_ms": 5}}
+    await load(world, document(changes, policies=lanes))
+    catalog = await catalog_of(world)
+    default, economy, priority = catalog.models["m-one"].routes
+    assert default.policy == Policy(balance="sticky", queue_rank=3)
+    assert economy.policy == Policy(queue_wait_ms=5)
+    assert priority.policy == DEFAULT_POLICIES["priority"]
+    assert default.candidates[0].max_running == 7
+    message = snapshot_message(catalog, 1, SEALER).routes[0]
+    assert (message.policy.balance, message.policy.queue_rank) == (2, 3)
+    assert message.candidates[0].max_running == 7
+    lines = await load(world, document(changes))
+    assert [line.name for line in lines] == ["m-one economy"]
+    assert "queue_wait_ms 30000" in lines[0].after

@@ -124,6 +124,11 @@ def test_the_catalogue_is_listed_and_shown(cli: Cli) -> None:
     shown = cli("catalog", "show", "claude-sonnet-4-5")
     assert shown["public_id"] == "claude-sonnet-4.5"
     assert shown["prices"][0]["tiers"][0]["input"] == "3.00"
+    routes = {route["lane"]: route for route in cli("catalog", "show", "gpt-4o")["routes"]}
+    assert routes["coding"]["balance"] == "sticky"
+    assert routes["opportunistic"]["spare_only"]
+    assert routes["economy"]["queue_rank"] > routes["priority"]["queue_rank"]
+    assert routes["default"]["candidates"][0]["upstream"] == "openai"
     cli("catalog", "show", "no-such-model", code=3)
 
 

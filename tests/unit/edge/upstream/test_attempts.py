@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from edge.admission.catalog import Candidate, Upstream
+from edge.admission.catalog import Candidate, Policy, Upstream
 from edge.upstream.attempts import (
     Answer,
     Attempts,
@@ -23,6 +23,7 @@ from edge.upstream.routing import Router
 from kit.clock import SystemClock
 from oneapi.metering.v1.usage_record_pb2 import ErrorClass
 
+PLAIN = Policy()
 CREDENTIAL = b"sk-sesame"
 NOTHING_SPECIAL = (1, True, False, False, CREDENTIAL)
 """Dialect, a terminal frame, no drain, no bill for the refused, a credential."""
@@ -41,6 +42,7 @@ class World:
     client: UpstreamClient
     servers: list[asyncio.Server] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
+    router: Router = field(default_factory=lambda: Router(SystemClock()))
 
     async def candidate(self, reply: bytes) -> Candidate:
         """Start an upstream; an empty reply closes the connection."""
@@ -62,19 +64,26 @@ class World:
     def attempts(self) -> Attempts:
         """Return the attempts of a new request."""
         clock = SystemClock()
-        return Attempts(self.client, Router(clock), clock, clock.monotonic())
+        return Attempts(self.client, self.router, clock, clock.monotonic())
 
     async def run(
-        self, *replies: bytes, is_over: Callable[[], bool] = lambda: False
+        self,
+        *replies: bytes,
+        is_over: Callable[[], bool] = lambda: False,
+        full: Collection[int] = (),
+        policy: Policy = PLAIN,
     ) -> tuple[Answer | Failure, Attempts]:
         """Ask upstreams with these replies in order."""
         candidates = [await self.candidate(reply) for reply in replies]
+        candidates = [replace(one, max_running=1) for one in candidates]
+        for number in full:
+            await self.router.capacity.enter(candidates[number], PLAIN)
         attempts, endpoints = self.attempts(), Endpoints(b"/chat/completions")
 
         def build(candidate: Candidate) -> UpstreamRequest:
             return endpoints.of(candidate.upstream).request(b"{}", timeouts_of(candidate))
 
-        found = await attempts.run(candidates, build, is_over)
+        found = await attempts.run(candidates, policy, build, is_over)
         if isinstance(found, Answer):
             found.response.cancel()
         return found, attempts
@@ -183,3 +192,35 @@ def test_an_endpoint_is_made_anew_when_its_upstream_changes() -> None:
         b"content-type: application/json\r\nauthorization: Bearer two\r\n"
         b"accept-encoding: identity\r\ncontent-length: 2\r\n\r\n"
     )
+
+
+async def test_a_full_candidate_is_passed_over(world: World) -> None:
+    """Without a wait, where the route has no patience; nothing is sent there, none is noted."""
+    found, attempts = await world.run(answer(200), answer(200), full=[0])
+    assert isinstance(found, Answer)
+    assert (world.asked, len(attempts.made)) == ([2], 1)
+
+
+async def test_where_all_are_full_the_request_is_told_so(world: World) -> None:
+    """Nobody was asked."""
+    found, attempts = await world.run(answer(200), answer(200), full=[0, 1])
+    assert found == Failure(ErrorClass.ERROR_CLASS_NO_CAPACITY)
+    assert (world.asked, attempts.made) == ([], [])
+
+
+async def test_a_failure_tells_more_than_a_full_candidate(world: World) -> None:
+    """What an upstream said is told, not that another one had no room."""
+    found, _ = await world.run(answer(500), answer(200), full=[1])
+    assert isinstance(found, Failure)
+    assert found.error_class == ErrorClass.ERROR_CLASS_UPSTREAM_FAILED
+
+
+async def test_a_request_runs_at_one_upstream_until_it_leaves(world: World) -> None:
+    """Failed attempts give their place back at once."""
+    found, attempts = await world.run(answer(500), answer(200))
+    assert isinstance(found, Answer)
+    assert attempts.place is world.router.capacity.at(found.candidate)
+    assert world.router.capacity.running() == 1
+    attempts.leave()
+    attempts.leave()
+    assert world.router.capacity.running() == 0

@@ -186,6 +186,63 @@ func (Upstream_Dialect) EnumDescriptor() ([]byte, []int) {
 	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{3, 2}
 }
 
+// Which of the candidates of one priority goes first.
+type RoutePolicy_Balance int32
+
+const (
+	// Not known; means by weight.
+	RoutePolicy_BALANCE_UNSPECIFIED RoutePolicy_Balance = 0
+	// At random, in proportion to the weights.
+	RoutePolicy_BALANCE_WEIGHTED RoutePolicy_Balance = 1
+	// The same one for the same key and model, chosen by weight: its caches know the prompt.
+	RoutePolicy_BALANCE_STICKY RoutePolicy_Balance = 2
+	// The one that lately answered soonest.
+	RoutePolicy_BALANCE_LOWEST_LATENCY RoutePolicy_Balance = 3
+)
+
+// Enum value maps for RoutePolicy_Balance.
+var (
+	RoutePolicy_Balance_name = map[int32]string{
+		0: "BALANCE_UNSPECIFIED",
+		1: "BALANCE_WEIGHTED",
+		2: "BALANCE_STICKY",
+		3: "BALANCE_LOWEST_LATENCY",
+	}
+	RoutePolicy_Balance_value = map[string]int32{
+		"BALANCE_UNSPECIFIED":    0,
+		"BALANCE_WEIGHTED":       1,
+		"BALANCE_STICKY":         2,
+		"BALANCE_LOWEST_LATENCY": 3,
+	}
+)
+
+func (x RoutePolicy_Balance) Enum() *RoutePolicy_Balance {
+	p := new(RoutePolicy_Balance)
+	*p = x
+	return p
+}
+
+func (x RoutePolicy_Balance) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RoutePolicy_Balance) Descriptor() protoreflect.EnumDescriptor {
+	return file_oneapi_catalog_v1_catalog_proto_enumTypes[3].Descriptor()
+}
+
+func (RoutePolicy_Balance) Type() protoreflect.EnumType {
+	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[3]
+}
+
+func (x RoutePolicy_Balance) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RoutePolicy_Balance.Descriptor instead.
+func (RoutePolicy_Balance) EnumDescriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // A model that clients may name.
 type Model struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -741,7 +798,9 @@ type Route struct {
 	// Tried in order of priority, then by weight.
 	Candidates []*RouteCandidate `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	// How many upstream attempts one request may cause.
-	MaxAttempts   uint32 `protobuf:"varint,4,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	MaxAttempts uint32 `protobuf:"varint,4,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	// How candidates are chosen and waited for.
+	Policy        *RoutePolicy `protobuf:"bytes,5,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -804,6 +863,86 @@ func (x *Route) GetMaxAttempts() uint32 {
 	return 0
 }
 
+func (x *Route) GetPolicy() *RoutePolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// How a route chooses among its candidates, and how long its requests wait for one that is full.
+type RoutePolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which candidate goes first.
+	Balance RoutePolicy_Balance `protobuf:"varint,1,opt,name=balance,proto3,enum=oneapi.catalog.v1.RoutePolicy_Balance" json:"balance,omitempty"`
+	// Only capacity that nobody else uses or waits for; never waits.
+	SpareOnly bool `protobuf:"varint,2,opt,name=spare_only,json=spareOnly,proto3" json:"spare_only,omitempty"`
+	// Whose turn it is when several wait for one candidate: lower goes first.
+	QueueRank uint32 `protobuf:"varint,3,opt,name=queue_rank,json=queueRank,proto3" json:"queue_rank,omitempty"`
+	// How long a request waits for a candidate that is full before it turns to the next one.
+	QueueWaitMs   uint32 `protobuf:"varint,4,opt,name=queue_wait_ms,json=queueWaitMs,proto3" json:"queue_wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoutePolicy) Reset() {
+	*x = RoutePolicy{}
+	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoutePolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoutePolicy) ProtoMessage() {}
+
+func (x *RoutePolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoutePolicy.ProtoReflect.Descriptor instead.
+func (*RoutePolicy) Descriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RoutePolicy) GetBalance() RoutePolicy_Balance {
+	if x != nil {
+		return x.Balance
+	}
+	return RoutePolicy_BALANCE_UNSPECIFIED
+}
+
+func (x *RoutePolicy) GetSpareOnly() bool {
+	if x != nil {
+		return x.SpareOnly
+	}
+	return false
+}
+
+func (x *RoutePolicy) GetQueueRank() uint32 {
+	if x != nil {
+		return x.QueueRank
+	}
+	return 0
+}
+
+func (x *RoutePolicy) GetQueueWaitMs() uint32 {
+	if x != nil {
+		return x.QueueWaitMs
+	}
+	return 0
+}
+
 // One upstream that can serve a route.
 type RouteCandidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -819,13 +958,16 @@ type RouteCandidate struct {
 	FirstByteTimeoutMs uint32 `protobuf:"varint,5,opt,name=first_byte_timeout_ms,json=firstByteTimeoutMs,proto3" json:"first_byte_timeout_ms,omitempty"`
 	// Milliseconds between bytes of the answer.
 	IdleTimeoutMs uint32 `protobuf:"varint,6,opt,name=idle_timeout_ms,json=idleTimeoutMs,proto3" json:"idle_timeout_ms,omitempty"`
+	// Up to how many running requests of one edge this route's requests may go there: all lanes'
+	// requests for the upstream's model count. 0: no limit.
+	MaxRunning    uint32 `protobuf:"varint,7,opt,name=max_running,json=maxRunning,proto3" json:"max_running,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RouteCandidate) Reset() {
 	*x = RouteCandidate{}
-	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[5]
+	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +979,7 @@ func (x *RouteCandidate) String() string {
 func (*RouteCandidate) ProtoMessage() {}
 
 func (x *RouteCandidate) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[5]
+	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +992,7 @@ func (x *RouteCandidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteCandidate.ProtoReflect.Descriptor instead.
 func (*RouteCandidate) Descriptor() ([]byte, []int) {
-	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{5}
+	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RouteCandidate) GetUpstreamNumber() uint32 {
@@ -891,6 +1033,13 @@ func (x *RouteCandidate) GetFirstByteTimeoutMs() uint32 {
 func (x *RouteCandidate) GetIdleTimeoutMs() uint32 {
 	if x != nil {
 		return x.IdleTimeoutMs
+	}
+	return 0
+}
+
+func (x *RouteCandidate) GetMaxRunning() uint32 {
+	if x != nil {
+		return x.MaxRunning
 	}
 	return 0
 }
@@ -968,21 +1117,36 @@ const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x13DIALECT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eDIALECT_OPENAI\x10\x01\x12\x15\n" +
 	"\x11DIALECT_ANTHROPIC\x10\x02\x12\x12\n" +
-	"\x0eDIALECT_GOOGLE\x10\x03\"\xbc\x01\n" +
+	"\x0eDIALECT_GOOGLE\x10\x03\"\xf4\x01\n" +
 	"\x05Route\x12!\n" +
 	"\fmodel_number\x18\x01 \x01(\rR\vmodelNumber\x12*\n" +
 	"\x04lane\x18\x02 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane\x12A\n" +
 	"\n" +
 	"candidates\x18\x03 \x03(\v2!.oneapi.catalog.v1.RouteCandidateR\n" +
 	"candidates\x12!\n" +
-	"\fmax_attempts\x18\x04 \x01(\rR\vmaxAttempts\"\xef\x01\n" +
+	"\fmax_attempts\x18\x04 \x01(\rR\vmaxAttempts\x126\n" +
+	"\x06policy\x18\x05 \x01(\v2\x1e.oneapi.catalog.v1.RoutePolicyR\x06policy\"\x9b\x02\n" +
+	"\vRoutePolicy\x12@\n" +
+	"\abalance\x18\x01 \x01(\x0e2&.oneapi.catalog.v1.RoutePolicy.BalanceR\abalance\x12\x1d\n" +
+	"\n" +
+	"spare_only\x18\x02 \x01(\bR\tspareOnly\x12\x1d\n" +
+	"\n" +
+	"queue_rank\x18\x03 \x01(\rR\tqueueRank\x12\"\n" +
+	"\rqueue_wait_ms\x18\x04 \x01(\rR\vqueueWaitMs\"h\n" +
+	"\aBalance\x12\x17\n" +
+	"\x13BALANCE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10BALANCE_WEIGHTED\x10\x01\x12\x12\n" +
+	"\x0eBALANCE_STICKY\x10\x02\x12\x1a\n" +
+	"\x16BALANCE_LOWEST_LATENCY\x10\x03\"\x90\x02\n" +
 	"\x0eRouteCandidate\x12'\n" +
 	"\x0fupstream_number\x18\x01 \x01(\rR\x0eupstreamNumber\x12%\n" +
 	"\x0eupstream_model\x18\x02 \x01(\tR\rupstreamModel\x12\x16\n" +
 	"\x06weight\x18\x03 \x01(\rR\x06weight\x12\x1a\n" +
 	"\bpriority\x18\x04 \x01(\rR\bpriority\x121\n" +
 	"\x15first_byte_timeout_ms\x18\x05 \x01(\rR\x12firstByteTimeoutMs\x12&\n" +
-	"\x0fidle_timeout_ms\x18\x06 \x01(\rR\ridleTimeoutMsB\xbb\x01\n" +
+	"\x0fidle_timeout_ms\x18\x06 \x01(\rR\ridleTimeoutMs\x12\x1f\n" +
+	"\vmax_running\x18\a \x01(\rR\n" +
+	"maxRunningB\xbb\x01\n" +
 	"\x15com.oneapi.catalog.v1B\fCatalogProtoP\x01Z.1api.club/go/stubs/oneapi/catalog/v1;catalogv1\xa2\x02\x03OCX\xaa\x02\x11Oneapi.Catalog.V1\xca\x02\x11Oneapi\\Catalog\\V1\xe2\x02\x1dOneapi\\Catalog\\V1\\GPBMetadata\xea\x02\x13Oneapi::Catalog::V1b\x06proto3"
 
 var (
@@ -997,36 +1161,40 @@ func file_oneapi_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_oneapi_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_oneapi_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_oneapi_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_oneapi_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_oneapi_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_oneapi_catalog_v1_catalog_proto_goTypes = []any{
 	(Upstream_DisconnectPolicy)(0), // 0: oneapi.catalog.v1.Upstream.DisconnectPolicy
 	(Upstream_StreamEnd)(0),        // 1: oneapi.catalog.v1.Upstream.StreamEnd
 	(Upstream_Dialect)(0),          // 2: oneapi.catalog.v1.Upstream.Dialect
-	(*Model)(nil),                  // 3: oneapi.catalog.v1.Model
-	(*PriceVersion)(nil),           // 4: oneapi.catalog.v1.PriceVersion
-	(*PriceTier)(nil),              // 5: oneapi.catalog.v1.PriceTier
-	(*Upstream)(nil),               // 6: oneapi.catalog.v1.Upstream
-	(*Route)(nil),                  // 7: oneapi.catalog.v1.Route
-	(*RouteCandidate)(nil),         // 8: oneapi.catalog.v1.RouteCandidate
-	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
-	(v1.Lane)(0),                   // 10: oneapi.common.v1.Lane
+	(RoutePolicy_Balance)(0),       // 3: oneapi.catalog.v1.RoutePolicy.Balance
+	(*Model)(nil),                  // 4: oneapi.catalog.v1.Model
+	(*PriceVersion)(nil),           // 5: oneapi.catalog.v1.PriceVersion
+	(*PriceTier)(nil),              // 6: oneapi.catalog.v1.PriceTier
+	(*Upstream)(nil),               // 7: oneapi.catalog.v1.Upstream
+	(*Route)(nil),                  // 8: oneapi.catalog.v1.Route
+	(*RoutePolicy)(nil),            // 9: oneapi.catalog.v1.RoutePolicy
+	(*RouteCandidate)(nil),         // 10: oneapi.catalog.v1.RouteCandidate
+	(*timestamppb.Timestamp)(nil),  // 11: google.protobuf.Timestamp
+	(v1.Lane)(0),                   // 12: oneapi.common.v1.Lane
 }
 var file_oneapi_catalog_v1_catalog_proto_depIdxs = []int32{
-	9,  // 0: oneapi.catalog.v1.Model.created_at:type_name -> google.protobuf.Timestamp
-	10, // 1: oneapi.catalog.v1.PriceVersion.lane:type_name -> oneapi.common.v1.Lane
-	9,  // 2: oneapi.catalog.v1.PriceVersion.effective_from:type_name -> google.protobuf.Timestamp
-	5,  // 3: oneapi.catalog.v1.PriceVersion.tiers:type_name -> oneapi.catalog.v1.PriceTier
+	11, // 0: oneapi.catalog.v1.Model.created_at:type_name -> google.protobuf.Timestamp
+	12, // 1: oneapi.catalog.v1.PriceVersion.lane:type_name -> oneapi.common.v1.Lane
+	11, // 2: oneapi.catalog.v1.PriceVersion.effective_from:type_name -> google.protobuf.Timestamp
+	6,  // 3: oneapi.catalog.v1.PriceVersion.tiers:type_name -> oneapi.catalog.v1.PriceTier
 	2,  // 4: oneapi.catalog.v1.Upstream.dialect:type_name -> oneapi.catalog.v1.Upstream.Dialect
 	1,  // 5: oneapi.catalog.v1.Upstream.stream_end:type_name -> oneapi.catalog.v1.Upstream.StreamEnd
 	0,  // 6: oneapi.catalog.v1.Upstream.disconnect_policy:type_name -> oneapi.catalog.v1.Upstream.DisconnectPolicy
-	10, // 7: oneapi.catalog.v1.Route.lane:type_name -> oneapi.common.v1.Lane
-	8,  // 8: oneapi.catalog.v1.Route.candidates:type_name -> oneapi.catalog.v1.RouteCandidate
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 7: oneapi.catalog.v1.Route.lane:type_name -> oneapi.common.v1.Lane
+	10, // 8: oneapi.catalog.v1.Route.candidates:type_name -> oneapi.catalog.v1.RouteCandidate
+	9,  // 9: oneapi.catalog.v1.Route.policy:type_name -> oneapi.catalog.v1.RoutePolicy
+	3,  // 10: oneapi.catalog.v1.RoutePolicy.balance:type_name -> oneapi.catalog.v1.RoutePolicy.Balance
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_catalog_v1_catalog_proto_init() }
@@ -1039,8 +1207,8 @@ func file_oneapi_catalog_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_catalog_v1_catalog_proto_rawDesc), len(file_oneapi_catalog_v1_catalog_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   6,
+			NumEnums:      4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

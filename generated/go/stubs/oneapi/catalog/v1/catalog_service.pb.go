@@ -646,6 +646,98 @@ func (x *CatalogChange) GetAfter() string {
 	return ""
 }
 
+// Asks for the routes of a model.
+type ListRoutesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its public id.
+	PublicId      string `protobuf:"bytes,1,opt,name=public_id,json=publicId,proto3" json:"public_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRoutesRequest) Reset() {
+	*x = ListRoutesRequest{}
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRoutesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRoutesRequest) ProtoMessage() {}
+
+func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
+func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListRoutesRequest) GetPublicId() string {
+	if x != nil {
+		return x.PublicId
+	}
+	return ""
+}
+
+// The routes: one for each lane at most.
+type ListRoutesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The routes.
+	Routes        []*Route `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRoutesResponse) Reset() {
+	*x = ListRoutesResponse{}
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRoutesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRoutesResponse) ProtoMessage() {}
+
+func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
+func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListRoutesResponse) GetRoutes() []*Route {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
 var File_oneapi_catalog_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_catalog_v1_catalog_service_proto_rawDesc = "" +
@@ -688,14 +780,20 @@ const file_oneapi_catalog_v1_catalog_service_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06before\x18\x03 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x04 \x01(\tR\x05after2\xef\x03\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\"0\n" +
+	"\x11ListRoutesRequest\x12\x1b\n" +
+	"\tpublic_id\x18\x01 \x01(\tR\bpublicId\"F\n" +
+	"\x12ListRoutesResponse\x120\n" +
+	"\x06routes\x18\x01 \x03(\v2\x18.oneapi.catalog.v1.RouteR\x06routes2\xca\x04\n" +
 	"\x0eCatalogService\x12Y\n" +
 	"\n" +
 	"ListModels\x12$.oneapi.catalog.v1.ListModelsRequest\x1a%.oneapi.catalog.v1.ListModelsResponse\x12Y\n" +
 	"\n" +
 	"ListPrices\x12$.oneapi.catalog.v1.ListPricesRequest\x1a%.oneapi.catalog.v1.ListPricesResponse\x12_\n" +
 	"\fPublishPrice\x12&.oneapi.catalog.v1.PublishPriceRequest\x1a'.oneapi.catalog.v1.PublishPriceResponse\x12b\n" +
-	"\rListUpstreams\x12'.oneapi.catalog.v1.ListUpstreamsRequest\x1a(.oneapi.catalog.v1.ListUpstreamsResponse\x12b\n" +
+	"\rListUpstreams\x12'.oneapi.catalog.v1.ListUpstreamsRequest\x1a(.oneapi.catalog.v1.ListUpstreamsResponse\x12Y\n" +
+	"\n" +
+	"ListRoutes\x12$.oneapi.catalog.v1.ListRoutesRequest\x1a%.oneapi.catalog.v1.ListRoutesResponse\x12b\n" +
 	"\rImportCatalog\x12'.oneapi.catalog.v1.ImportCatalogRequest\x1a(.oneapi.catalog.v1.ImportCatalogResponseB\xc2\x01\n" +
 	"\x15com.oneapi.catalog.v1B\x13CatalogServiceProtoP\x01Z.1api.club/go/stubs/oneapi/catalog/v1;catalogv1\xa2\x02\x03OCX\xaa\x02\x11Oneapi.Catalog.V1\xca\x02\x11Oneapi\\Catalog\\V1\xe2\x02\x1dOneapi\\Catalog\\V1\\GPBMetadata\xea\x02\x13Oneapi::Catalog::V1b\x06proto3"
 
@@ -711,7 +809,7 @@ func file_oneapi_catalog_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_oneapi_catalog_v1_catalog_service_proto_rawDescData
 }
 
-var file_oneapi_catalog_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_oneapi_catalog_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_oneapi_catalog_v1_catalog_service_proto_goTypes = []any{
 	(*ListModelsRequest)(nil),     // 0: oneapi.catalog.v1.ListModelsRequest
 	(*ListModelsResponse)(nil),    // 1: oneapi.catalog.v1.ListModelsResponse
@@ -724,37 +822,43 @@ var file_oneapi_catalog_v1_catalog_service_proto_goTypes = []any{
 	(*ImportCatalogRequest)(nil),  // 8: oneapi.catalog.v1.ImportCatalogRequest
 	(*ImportCatalogResponse)(nil), // 9: oneapi.catalog.v1.ImportCatalogResponse
 	(*CatalogChange)(nil),         // 10: oneapi.catalog.v1.CatalogChange
-	(*Model)(nil),                 // 11: oneapi.catalog.v1.Model
-	(*PriceVersion)(nil),          // 12: oneapi.catalog.v1.PriceVersion
-	(v1.Lane)(0),                  // 13: oneapi.common.v1.Lane
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*PriceTier)(nil),             // 15: oneapi.catalog.v1.PriceTier
-	(*Upstream)(nil),              // 16: oneapi.catalog.v1.Upstream
+	(*ListRoutesRequest)(nil),     // 11: oneapi.catalog.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),    // 12: oneapi.catalog.v1.ListRoutesResponse
+	(*Model)(nil),                 // 13: oneapi.catalog.v1.Model
+	(*PriceVersion)(nil),          // 14: oneapi.catalog.v1.PriceVersion
+	(v1.Lane)(0),                  // 15: oneapi.common.v1.Lane
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*PriceTier)(nil),             // 17: oneapi.catalog.v1.PriceTier
+	(*Upstream)(nil),              // 18: oneapi.catalog.v1.Upstream
+	(*Route)(nil),                 // 19: oneapi.catalog.v1.Route
 }
 var file_oneapi_catalog_v1_catalog_service_proto_depIdxs = []int32{
-	11, // 0: oneapi.catalog.v1.ListModelsResponse.models:type_name -> oneapi.catalog.v1.Model
-	12, // 1: oneapi.catalog.v1.ListPricesResponse.prices:type_name -> oneapi.catalog.v1.PriceVersion
-	13, // 2: oneapi.catalog.v1.PublishPriceRequest.lane:type_name -> oneapi.common.v1.Lane
-	14, // 3: oneapi.catalog.v1.PublishPriceRequest.effective_from:type_name -> google.protobuf.Timestamp
-	15, // 4: oneapi.catalog.v1.PublishPriceRequest.tiers:type_name -> oneapi.catalog.v1.PriceTier
-	12, // 5: oneapi.catalog.v1.PublishPriceResponse.price:type_name -> oneapi.catalog.v1.PriceVersion
-	16, // 6: oneapi.catalog.v1.ListUpstreamsResponse.upstreams:type_name -> oneapi.catalog.v1.Upstream
+	13, // 0: oneapi.catalog.v1.ListModelsResponse.models:type_name -> oneapi.catalog.v1.Model
+	14, // 1: oneapi.catalog.v1.ListPricesResponse.prices:type_name -> oneapi.catalog.v1.PriceVersion
+	15, // 2: oneapi.catalog.v1.PublishPriceRequest.lane:type_name -> oneapi.common.v1.Lane
+	16, // 3: oneapi.catalog.v1.PublishPriceRequest.effective_from:type_name -> google.protobuf.Timestamp
+	17, // 4: oneapi.catalog.v1.PublishPriceRequest.tiers:type_name -> oneapi.catalog.v1.PriceTier
+	14, // 5: oneapi.catalog.v1.PublishPriceResponse.price:type_name -> oneapi.catalog.v1.PriceVersion
+	18, // 6: oneapi.catalog.v1.ListUpstreamsResponse.upstreams:type_name -> oneapi.catalog.v1.Upstream
 	10, // 7: oneapi.catalog.v1.ImportCatalogResponse.changes:type_name -> oneapi.catalog.v1.CatalogChange
-	0,  // 8: oneapi.catalog.v1.CatalogService.ListModels:input_type -> oneapi.catalog.v1.ListModelsRequest
-	2,  // 9: oneapi.catalog.v1.CatalogService.ListPrices:input_type -> oneapi.catalog.v1.ListPricesRequest
-	4,  // 10: oneapi.catalog.v1.CatalogService.PublishPrice:input_type -> oneapi.catalog.v1.PublishPriceRequest
-	6,  // 11: oneapi.catalog.v1.CatalogService.ListUpstreams:input_type -> oneapi.catalog.v1.ListUpstreamsRequest
-	8,  // 12: oneapi.catalog.v1.CatalogService.ImportCatalog:input_type -> oneapi.catalog.v1.ImportCatalogRequest
-	1,  // 13: oneapi.catalog.v1.CatalogService.ListModels:output_type -> oneapi.catalog.v1.ListModelsResponse
-	3,  // 14: oneapi.catalog.v1.CatalogService.ListPrices:output_type -> oneapi.catalog.v1.ListPricesResponse
-	5,  // 15: oneapi.catalog.v1.CatalogService.PublishPrice:output_type -> oneapi.catalog.v1.PublishPriceResponse
-	7,  // 16: oneapi.catalog.v1.CatalogService.ListUpstreams:output_type -> oneapi.catalog.v1.ListUpstreamsResponse
-	9,  // 17: oneapi.catalog.v1.CatalogService.ImportCatalog:output_type -> oneapi.catalog.v1.ImportCatalogResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	19, // 8: oneapi.catalog.v1.ListRoutesResponse.routes:type_name -> oneapi.catalog.v1.Route
+	0,  // 9: oneapi.catalog.v1.CatalogService.ListModels:input_type -> oneapi.catalog.v1.ListModelsRequest
+	2,  // 10: oneapi.catalog.v1.CatalogService.ListPrices:input_type -> oneapi.catalog.v1.ListPricesRequest
+	4,  // 11: oneapi.catalog.v1.CatalogService.PublishPrice:input_type -> oneapi.catalog.v1.PublishPriceRequest
+	6,  // 12: oneapi.catalog.v1.CatalogService.ListUpstreams:input_type -> oneapi.catalog.v1.ListUpstreamsRequest
+	11, // 13: oneapi.catalog.v1.CatalogService.ListRoutes:input_type -> oneapi.catalog.v1.ListRoutesRequest
+	8,  // 14: oneapi.catalog.v1.CatalogService.ImportCatalog:input_type -> oneapi.catalog.v1.ImportCatalogRequest
+	1,  // 15: oneapi.catalog.v1.CatalogService.ListModels:output_type -> oneapi.catalog.v1.ListModelsResponse
+	3,  // 16: oneapi.catalog.v1.CatalogService.ListPrices:output_type -> oneapi.catalog.v1.ListPricesResponse
+	5,  // 17: oneapi.catalog.v1.CatalogService.PublishPrice:output_type -> oneapi.catalog.v1.PublishPriceResponse
+	7,  // 18: oneapi.catalog.v1.CatalogService.ListUpstreams:output_type -> oneapi.catalog.v1.ListUpstreamsResponse
+	12, // 19: oneapi.catalog.v1.CatalogService.ListRoutes:output_type -> oneapi.catalog.v1.ListRoutesResponse
+	9,  // 20: oneapi.catalog.v1.CatalogService.ImportCatalog:output_type -> oneapi.catalog.v1.ImportCatalogResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_catalog_v1_catalog_service_proto_init() }
@@ -769,7 +873,7 @@ func file_oneapi_catalog_v1_catalog_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_catalog_v1_catalog_service_proto_rawDesc), len(file_oneapi_catalog_v1_catalog_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	CatalogService_ListPrices_FullMethodName    = "/oneapi.catalog.v1.CatalogService/ListPrices"
 	CatalogService_PublishPrice_FullMethodName  = "/oneapi.catalog.v1.CatalogService/PublishPrice"
 	CatalogService_ListUpstreams_FullMethodName = "/oneapi.catalog.v1.CatalogService/ListUpstreams"
+	CatalogService_ListRoutes_FullMethodName    = "/oneapi.catalog.v1.CatalogService/ListRoutes"
 	CatalogService_ImportCatalog_FullMethodName = "/oneapi.catalog.v1.CatalogService/ImportCatalog"
 )
 
@@ -40,6 +41,8 @@ type CatalogServiceClient interface {
 	PublishPrice(ctx context.Context, in *PublishPriceRequest, opts ...grpc.CallOption) (*PublishPriceResponse, error)
 	// Lists upstreams without their credentials.
 	ListUpstreams(ctx context.Context, in *ListUpstreamsRequest, opts ...grpc.CallOption) (*ListUpstreamsResponse, error)
+	// Lists the routes of one model, by lane.
+	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
 	// Says what an import of a catalogue document would change, or imports it in one transaction.
 	ImportCatalog(ctx context.Context, in *ImportCatalogRequest, opts ...grpc.CallOption) (*ImportCatalogResponse, error)
 }
@@ -92,6 +95,16 @@ func (c *catalogServiceClient) ListUpstreams(ctx context.Context, in *ListUpstre
 	return out, nil
 }
 
+func (c *catalogServiceClient) ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRoutesResponse)
+	err := c.cc.Invoke(ctx, CatalogService_ListRoutes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *catalogServiceClient) ImportCatalog(ctx context.Context, in *ImportCatalogRequest, opts ...grpc.CallOption) (*ImportCatalogResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ImportCatalogResponse)
@@ -116,6 +129,8 @@ type CatalogServiceServer interface {
 	PublishPrice(context.Context, *PublishPriceRequest) (*PublishPriceResponse, error)
 	// Lists upstreams without their credentials.
 	ListUpstreams(context.Context, *ListUpstreamsRequest) (*ListUpstreamsResponse, error)
+	// Lists the routes of one model, by lane.
+	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
 	// Says what an import of a catalogue document would change, or imports it in one transaction.
 	ImportCatalog(context.Context, *ImportCatalogRequest) (*ImportCatalogResponse, error)
 	mustEmbedUnimplementedCatalogServiceServer()
@@ -139,6 +154,9 @@ func (UnimplementedCatalogServiceServer) PublishPrice(context.Context, *PublishP
 }
 func (UnimplementedCatalogServiceServer) ListUpstreams(context.Context, *ListUpstreamsRequest) (*ListUpstreamsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListUpstreams not implemented")
+}
+func (UnimplementedCatalogServiceServer) ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRoutes not implemented")
 }
 func (UnimplementedCatalogServiceServer) ImportCatalog(context.Context, *ImportCatalogRequest) (*ImportCatalogResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ImportCatalog not implemented")
@@ -236,6 +254,24 @@ func _CatalogService_ListUpstreams_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_ListRoutes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRoutesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).ListRoutes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_ListRoutes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).ListRoutes(ctx, req.(*ListRoutesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CatalogService_ImportCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImportCatalogRequest)
 	if err := dec(in); err != nil {
@@ -276,6 +312,10 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListUpstreams",
 			Handler:    _CatalogService_ListUpstreams_Handler,
+		},
+		{
+			MethodName: "ListRoutes",
+			Handler:    _CatalogService_ListRoutes_Handler,
 		},
 		{
 			MethodName: "ImportCatalog",

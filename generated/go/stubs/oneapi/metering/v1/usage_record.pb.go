@@ -121,6 +121,8 @@ const (
 	ErrorClass_ERROR_CLASS_UPSTREAM_AUTH ErrorClass = 15
 	// The client was too slow to take the answer.
 	ErrorClass_ERROR_CLASS_CLIENT_STALLED ErrorClass = 16
+	// No upstream had room for another request.
+	ErrorClass_ERROR_CLASS_NO_CAPACITY ErrorClass = 17
 )
 
 // Enum value maps for ErrorClass.
@@ -143,6 +145,7 @@ var (
 		14: "ERROR_CLASS_INTERNAL",
 		15: "ERROR_CLASS_UPSTREAM_AUTH",
 		16: "ERROR_CLASS_CLIENT_STALLED",
+		17: "ERROR_CLASS_NO_CAPACITY",
 	}
 	ErrorClass_value = map[string]int32{
 		"ERROR_CLASS_UNSPECIFIED":           0,
@@ -162,6 +165,7 @@ var (
 		"ERROR_CLASS_INTERNAL":              14,
 		"ERROR_CLASS_UPSTREAM_AUTH":         15,
 		"ERROR_CLASS_CLIENT_STALLED":        16,
+		"ERROR_CLASS_NO_CAPACITY":           17,
 	}
 )
 
@@ -773,7 +777,7 @@ const file_oneapi_metering_v1_usage_record_proto_rawDesc = "" +
 	"\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n" +
 	"\x0eOUTCOME_FAILED\x10\x02\x12\x15\n" +
 	"\x11OUTCOME_CANCELLED\x10\x03\x12\x16\n" +
-	"\x12OUTCOME_EDGE_CRASH\x10\x04*\x88\x04\n" +
+	"\x12OUTCOME_EDGE_CRASH\x10\x04*\xa5\x04\n" +
 	"\n" +
 	"ErrorClass\x12\x1b\n" +
 	"\x17ERROR_CLASS_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -793,7 +797,8 @@ const file_oneapi_metering_v1_usage_record_proto_rawDesc = "" +
 	"\x11ERROR_CLASS_SPOOL\x10\r\x12\x18\n" +
 	"\x14ERROR_CLASS_INTERNAL\x10\x0e\x12\x1d\n" +
 	"\x19ERROR_CLASS_UPSTREAM_AUTH\x10\x0f\x12\x1e\n" +
-	"\x1aERROR_CLASS_CLIENT_STALLED\x10\x10*\x7f\n" +
+	"\x1aERROR_CLASS_CLIENT_STALLED\x10\x10\x12\x1b\n" +
+	"\x17ERROR_CLASS_NO_CAPACITY\x10\x11*\x7f\n" +
 	"\vUsageSource\x12\x1c\n" +
 	"\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15USAGE_SOURCE_PROVIDER\x10\x01\x12\x1a\n" +

@@ -364,6 +364,7 @@ class Route(_message.Message):
     LANE_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     model_number: _builtins.int
     """The model."""
     lane: _lane_pb2.Lane.ValueType
@@ -374,6 +375,10 @@ class Route(_message.Message):
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteCandidate]:
         """Tried in order of priority, then by weight."""
 
+    @_builtins.property
+    def policy(self) -> Global___RoutePolicy:
+        """How candidates are chosen and waited for."""
+
     def __init__(
         self,
         *,
@@ -381,14 +386,76 @@ class Route(_message.Message):
         lane: _lane_pb2.Lane.ValueType = ...,
         candidates: _abc.Iterable[Global___RouteCandidate] | None = ...,
         max_attempts: _builtins.int = ...,
+        policy: Global___RoutePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "lane", b"lane", "max_attempts", b"max_attempts", "model_number", b"model_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "lane", b"lane", "max_attempts", b"max_attempts", "model_number", b"model_number", "policy", b"policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Route: _TypeAlias = Route  # noqa: Y015
+
+@_typing.final
+class RoutePolicy(_message.Message):
+    """How a route chooses among its candidates, and how long its requests wait for one that is full."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Balance:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _BalanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RoutePolicy._Balance.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        BALANCE_UNSPECIFIED: RoutePolicy._Balance.ValueType  # 0
+        """Not known; means by weight."""
+        BALANCE_WEIGHTED: RoutePolicy._Balance.ValueType  # 1
+        """At random, in proportion to the weights."""
+        BALANCE_STICKY: RoutePolicy._Balance.ValueType  # 2
+        """The same one for the same key and model, chosen by weight: its caches know the prompt."""
+        BALANCE_LOWEST_LATENCY: RoutePolicy._Balance.ValueType  # 3
+        """The one that lately answered soonest."""
+
+    class Balance(_Balance, metaclass=_BalanceEnumTypeWrapper):
+        """Which of the candidates of one priority goes first."""
+
+    BALANCE_UNSPECIFIED: RoutePolicy.Balance.ValueType  # 0
+    """Not known; means by weight."""
+    BALANCE_WEIGHTED: RoutePolicy.Balance.ValueType  # 1
+    """At random, in proportion to the weights."""
+    BALANCE_STICKY: RoutePolicy.Balance.ValueType  # 2
+    """The same one for the same key and model, chosen by weight: its caches know the prompt."""
+    BALANCE_LOWEST_LATENCY: RoutePolicy.Balance.ValueType  # 3
+    """The one that lately answered soonest."""
+
+    BALANCE_FIELD_NUMBER: _builtins.int
+    SPARE_ONLY_FIELD_NUMBER: _builtins.int
+    QUEUE_RANK_FIELD_NUMBER: _builtins.int
+    QUEUE_WAIT_MS_FIELD_NUMBER: _builtins.int
+    balance: Global___RoutePolicy.Balance.ValueType
+    """Which candidate goes first."""
+    spare_only: _builtins.bool
+    """Only capacity that nobody else uses or waits for; never waits."""
+    queue_rank: _builtins.int
+    """Whose turn it is when several wait for one candidate: lower goes first."""
+    queue_wait_ms: _builtins.int
+    """How long a request waits for a candidate that is full before it turns to the next one."""
+    def __init__(
+        self,
+        *,
+        balance: Global___RoutePolicy.Balance.ValueType = ...,
+        spare_only: _builtins.bool = ...,
+        queue_rank: _builtins.int = ...,
+        queue_wait_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "queue_rank", b"queue_rank", "queue_wait_ms", b"queue_wait_ms", "spare_only", b"spare_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoutePolicy: _TypeAlias = RoutePolicy  # noqa: Y015
 
 @_typing.final
 class RouteCandidate(_message.Message):
@@ -402,6 +469,7 @@ class RouteCandidate(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     FIRST_BYTE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     IDLE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    MAX_RUNNING_FIELD_NUMBER: _builtins.int
     upstream_number: _builtins.int
     """The upstream."""
     upstream_model: _builtins.str
@@ -414,6 +482,10 @@ class RouteCandidate(_message.Message):
     """Milliseconds until the first byte of the answer."""
     idle_timeout_ms: _builtins.int
     """Milliseconds between bytes of the answer."""
+    max_running: _builtins.int
+    """Up to how many running requests of one edge this route's requests may go there: all lanes'
+    requests for the upstream's model count. 0: no limit.
+    """
     def __init__(
         self,
         *,
@@ -423,10 +495,11 @@ class RouteCandidate(_message.Message):
         priority: _builtins.int = ...,
         first_byte_timeout_ms: _builtins.int = ...,
         idle_timeout_ms: _builtins.int = ...,
+        max_running: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_byte_timeout_ms", b"first_byte_timeout_ms", "idle_timeout_ms", b"idle_timeout_ms", "priority", b"priority", "upstream_model", b"upstream_model", "upstream_number", b"upstream_number", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_byte_timeout_ms", b"first_byte_timeout_ms", "idle_timeout_ms", b"idle_timeout_ms", "max_running", b"max_running", "priority", b"priority", "upstream_model", b"upstream_model", "upstream_number", b"upstream_number", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

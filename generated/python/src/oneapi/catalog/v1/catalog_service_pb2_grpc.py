@@ -55,6 +55,11 @@ class CatalogServiceStub:
                 request_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpstreamsRequest.SerializeToString,
                 response_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpstreamsResponse.FromString,
                 _registered_method=True)
+        self.ListRoutes = channel.unary_unary(
+                '/oneapi.catalog.v1.CatalogService/ListRoutes',
+                request_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesRequest.SerializeToString,
+                response_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesResponse.FromString,
+                _registered_method=True)
         self.ImportCatalog = channel.unary_unary(
                 '/oneapi.catalog.v1.CatalogService/ImportCatalog',
                 request_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportCatalogRequest.SerializeToString,
@@ -94,6 +99,13 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRoutes(self, request, context):
+        """Lists the routes of one model, by lane.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportCatalog(self, request, context):
         """Says what an import of a catalogue document would change, or imports it in one transaction.
         """
@@ -123,6 +135,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ListUpstreams,
                     request_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpstreamsRequest.FromString,
                     response_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpstreamsResponse.SerializeToString,
+            ),
+            'ListRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoutes,
+                    request_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesRequest.FromString,
+                    response_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesResponse.SerializeToString,
             ),
             'ImportCatalog': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportCatalog,
@@ -239,6 +256,33 @@ class CatalogService:
             '/oneapi.catalog.v1.CatalogService/ListUpstreams',
             oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpstreamsRequest.SerializeToString,
             oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpstreamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.catalog.v1.CatalogService/ListRoutes',
+            oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesRequest.SerializeToString,
+            oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesResponse.FromString,
             options,
             channel_credentials,
             insecure,

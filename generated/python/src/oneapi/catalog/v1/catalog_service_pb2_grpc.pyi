@@ -41,6 +41,8 @@ class CatalogServiceStub:
     """Publishes a price version that starts now or later; earlier ones stay as they are."""
     ListUpstreams: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListUpstreamsRequest, _catalog_service_pb2.ListUpstreamsResponse]
     """Lists upstreams without their credentials."""
+    ListRoutes: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRoutesRequest, _catalog_service_pb2.ListRoutesResponse]
+    """Lists the routes of one model, by lane."""
     ImportCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportCatalogRequest, _catalog_service_pb2.ImportCatalogResponse]
     """Says what an import of a catalogue document would change, or imports it in one transaction."""
 
@@ -57,6 +59,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Publishes a price version that starts now or later; earlier ones stay as they are."""
     ListUpstreams: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListUpstreamsRequest, _catalog_service_pb2.ListUpstreamsResponse]  # type: ignore[assignment]
     """Lists upstreams without their credentials."""
+    ListRoutes: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRoutesRequest, _catalog_service_pb2.ListRoutesResponse]  # type: ignore[assignment]
+    """Lists the routes of one model, by lane."""
     ImportCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportCatalogRequest, _catalog_service_pb2.ImportCatalogResponse]  # type: ignore[assignment]
     """Says what an import of a catalogue document would change, or imports it in one transaction."""
 
@@ -94,6 +98,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.ListUpstreamsResponse, _abc.Awaitable[_catalog_service_pb2.ListUpstreamsResponse]]:
         """Lists upstreams without their credentials."""
+
+    @_abc_1.abstractmethod
+    def ListRoutes(
+        self,
+        request: _catalog_service_pb2.ListRoutesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ListRoutesResponse, _abc.Awaitable[_catalog_service_pb2.ListRoutesResponse]]:
+        """Lists the routes of one model, by lane."""
 
     @_abc_1.abstractmethod
     def ImportCatalog(

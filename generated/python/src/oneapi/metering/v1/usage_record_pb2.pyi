@@ -94,6 +94,8 @@ class _ErrorClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorClass
     """The upstream refused our credential."""
     ERROR_CLASS_CLIENT_STALLED: _ErrorClass.ValueType  # 16
     """The client was too slow to take the answer."""
+    ERROR_CLASS_NO_CAPACITY: _ErrorClass.ValueType  # 17
+    """No upstream had room for another request."""
 
 class ErrorClass(_ErrorClass, metaclass=_ErrorClassEnumTypeWrapper):
     """Why a request failed, as a closed list: never text."""
@@ -132,6 +134,8 @@ ERROR_CLASS_UPSTREAM_AUTH: ErrorClass.ValueType  # 15
 """The upstream refused our credential."""
 ERROR_CLASS_CLIENT_STALLED: ErrorClass.ValueType  # 16
 """The client was too slow to take the answer."""
+ERROR_CLASS_NO_CAPACITY: ErrorClass.ValueType  # 17
+"""No upstream had room for another request."""
 Global___ErrorClass: _TypeAlias = ErrorClass  # noqa: Y015
 
 class _UsageSource:

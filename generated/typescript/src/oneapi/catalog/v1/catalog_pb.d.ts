@@ -512,6 +512,13 @@ export declare type Route = Message<"oneapi.catalog.v1.Route"> & {
    * @generated from field: uint32 max_attempts = 4;
    */
   maxAttempts: number;
+
+  /**
+   * How candidates are chosen and waited for.
+   *
+   * @generated from field: oneapi.catalog.v1.RoutePolicy policy = 5;
+   */
+  policy?: RoutePolicy | undefined;
 };
 
 /**
@@ -519,6 +526,87 @@ export declare type Route = Message<"oneapi.catalog.v1.Route"> & {
  * Use `create(RouteSchema)` to create a new message.
  */
 export declare const RouteSchema: GenMessage<Route>;
+
+/**
+ * How a route chooses among its candidates, and how long its requests wait for one that is full.
+ *
+ * @generated from message oneapi.catalog.v1.RoutePolicy
+ */
+export declare type RoutePolicy = Message<"oneapi.catalog.v1.RoutePolicy"> & {
+  /**
+   * Which candidate goes first.
+   *
+   * @generated from field: oneapi.catalog.v1.RoutePolicy.Balance balance = 1;
+   */
+  balance: RoutePolicy_Balance;
+
+  /**
+   * Only capacity that nobody else uses or waits for; never waits.
+   *
+   * @generated from field: bool spare_only = 2;
+   */
+  spareOnly: boolean;
+
+  /**
+   * Whose turn it is when several wait for one candidate: lower goes first.
+   *
+   * @generated from field: uint32 queue_rank = 3;
+   */
+  queueRank: number;
+
+  /**
+   * How long a request waits for a candidate that is full before it turns to the next one.
+   *
+   * @generated from field: uint32 queue_wait_ms = 4;
+   */
+  queueWaitMs: number;
+};
+
+/**
+ * Describes the message oneapi.catalog.v1.RoutePolicy.
+ * Use `create(RoutePolicySchema)` to create a new message.
+ */
+export declare const RoutePolicySchema: GenMessage<RoutePolicy>;
+
+/**
+ * Which of the candidates of one priority goes first.
+ *
+ * @generated from enum oneapi.catalog.v1.RoutePolicy.Balance
+ */
+export enum RoutePolicy_Balance {
+  /**
+   * Not known; means by weight.
+   *
+   * @generated from enum value: BALANCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * At random, in proportion to the weights.
+   *
+   * @generated from enum value: BALANCE_WEIGHTED = 1;
+   */
+  WEIGHTED = 1,
+
+  /**
+   * The same one for the same key and model, chosen by weight: its caches know the prompt.
+   *
+   * @generated from enum value: BALANCE_STICKY = 2;
+   */
+  STICKY = 2,
+
+  /**
+   * The one that lately answered soonest.
+   *
+   * @generated from enum value: BALANCE_LOWEST_LATENCY = 3;
+   */
+  LOWEST_LATENCY = 3,
+}
+
+/**
+ * Describes the enum oneapi.catalog.v1.RoutePolicy.Balance.
+ */
+export declare const RoutePolicy_BalanceSchema: GenEnum<RoutePolicy_Balance>;
 
 /**
  * One upstream that can serve a route.
@@ -567,6 +655,14 @@ export declare type RouteCandidate = Message<"oneapi.catalog.v1.RouteCandidate">
    * @generated from field: uint32 idle_timeout_ms = 6;
    */
   idleTimeoutMs: number;
+
+  /**
+   * Up to how many running requests of one edge this route's requests may go there: all lanes'
+   * requests for the upstream's model count. 0: no limit.
+   *
+   * @generated from field: uint32 max_running = 7;
+   */
+  maxRunning: number;
 };
 
 /**

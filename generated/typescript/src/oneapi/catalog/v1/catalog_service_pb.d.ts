@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Model, PriceTier, PriceVersion, Upstream } from "./catalog_pb.js";
+import type { Model, PriceTier, PriceVersion, Route, Upstream } from "./catalog_pb.js";
 import type { Lane } from "../../common/v1/lane_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -326,6 +326,46 @@ export declare type CatalogChange = Message<"oneapi.catalog.v1.CatalogChange"> &
 export declare const CatalogChangeSchema: GenMessage<CatalogChange>;
 
 /**
+ * Asks for the routes of a model.
+ *
+ * @generated from message oneapi.catalog.v1.ListRoutesRequest
+ */
+export declare type ListRoutesRequest = Message<"oneapi.catalog.v1.ListRoutesRequest"> & {
+  /**
+   * Its public id.
+   *
+   * @generated from field: string public_id = 1;
+   */
+  publicId: string;
+};
+
+/**
+ * Describes the message oneapi.catalog.v1.ListRoutesRequest.
+ * Use `create(ListRoutesRequestSchema)` to create a new message.
+ */
+export declare const ListRoutesRequestSchema: GenMessage<ListRoutesRequest>;
+
+/**
+ * The routes: one for each lane at most.
+ *
+ * @generated from message oneapi.catalog.v1.ListRoutesResponse
+ */
+export declare type ListRoutesResponse = Message<"oneapi.catalog.v1.ListRoutesResponse"> & {
+  /**
+   * The routes.
+   *
+   * @generated from field: repeated oneapi.catalog.v1.Route routes = 1;
+   */
+  routes: Route[];
+};
+
+/**
+ * Describes the message oneapi.catalog.v1.ListRoutesResponse.
+ * Use `create(ListRoutesResponseSchema)` to create a new message.
+ */
+export declare const ListRoutesResponseSchema: GenMessage<ListRoutesResponse>;
+
+/**
  * Public models, lanes, prices, upstreams and routes. Prices are never changed automatically.
  *
  * @generated from service oneapi.catalog.v1.CatalogService
@@ -370,6 +410,16 @@ export declare const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof ListUpstreamsRequestSchema;
     output: typeof ListUpstreamsResponseSchema;
+  },
+  /**
+   * Lists the routes of one model, by lane.
+   *
+   * @generated from rpc oneapi.catalog.v1.CatalogService.ListRoutes
+   */
+  listRoutes: {
+    methodKind: "unary";
+    input: typeof ListRoutesRequestSchema;
+    output: typeof ListRoutesResponseSchema;
   },
   /**
    * Says what an import of a catalogue document would change, or imports it in one transaction.

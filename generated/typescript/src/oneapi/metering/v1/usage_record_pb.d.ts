@@ -420,6 +420,13 @@ export enum ErrorClass {
    * @generated from enum value: ERROR_CLASS_CLIENT_STALLED = 16;
    */
   CLIENT_STALLED = 16,
+
+  /**
+   * No upstream had room for another request.
+   *
+   * @generated from enum value: ERROR_CLASS_NO_CAPACITY = 17;
+   */
+  NO_CAPACITY = 17,
 }
 
 /**
