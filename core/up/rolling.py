@@ -19,7 +19,7 @@ ALL: Final = ("core", "archiver", "edge")
 """Servers come before their clients."""
 POSTGRES: Final = "postgres"
 PARTS: Final = (*ALL, POSTGRES, "all")
-GENERATIONS_MAX: Final = 2
+GENERATIONS_MAX: Final = 4
 """How many replaced processes of one name may still be finishing."""
 _LEAVING_SECONDS: Final = {"core": 60.0, "archiver": 60.0}
 

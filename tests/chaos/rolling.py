@@ -20,7 +20,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, LiteralString
@@ -38,6 +38,8 @@ from tests.support.up import Up
 CREDIT_NANOS = 1_000_000_000_000
 KEYS = 12
 LONG = "rolling-long"
+STREAM_SECONDS = 4.8
+SPARE_SECONDS = 60.0
 _COMMAND = (sys.executable, "-c", "from kit.cli import main; main()")
 _SETTINGS = {"EDGE_WORKERS": "2", "RETIRE_SECONDS": "60", "DRAIN_SECONDS": "10"}
 HABITS = (
@@ -48,25 +50,34 @@ HABITS = (
     Habit("streams", clients=4, model="demo-pace-20", stream=True, pause_seconds=0.1),
     Habit("long streams", clients=3, model=LONG, stream=True, pause_seconds=0.1),
 )
-_MODEL = {
-    "public_id": LONG,
-    "display_name": "Long streams",
-    "maker": "tests",
-    "context_tokens": 131_072,
-    "max_output_tokens": 4_096,
-    "routes": [{"candidates": [{"upstream": "demo", "upstream_model": "demo-pace-80+tokens-60"}]}],
-    "prices": [{"tiers": [{"input": 100_000_000, "output": 400_000_000}]}],
-}
+LONG_TOKENS = 60
+
+
+def model(stream_seconds: float) -> dict[str, Any]:
+    """Return a model whose streams take so long."""
+    name = f"demo-pace-{stream_seconds * 1_000 / LONG_TOKENS:.0f}+tokens-{LONG_TOKENS}"
+    return {
+        "public_id": LONG,
+        "display_name": "Long streams",
+        "maker": "tests",
+        "context_tokens": 131_072,
+        "max_output_tokens": 4_096,
+        "routes": [{"candidates": [{"upstream": "demo", "upstream_model": name}]}],
+        "prices": [{"tiers": [{"input": 100_000_000, "output": 400_000_000}]}],
+    }
 
 
 class Running(OperatorCalls):
     """`1api up` with a load on it."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, *, stream_seconds: float = STREAM_SECONDS, **settings: str
+    ) -> None:
+        self.stream_seconds = stream_seconds
         self.up = Up(folder / "data", "--json", **{**_SETTINGS, **settings})
         self.ready = self.up.ready()
         document = folder / "models.json"
-        document.write_text(json.dumps({"format": 1, "models": [_MODEL]}))
+        document.write_text(json.dumps({"format": 1, "models": [model(stream_seconds)]}))
         self.command_at_once("catalog", "import", str(document))
         self.grant(CREDIT_NANOS)
         self.given = self.balance().total.amount_nanos
@@ -118,7 +129,7 @@ class Running(OperatorCalls):
 
     async def settled(self) -> None:
         """Wait until no replaced worker is left: what it recorded has been shipped."""
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(self.stream_seconds + 120):
             while len(self.edges()) != int(_SETTINGS["EDGE_WORKERS"]):  # noqa: ASYNC110 - processes
                 await asyncio.sleep(0.1)
 
@@ -182,7 +193,13 @@ async def under_load(
     service: Running, what: str, habits: Sequence[Habit], *commands: tuple[str, ...]
 ) -> Row:
     """Run commands one after the other while clients go on, and tell what they saw."""
-    load = SteadyLoad(service.ready["base_url"], service.keys, habits, seed=time.time_ns())
+    load = SteadyLoad(
+        service.ready["base_url"],
+        service.keys,
+        habits,
+        seed=time.time_ns(),
+        answer_seconds_max=service.stream_seconds + SPARE_SECONDS,
+    )
     row, began = Row(what, len(commands), load.story), time.monotonic()
     running = asyncio.create_task(load.run())
     await asyncio.sleep(1.0)
@@ -233,6 +250,13 @@ async def one_round(service: Running, times: int) -> list[Row]:
     return rows
 
 
+async def long_streams(service: Running, times: int) -> list[Row]:
+    """Exchange everything so often while streams run that outlast all of it."""
+    commands = [("restart", "all")] * times
+    calm = [replace(habit, pause_seconds=habit.pause_seconds + 1.0) for habit in HABITS]
+    return [await under_load(service, "all, long streams", calm, *commands)]
+
+
 def settled_books(service: Running, answered: Sequence[str]) -> dict[str, int]:
     """Return the books once every answered request has its record, or as they are after 60 s."""
     books = service.books(answered)
@@ -248,14 +272,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--times", type=int, default=3, help="restarts of each part in a round")
+    parser.add_argument(
+        "--stream-seconds",
+        type=float,
+        help="instead of rounds: streams of this length, all processes exchanged while they run",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="oneapi-rolling-") as folder:
-        service = Running(Path(folder))
+        length = options.stream_seconds or STREAM_SECONDS
+        window = str(int(length + SPARE_SECONDS))
+        service = Running(Path(folder), stream_seconds=length, RETIRE_SECONDS=window)
         try:
             rows = []
             say(HEAD)
+            work = long_streams if options.stream_seconds else one_round
             for _ in range(options.rounds):
-                for row in asyncio.run(one_round(service, options.times)):
+                for row in asyncio.run(work(service, options.times)):
                     say(row.line())
                     rows.append(row)
             answered = [one for row in rows for one in row.story.request_ids if one]

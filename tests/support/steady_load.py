@@ -74,6 +74,7 @@ class SteadyLoad:
     """Drawn from at random; the first one is everybody's."""
     habits: Sequence[Habit]
     seed: int = 1
+    answer_seconds_max: float = ANSWER_SECONDS_MAX
     story: Story = field(default_factory=Story)
     halted: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -106,7 +107,7 @@ class SteadyLoad:
         story, began = self.story, time.monotonic()
         story.asked[habit.name] += 1
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            async with asyncio.timeout(self.answer_seconds_max):
                 link = await self._usable(link)
                 link.writer.write(self._request(habit, chance, number))
                 last = await self._answer(habit, link.reader)

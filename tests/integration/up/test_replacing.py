@@ -15,7 +15,7 @@ import pytest
 
 from core.up.control import SOCKET_NAME, ask, serve_control
 from core.up.reporter import Reporter
-from core.up.rolling import Rolling
+from core.up.rolling import GENERATIONS_MAX, Rolling
 from core.up.services import ProcessService, Retirement
 from core.up.supervisor import ReplacementFailed, Supervisor
 from kit.cli import CommandFailed, Exit
@@ -134,11 +134,11 @@ async def test_an_old_one_that_takes_too_long_is_killed(
 
 
 async def test_generations_that_finish_are_bounded(supervisor: Supervisor, notes: Path) -> None:
-    """A third one waits until the first has ended: memory and credit are not without bounds."""
+    """One more is refused until the first has ended: memory and credit are not without bounds."""
     notes.with_name("stubborn").touch()
     await running(supervisor, toy(notes, seconds=600))
     rolling = Rolling(supervisor)
-    for _ in range(2):
+    for _ in range(GENERATIONS_MAX):
         rows = [row["state"] async for row in rolling.restart("edge", wait=False)]
         assert rows == ["replaced"]
     with pytest.raises(CommandFailed) as refusal:

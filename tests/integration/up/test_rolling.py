@@ -6,11 +6,22 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.chaos.rolling import Running, queued_through_a_kill, right, settled_books, under_load
+from edge.metering.slot import slots_with_spools
+from tests.chaos.rolling import (
+    LONG,
+    Running,
+    queued_through_a_kill,
+    right,
+    settled_books,
+    under_load,
+)
 from tests.support.steady_load import Habit
 
 _HABITS = (
@@ -25,7 +36,8 @@ _HABITS = (
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run everything on this machine, with two edge workers."""
-    running = Running(tmp_path_factory.mktemp("rolling"))
+    folder = tmp_path_factory.mktemp("rolling")
+    running = Running(folder, stream_seconds=120.0, RETIRE_SECONDS="300", DRAIN_SECONDS="1")
     yield running
     running.up.stop()
 
@@ -45,3 +57,31 @@ def test_no_request_fails_while_processes_are_exchanged(service: Running) -> Non
     answered = row.story.request_ids + queued.story.request_ids
     books = settled_books(service, answered)
     assert right(books, len(answered), {"ok": True}), books
+
+
+@pytest.mark.slow
+def test_stopping_for_good_does_not_wait_for_the_streams_of_replaced_workers(
+    service: Running,
+) -> None:
+    """A replaced one that is told so records how its streams ended, ships it and goes."""
+    connection = _long_stream(service)
+    service.command_at_once("restart", "edge")
+    assert len(service.edges()) == 3
+    assert service.up.stop() == 0
+    connection.close()
+    # What is killed instead leaves its spool.
+    assert slots_with_spools(service.up.data_dir) == []
+
+
+def _long_stream(service: Running) -> http.client.HTTPConnection:
+    """Begin a stream of two minutes."""
+    place = urlsplit(service.ready["base_url"])
+    assert place.hostname is not None
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
+    body = {"model": LONG, "stream": True, "messages": [{"role": "user", "content": "?"}]}
+    headers = {"authorization": f"Bearer {service.ready['api_key']}"}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    answer = connection.getresponse()
+    assert answer.status == http.client.OK
+    assert answer.read(1)
+    return connection
