@@ -234,7 +234,8 @@ class ChatStream:
         """Return one frame as the client gets it; nothing for one that it must not get."""
         data = sse.data_of(frame)
         if data is None:
-            return frame
+            # Without data there is no event, by the standard; some SDKs fail on such a frame.
+            return frame if sse.is_comment(frame) else b""
         if data.startswith(_DONE):
             self._terminal = frame
             self.over = True

@@ -114,6 +114,11 @@ def data_of(frame: bytes) -> bytes | None:
     return b"\n".join(lines) if lines else None
 
 
+def is_comment(frame: bytes) -> bool:
+    """Say whether a frame has nothing but comments."""
+    return all(line.startswith(b":") for line in _lines(frame) if line)
+
+
 def with_data(frame: bytes, data: bytes) -> bytes:
     """Return the frame with other data (JSON: on one line), its other lines unchanged."""
     if frame.startswith(b"data: {") and frame.find(b"\n") == len(frame) - 2:

@@ -27,7 +27,7 @@ from kit.rpc.identity import Tokens
 from tests.contract.charge_table import CHARGES, GPT_41_MINI
 from tests.support.operator_calls import CALL_SECONDS_MAX, OperatorCalls
 from tests.support.postgres import PostgresServer
-from tests.support.processes import PATIENCE_SECONDS, until
+from tests.support.processes import PATIENCE_SECONDS, children_of, until
 from tests.support.recordings import PROJECT, Recording, load_fixtures, load_recordings
 from tests.support.replay.client import ReplayProcess
 
@@ -37,6 +37,7 @@ STREAM = "openai-chat-text-stream-usage"
 TOOLS = "openai-chat-tool"
 _COMMAND = (sys.executable, "-c", "from kit.cli import main; main()")
 INPUT_OVERHEAD_TOKENS = 32_768
+_PATIENT = {"first_byte_timeout_ms": 120_000, "idle_timeout_ms": 120_000}
 _QUICK = {"first_byte_timeout_ms": 3_000, "idle_timeout_ms": 3_000}
 
 
@@ -117,6 +118,8 @@ def catalogue_document(base_url: str) -> dict[str, Any]:
     for one in upstreams:
         if one["name"] == "draining":
             one["disconnect_policy"] = "drain"
+    patient = {**_candidate("openai", STREAM), **_PATIENT}
+    models.append(_model("patient", GPT_41_MINI, [patient]))
     return {"format": 1, "upstreams": upstreams, "models": models}
 
 
@@ -161,7 +164,7 @@ class Stack(OperatorCalls):
         file = self.data_dir / "test-catalogue.json"
         file.write_text(json.dumps(catalogue_document(self.replay.base_url)))
         self.run("catalog", "import", str(file))
-        last = f"{self.base_url}/models/drained"
+        last = f"{self.base_url}/models/patient"
         until(lambda: httpx.get(last, trust_env=False).status_code == 200)
 
     @property
@@ -197,6 +200,16 @@ class Stack(OperatorCalls):
         """Return what ready.json says."""
         found: dict[str, Any] = json.loads((self.data_dir / "ready.json").read_bytes())
         return found
+
+    @property
+    def edge_pid(self) -> int:
+        """Return the process id of the first edge worker."""
+        assert self.process is not None
+        for pid in children_of(self.process.pid):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"edge" in words:
+                return pid
+        raise LookupError
 
     @property
     def base_url(self) -> str:

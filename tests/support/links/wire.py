@@ -11,8 +11,9 @@ Orders: `mode` is one of
 | `mute` | what the server sends is lost, what the client sends arrives |
 
 `delay_ms` holds every piece back; `cut` resets all running connections once; `cut_every_seconds`
-goes on doing so at random moments about so far apart (0 ends that). The answer to an order is how
-many connections were cut. With `--record FOLDER` all bytes that arrive are kept there, in a file
+goes on doing so at random moments about so far apart (0 ends that); `idle_seconds` closes what was
+silent in both directions for longer, as reverse proxies do (0: never). The answer to an order is
+how many connections were cut. With `--record FOLDER` all that arrives is kept there, in a file
 for each connection and direction.
 """
 
@@ -35,6 +36,7 @@ Mode = Literal["pass", "refuse", "freeze", "deaf", "mute"]
 MODES = get_args(Mode)
 PIECE_BYTES = 65_536
 FROZEN_SECONDS = 0.02
+IDLE_LOOK_SECONDS = 0.1
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: closing sends RST."""
 
@@ -52,6 +54,8 @@ class Wire:
     seed: int = 0
     record: Path | None = None
     links: set[Link] = field(default_factory=set)
+    idle_seconds: float = 0.0
+    spoke_at: dict[Link, float] = field(default_factory=dict)
     connections: int = 0
     cuts: int = 0
 
@@ -62,7 +66,7 @@ class Wire:
                 self._cut()
             elif name == "mode" and value in MODES:
                 self.mode = value
-            elif name in {"delay_ms", "cut_every_seconds"}:
+            elif name in {"delay_ms", "cut_every_seconds", "idle_seconds"}:
                 setattr(self, name, value)
             else:
                 raise ValueError(name)
@@ -92,7 +96,9 @@ class Wire:
         self.links.add(link)
         self.connections += 1
         up, down = (self._kept_in(f"{self.connections}-{way}") for way in ("up", "down"))
+        self.spoke_at[link] = asyncio.get_running_loop().time()
         ways = [
+            asyncio.create_task(self._until_idle(link)),
             asyncio.create_task(self._carry(reader, upstream[1], lost_in="deaf", kept=up)),
             asyncio.create_task(self._carry(upstream[0], writer, lost_in="mute", kept=down)),
         ]
@@ -103,6 +109,7 @@ class Wire:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             self.links.discard(link)
+            self.spoke_at.pop(link, None)
             close(link)
 
     async def _carry(
@@ -127,6 +134,19 @@ class Wire:
             if self.mode != lost_in:
                 writer.write(piece)
                 await writer.drain()
+                self._note(writer)
+
+    def _note(self, writer: asyncio.StreamWriter) -> None:
+        for link in self.links:
+            if writer in link:
+                self.spoke_at[link] = asyncio.get_running_loop().time()
+
+    async def _until_idle(self, link: Link) -> None:
+        while True:
+            await asyncio.sleep(IDLE_LOOK_SECONDS)
+            quiet = asyncio.get_running_loop().time() - self.spoke_at[link]
+            if self.idle_seconds and quiet > self.idle_seconds:
+                return
 
     def _kept_in(self, name: str) -> Path | None:
         return None if self.record is None else self.record / f"{self.target}-{name}"

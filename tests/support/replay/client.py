@@ -69,6 +69,10 @@ class ReplayProcess(ServerProcess):
         """Replace the faults of one recording, or of any; see `faults.Faults` for the names."""
         self._control("POST", "faults", {stem: faults})
 
+    def set_fault_sequence(self, stem: str, each: list[dict[str, Any]]) -> None:
+        """Give one answer's faults after the other; the last of them stays in force."""
+        self._control("POST", "faults", {stem: each})
+
     def clear_faults(self, stem: str = ANY) -> None:
         """Take the faults of one recording, or of any, away."""
         self._control("POST", "faults", {stem: None})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -94,22 +95,22 @@ class FaultBook:
 
     def __init__(self) -> None:
         """Begin without faults."""
-        self._faults: dict[str, Faults] = {}
+        self._faults: dict[str, deque[Faults]] = {}
         self._left: dict[str, int | None] = {}
 
     def set(self, entries: Any) -> None:
-        """Replace the faults of the named recordings; null takes them away."""
+        """Replace the faults of the named recordings; null takes them away.
+
+        A list gives one answer's faults after the other; the last of them stays in force.
+        """
         if not isinstance(entries, dict):
             raise UnknownFaultError
-        read = {
-            stem: None if value is None else Faults.from_json(value)
-            for stem, value in entries.items()
-        }
+        read = {stem: _sequence(value) for stem, value in entries.items()}
         for stem, faults in read.items():
             self._faults.pop(stem, None)
-            if faults is not None:
+            if faults:
                 self._faults[stem] = faults
-                self._left[stem] = faults.times
+                self._left[stem] = faults[0].times
 
     def clear(self) -> None:
         """Take all faults away."""
@@ -121,10 +122,19 @@ class FaultBook:
             faults = self._faults.get(name)
             if faults is None:
                 continue
+            if len(faults) > 1:
+                return faults.popleft()
             left = self._left[name]
             if left is None:
-                return faults
+                return faults[0]
             if left > 0:
                 self._left[name] = left - 1
-                return faults
+                return faults[0]
         return NONE
+
+
+def _sequence(value: Any) -> deque[Faults]:
+    if value is None:
+        return deque()
+    each = value if isinstance(value, list) else [value]
+    return deque(Faults.from_json(one) for one in each)

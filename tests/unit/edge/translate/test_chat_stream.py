@@ -295,3 +295,11 @@ def test_an_end_does_not_show_content() -> None:
     stream = stream_of(dialect=Dialect.EOF)
     stream.feed(chunk("SECRET", FINISHED))
     assert "SECRET" not in repr(stream.finish(body_complete=True))
+
+
+def test_a_frame_without_data_is_left_out_and_a_comment_is_not() -> None:
+    """It is no event; `openai` 2 and 3 try to parse its empty data."""
+    stream = stream_of()
+    relayed = stream.feed(b"retry: 1000\n\n: hello\n\nid: 7\nevent: ping\n\n" + chunk("a"))
+    assert relayed.startswith(b": hello\n\ndata: {")
+    assert len(split_frames(relayed)) == 2

@@ -1,0 +1,1 @@
+"""Streams that break, are left, stall or are silent, as clients and records see it."""
