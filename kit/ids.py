@@ -15,6 +15,7 @@ from typing import Final
 ID_BYTES: Final = 16
 _TEXT = re.compile(r"^([a-z]{2,8})_([0-9a-f]{32})$")
 _STORE_BYTES: Final = 4096
+_PIECE_BYTES: Final = 8
 _COUNTER_BITS: Final = 12
 _COUNTER_MAX: Final = (1 << _COUNTER_BITS) - 1
 
@@ -26,26 +27,24 @@ class InvalidIdError(ValueError):
 class RandomStore:
     """Random bytes of the system, fetched many at once: a system call each would cost more.
 
-    A forked process fetches its own, so that no two processes hand out the same.
+    No piece is handed out twice: not to two threads, and a forked process fetches its own.
     """
 
     def __init__(self) -> None:
         """Fetch nothing yet."""
-        self._bytes = b""
-        self._at = 0
-        os.register_at_fork(after_in_child=self._forget)
+        self._pieces: list[bytes] = []
+        os.register_at_fork(after_in_child=self._pieces.clear)
 
     def take(self, count: int) -> bytes:
-        """Return bytes that were never returned before."""
-        start = self._at
-        self._at = end = start + count
-        if end > len(self._bytes):
-            self._bytes, start, self._at = os.urandom(_STORE_BYTES), 0, count
-            end = count
-        return self._bytes[start:end]
-
-    def _forget(self) -> None:
-        self._bytes, self._at = b"", 0
+        """Return up to 8 bytes that were never returned before."""
+        while True:
+            try:
+                return self._pieces.pop()[:count]
+            except IndexError:
+                raw = os.urandom(_STORE_BYTES)
+                self._pieces.extend(
+                    raw[at : at + _PIECE_BYTES] for at in range(0, _STORE_BYTES, _PIECE_BYTES)
+                )
 
 
 _random = RandomStore()

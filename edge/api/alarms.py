@@ -34,12 +34,12 @@ class Alarms:
         self._due.pop(alarm, None)
 
     def _ring(self) -> None:
-        self._timer = None
         now = self._loop.time()
-        while self._due:
-            alarm, due = next(iter(self._due.items()))
-            if due > now:
-                self._timer = self._loop.call_at(due, self._ring)
-                return
-            del self._due[alarm]
-            self._loop.call_soon(alarm)
+        try:
+            # Called here and not soon: what is called off in this turn of the loop stays silent.
+            while (first := next(iter(self._due.items()), None)) and first[1] <= now:
+                del self._due[first[0]]
+                first[0]()
+        finally:
+            due = next(iter(self._due.values()), None)
+            self._timer = None if due is None else self._loop.call_at(due, self._ring)

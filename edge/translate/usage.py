@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.translate.quirks import COMPATIBLE, Quirks
-from kit.charge import MAX_QUANTITY, Quantities, checked_quantities, context_tokens, output_tokens
+from kit.charge import MAX_QUANTITY, Quantities, context_tokens, output_tokens
 from kit.money import InvalidAmountError, format_dollars
 
 PriceOf = Callable[[Quantities], int]
@@ -33,10 +33,10 @@ def from_openai(usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE) -> Qua
         output, reasoning, audio_out, image_out = _output(usage, quirks)
     except _Contradiction:
         return None
-    # In the order of `Dimension`.
+    # In the order of `Dimension`; each is a count that was checked, or less.
     inputs = (prompt, cached, written, 0)
     outputs = (output, reasoning, audio_in, audio_out, image_in, image_out)
-    return checked_quantities((*inputs, *outputs, 1, 0))
+    return (*inputs, *outputs, 1, 0)
 
 
 class UsageTally:

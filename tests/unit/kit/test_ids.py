@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from kit.ids import (
     IdSource,
     InvalidIdError,
+    RandomStore,
     format_id,
     parse_id,
     unix_ms_of,
@@ -58,3 +62,22 @@ def test_other_texts_are_refused(text: str) -> None:
     """A wrong prefix, length or digit is no id."""
     with pytest.raises(InvalidIdError):
         parse_id("req", text)
+
+
+def test_random_bytes_are_handed_out_once_also_across_a_fork() -> None:
+    """A child that went on with its parent's store would mint the parent's ids."""
+    store = RandomStore()
+    taken = {store.take(8) for _ in range(2_000)}
+    assert len(taken) == 2_000
+    assert len(store.take(2)) == 2
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child only writes and leaves
+        child = os.fork()
+    if child == 0:
+        os.write(writer, store.take(8))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 8) != store.take(8)
+    os.close(reader)
+    os.close(writer)

@@ -48,3 +48,36 @@ async def test_calling_off_what_was_called_does_nothing() -> None:
     alarms.set(called.set)
     await called.wait()
     alarms.call_off(called.set)
+
+
+async def test_an_alarm_called_off_by_the_one_before_it_stays_silent() -> None:
+    """Also where both are due in the same turn of the loop."""
+    alarms = Alarms(0.0)
+    called: list[str] = []
+    done = asyncio.Event()
+
+    def second() -> None:
+        called.append("second")
+
+    def first() -> None:
+        called.append("first")
+        alarms.call_off(second)
+
+    for alarm in (first, second, done.set):
+        alarms.set(alarm)
+    await done.wait()
+    assert called == ["first"]
+
+
+async def test_an_alarm_that_fails_does_not_silence_the_others() -> None:
+    """The loop reports it and the timer goes on."""
+    alarms = Alarms(0.0)
+    done = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+    def fails() -> None:
+        raise ValueError
+
+    alarms.set(fails)
+    alarms.set(done.set)
+    await done.wait()
