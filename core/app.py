@@ -31,7 +31,7 @@ from core.keyring import Keyring, load_or_make_keyring
 from core.keys import spend
 from core.keys.expiry import record_expiries
 from core.keys.rpc import key_service
-from core.ledger import leases
+from core.ledger import expiry, leases
 from core.ledger.model import LEASE_GRACE_SECONDS
 from core.ledger.rpc import credit_service, ledger_service
 from core.metering.incident_rpc import incident_service
@@ -180,6 +180,9 @@ class Core:
                 lifetime_s=terms.disconnected_seconds,
                 request_max_s=terms.request_max_seconds,
             )
+            await tx.commit()
+        async with self._database.jobs.transaction("system") as tx:
+            await expiry.expire_due(tx, moment)
             await tx.commit()
         async with self._database.jobs.transaction("system") as tx:
             await limits.sweep(tx, moment)

@@ -8,6 +8,7 @@ from datetime import datetime
 from core.db.database import Transaction
 from core.ledger import store
 from core.ledger.entries import grant_entries
+from core.ledger.expiry import expire_one
 from core.ledger.model import Balance, CreditGrant, GrantKind, Posting, Wallet, balance_of
 from core.ledger.posting import new_txn_id, post, replayed
 from core.ledger.wallets import balance, lock_wallet
@@ -66,6 +67,7 @@ async def grant_with_balance(
         RequestIdReused: the business key was used for other credit.
     """
     wallet = await lock_wallet(tx, request.workspace_id)
+    wallet = await expire_one(tx, wallet, request.now)
     if await store.find_txn(tx, request.business_key) is not None:
         return await _replay(tx, request, wallet)
     _check(request, wallet)

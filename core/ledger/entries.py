@@ -10,9 +10,11 @@ from core.ledger.model import (
     EXP_UNBILLABLE,
     HELD,
     RECEIVABLE,
+    REV_BREAKAGE,
     REV_USAGE,
     REV_WAIVED,
     STRIPE_CLEARING,
+    CreditGrant,
     Entry,
     GrantKind,
 )
@@ -61,6 +63,15 @@ def settlement_entries(
 def waiver_entries(amount: int) -> tuple[Entry, ...]:
     """Return the entries of usage that is not charged; they touch no wallet."""
     return _without_zeros(Entry(EXP_UNBILLABLE, -amount), Entry(REV_WAIVED, amount))
+
+
+def expiry_entries(grant: CreditGrant) -> tuple[Entry, ...]:
+    """Return the entries of what is free of an expired grant: given credit was our expense."""
+    house = REV_BREAKAGE if grant.kind is GrantKind.PAID else EXP_PROMO
+    return (
+        Entry(grant.kind.account, -grant.remaining, grant.workspace_id, grant.grant_id),
+        Entry(house, grant.remaining),
+    )
 
 
 def _of_parts(workspace_id: bytes, parts: Sequence[Part], sign: int) -> tuple[Entry, ...]:

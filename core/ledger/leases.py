@@ -17,6 +17,7 @@ from core.ledger import lease_store, store
 from core.ledger.burn import burn
 from core.ledger.burn import give_back as give_back_slices
 from core.ledger.entries import lease_grant_entries, lease_return_entries
+from core.ledger.expiry import expire, expire_one
 from core.ledger.model import (
     LEASE_GRACE_SECONDS,
     CreditGrant,
@@ -68,6 +69,7 @@ async def acquire(  # noqa: PLR0913 - the fields of the call
     wallet = await lock_wallet(tx, workspace_id)
     silence = timedelta(seconds=lifetime_s + request_max_s + LEASE_GRACE_SECONDS)
     wallet, _ = await _close_silent(tx, wallet, now - silence, now)
+    wallet = await expire_one(tx, wallet, now)
     mine = await lease_store.latest(tx, edge_id, epoch, workspace_id)
     if mine is not None and mine.acquire_number >= acquire_number:
         return LeaseState.of(mine, wallet)
@@ -117,14 +119,15 @@ async def renew(
         if (lease.edge_id, lease.epoch) == (edge_id, epoch) and lease.closed_at is None
     ]
     await lease_store.keep_alive(tx, [lease.lease_id for lease in mine], now)
-    states = []
+    kept = []
     for lease in mine:
         alive = replace(lease, renewed_at=max(lease.renewed_at, now), recalled_at=None)
         wallet = wallets[lease.workspace_id]
         after, wallet = await _return(tx, alive, wallet, returned[lease.lease_id], now)
         wallets[lease.workspace_id] = wallet
-        states.append(LeaseState.of(after, wallet))
-    return states
+        kept.append(after)
+    wallets = await expire(tx, wallets, now)
+    return [LeaseState.of(lease, wallets[lease.workspace_id]) for lease in kept]
 
 
 async def give_back(

@@ -22,6 +22,7 @@ FROZEN: Final = "frozen"
 RECEIVABLE: Final = "receivable"
 REV_USAGE: Final = "rev.usage"
 REV_WAIVED: Final = "rev.waived"
+REV_BREAKAGE: Final = "rev.breakage"
 EXP_PROMO: Final = "exp.promo"
 EXP_UNBILLABLE: Final = "exp.unbillable"
 STRIPE_CLEARING: Final = "psp.stripe_clearing"
@@ -275,12 +276,12 @@ def chain_hash(previous: bytes, posting: Posting, posting_hash: bytes, moved: Wa
     return wallet_log_hash(previous, entry)
 
 
-def balance_of(wallet: Wallet) -> Balance:
-    """Return what a workspace sees of its wallet."""
+def balance_of(wallet: Wallet, expired: int = 0) -> Balance:
+    """Return what a workspace sees of its wallet: without free credit that has `expired`."""
     return Balance(
-        total=wallet.posted,
+        total=wallet.posted - expired,
         held=wallet.held,
-        available=wallet.available,
+        available=wallet.available - expired,
         frozen=wallet.frozen,
         debt=wallet.receivable,
     )

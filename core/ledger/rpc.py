@@ -23,7 +23,7 @@ from core.ledger.model import GrantKind
 from core.ledger.proofs.finding import RecordProofs, Tally
 from core.ledger.proofs.verify import verify
 from core.timestamps import from_timestamp
-from kit.clock import Clock
+from kit.clock import Clock, now
 from kit.ids import IdSource, format_id, parse_id
 from kit.reasons import InvalidArgument, NotFound
 from kit.rpc.server import Service
@@ -56,7 +56,7 @@ class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
         """Read a balance."""
         workspace_id = parse_id("ws", request.workspace_id)
         async with self._pool.transaction("app", workspace_id) as tx:
-            found = await balance(tx, workspace_id)
+            found = await balance(tx, workspace_id, now(self._clock))
         return credit_pb.GetBalanceResponse(balance=balance_message(workspace_id, found))
 
     async def GrantCredit(

@@ -91,6 +91,21 @@ async def lock_wallets(tx: Transaction, workspace_ids: Iterable[bytes]) -> dict[
     return {row.workspace_id.bytes: wallet_of(row) for row in rows}
 
 
+async def read_balance(
+    tx: Transaction, workspace_id: bytes, now: datetime
+) -> tuple[Wallet, int] | None:
+    """Read a wallet without a lock, and what of its free credit has expired and is not posted."""
+    row = await tx.one(
+        f"SELECT {_WALLET}, (SELECT CAST(coalesce(sum(g.remaining), 0) AS bigint)"  # noqa: S608 - constant
+        " FROM credit_grant AS g WHERE g.workspace_id = wallet.workspace_id"
+        " AND g.remaining > 0 AND g.expires_at <= :now) AS expired"
+        " FROM wallet WHERE workspace_id = :id",
+        id=to_uuid(workspace_id),
+        now=now,
+    )
+    return None if row is None else (wallet_of(row), row.expired)
+
+
 async def read_wallet(tx: Transaction, workspace_id: bytes) -> Wallet | None:
     """Read a wallet without a lock."""
     row = await tx.one(
@@ -202,6 +217,30 @@ async def burnable_grants(tx: Transaction, workspace_id: bytes, now: datetime) -
         now=now,
     )
     return [grant_of(row) for row in rows]
+
+
+async def expired_grants(
+    tx: Transaction, workspace_ids: Sequence[bytes], now: datetime
+) -> list[CreditGrant]:
+    """Read the grants of wallets that have free credit and have expired."""
+    rows = await tx.all(
+        f"SELECT {_GRANT} FROM credit_grant WHERE workspace_id = ANY(CAST(:ids AS uuid[]))"  # noqa: S608 - constants
+        " AND remaining > 0 AND expires_at <= :now ORDER BY workspace_id, id",
+        ids=[to_uuid(workspace_id) for workspace_id in workspace_ids],
+        now=now,
+    )
+    return [grant_of(row) for row in rows]
+
+
+async def workspaces_with_expired(tx: Transaction, now: datetime, limit: int) -> list[bytes]:
+    """Find workspaces that have free credit which has expired."""
+    rows = await tx.all(
+        "SELECT DISTINCT workspace_id FROM credit_grant WHERE expires_at <= :now"
+        " AND remaining > 0 ORDER BY workspace_id LIMIT :limit",
+        now=now,
+        limit=limit,
+    )
+    return [row.workspace_id.bytes for row in rows]
 
 
 async def list_grants(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from core.db.database import Transaction
 from core.ledger import store
 from core.ledger.model import Balance, Wallet, balance_of
@@ -28,13 +30,15 @@ async def lock_wallet(tx: Transaction, workspace_id: bytes) -> Wallet:
     return found[workspace_id]
 
 
-async def balance(tx: Transaction, workspace_id: bytes) -> Balance:
+async def balance(tx: Transaction, workspace_id: bytes, now: datetime) -> Balance:
     """Read what a workspace has: total = held + available + frozen, and its debt.
+
+    Credit that has expired is not there, whether that is posted or not.
 
     Raises:
         NotFound: the workspace has no wallet.
     """
-    wallet = await store.read_wallet(tx, workspace_id)
-    if wallet is None:
+    found = await store.read_balance(tx, workspace_id, now)
+    if found is None:
         raise NotFound(workspace=format_id("ws", workspace_id))
-    return balance_of(wallet)
+    return balance_of(*found)

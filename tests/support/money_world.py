@@ -139,7 +139,7 @@ class MoneyWorld:
     async def balance(self, workspace_id: bytes) -> Balance:
         """Read a balance as the workspace itself may."""
         async with self.database.rpc.transaction("app", workspace_id) as tx:
-            return await ledger_credits.balance(tx, workspace_id)
+            return await ledger_credits.balance(tx, workspace_id, self.now)
 
     @property
     def now_ms(self) -> int:
