@@ -177,16 +177,16 @@ class ChatCompletions:
 
 
 def _already(claim: pb2.ClaimIdempotencyKeyResponse) -> ApiError:
-    first = format_id("req", claim.request_id)
     if claim.result == _IN_FLIGHT:
-        code, message = "request_in_progress", "A request with this Idempotency-Key still runs."
-        extra: dict[str, str | int] = {"request_id": first}
+        message = "A request with this Idempotency-Key still runs."
+        error = ApiError(409, "request_in_progress", message, "idempotency_error")
     else:
-        code, message = "idempotency_key_reused", "This Idempotency-Key was used before."
-        extra = {"request_id": first, "charge": format_dollars(claim.charge_nanos)}
-    return ApiError(
-        409, code, message, "idempotency_error", headers=dict(errors.NO_RETRY), extra=extra
-    )
+        message = "This Idempotency-Key was used before."
+        error = ApiError(409, "idempotency_key_reused", message, "idempotency_error")
+        error.extra["charge"] = format_dollars(claim.charge_nanos)
+    error.extra["request_id"] = format_id("req", claim.request_id)
+    error.headers.update(errors.NO_RETRY)
+    return error
 
 
 def _checked(body: dict[str, Any], choice: Choice) -> tuple[ChatRequest, Any]:
