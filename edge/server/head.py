@@ -21,6 +21,8 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _DOT_SEGMENTS: Final = frozenset({b".", b".."})
 _ENCODED_SLASH = re.compile("%2[Ff]")
+# More, even if they are zeros, overflow in other readers, which then frame the request differently.
+_LENGTH_DIGITS: Final = 15
 _UPGRADE_TOKENS: Final = frozenset({b"upgrade", b"http2-settings"})
 
 _VERSION = bad_request("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
@@ -32,6 +34,7 @@ _NO_HOST = bad_request("The request has no Host header.")
 _TWO_HOSTS = bad_request("The request has more than one Host header.")
 _BAD_HOST = bad_request("The Host header is not a host name.")
 _LENGTHS = bad_request("The request has more than one Content-Length.")
+_LONG_LENGTH = bad_request("The Content-Length is written with too many digits.")
 _CODING = bad_request("The only transfer coding accepted is chunked, in HTTP/1.1.")
 _FRAMINGS = bad_request("The request has both a Content-Length and a Transfer-Encoding.")
 
@@ -67,6 +70,8 @@ def _refuse_headers(version: str, headers: Headers) -> Refusal | None:
                 return _BAD_HOST
         elif name == b"content-length":
             lengths += 1
+            if len(value) > _LENGTH_DIGITS:
+                return _LONG_LENGTH
         elif name == b"transfer-encoding":
             codings += 1
             if value.lower() != b"chunked" or version != "1.1":

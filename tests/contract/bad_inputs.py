@@ -130,6 +130,7 @@ FRAMING: Final = (
     _bad("negative-length", _post(b"Content-Length: -3", body=b"abc")),
     _bad("hex-length", _post(b"Content-Length: 0x3", body=b"abc")),
     _bad("length-beyond-64-bit", _post(b"Content-Length: 18446744073709551617", body=b"a")),
+    _bad("length-of-twenty-zeros", _post(b"Content-Length: " + b"0" * 20, body=b"")),
     _bad("gzip-transfer-coding", _post(b"Transfer-Encoding: gzip")),
     _bad("two-codings", _post(b"Transfer-Encoding: gzip, chunked", body=_chunk)),
     _bad("coding-twice", _post(_CHUNKED, _CHUNKED, body=_chunk)),

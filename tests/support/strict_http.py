@@ -1,4 +1,4 @@
-"""A second reader of HTTP/1.1, written from RFC 9112 alone: what it doubts, nobody may serve."""
+"""A second reader of HTTP/1.x, written from RFC 9112 alone: what it doubts, nobody may serve."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-_REQUEST_LINE: Final = re.compile(rb"[A-Z]+ (/[!-~]*) HTTP/1\.1")
+# Several spaces between the words may be taken for one (RFC 9112, 3).
+_REQUEST_LINE: Final = re.compile(rb"[A-Z-]+ +(/[!-~]*) +HTTP/1\.([01])")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t -~\x80-\xff]*)?")
 
@@ -35,7 +36,10 @@ def _request(wire: bytes) -> tuple[bytes, bytes]:
     headers = [_HEADER.fullmatch(one) for one in lines]
     pairs = [(one.group(1).lower(), one.group(2)) for one in headers if one is not None]
     names = [name for name, _ in pairs]
-    if None in headers or names.count(b"host") != 1:
+    is_old = line.group(2) == b"0"
+    if None in headers or names.count(b"host") not in ({0, 1} if is_old else {1}):
+        raise Doubt
+    if is_old and b"transfer-encoding" in names:
         raise Doubt
     framings = [pair for pair in pairs if pair[0] in {b"content-length", b"transfer-encoding"}]
     return line.group(1), _behind_the_body(framings, rest)

@@ -1,0 +1,1 @@
+"""Fuzzing of the parsers and of the API: `python -m tests.fuzz sse|spool|head|api --seconds N`."""
