@@ -31,6 +31,7 @@ BAD_REQUESTS = {
     "signed-length": _POST + b"Content-Length: +3\r\n\r\nabc",
     "negative-length": _POST + b"Content-Length: -3\r\n\r\nabc",
     "endless-length": _POST + b"Content-Length: 99999999999999999999999\r\n\r\nabc",
+    "length-of-twenty-zeros": _POST + b"Content-Length: " + b"0" * 20 + b"\r\n\r\n",
     "gzip-coding": _POST + b"Transfer-Encoding: gzip\r\n\r\nabc",
     "two-codings": _POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunked-twice": _POST + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n",
