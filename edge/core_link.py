@@ -289,7 +289,7 @@ class CoreLink:
             self.grants.clear()
         for grant in message.grants:
             self.grants.refresh(grant_from(grant))
-        if message.HasField("catalog") and message.catalog.version >= self.catalog.version:
+        if message.HasField("catalog") and message.catalog.version > self.catalog.version:
             self.catalog = Catalog(message.catalog)
         self._sequence = max(self._sequence, message.sequence)
         age = max(0, message.server_time_micros - message.polled_at_micros) / 1e6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -20,9 +20,6 @@ from kit.reasons import NotFound
 from oneapi.admission.v1 import grant_pb2 as pb
 from oneapi.common.v1.lane_pb2 import Lane
 
-NO_MODEL: Final = 0
-"""No model has this number: a grant whose only allowed model it is allows none."""
-
 _KEY: Final = ", ".join(f"k.{name.strip()}" for name in KEY_COLUMNS.split(","))
 _SELECT: Final = f"""
 SELECT {_KEY}, w.state AS workspace_state, w.default_lane, w.version AS workspace_version
@@ -39,11 +36,6 @@ _BY_ID: Final = f"""
 UNION
 {_SELECT} WHERE k.workspace_id = ANY(:workspace_ids)
 LIMIT :limit
-"""
-_NUMBERS: Final = """
-SELECT public_id AS name, number FROM model WHERE public_id = ANY(:names)
-UNION ALL
-SELECT alias, model_number FROM model_alias WHERE alias = ANY(:names)
 """
 
 
@@ -66,8 +58,7 @@ async def find_grant(tx: Transaction, hashes: Collection[bytes], now: datetime) 
     row = await tx.one(_BY_HASH, hashes=list(hashes), now=now)
     if row is None:
         raise NotFound
-    (grant,) = await _grants(tx, [row], now)
-    return grant
+    return grant_message(_source(row), now)
 
 
 async def list_grants(
@@ -84,35 +75,24 @@ async def list_grants(
         workspace_ids=[to_uuid(workspace_id) for workspace_id in workspace_ids],
         limit=limit,
     )
-    return await _grants(tx, rows, now)
+    return [grant_message(_source(row), now) for row in rows]
 
 
-async def _grants(tx: Transaction, rows: Iterable[Row[Any]], now: datetime) -> list[pb.Grant]:
-    sources = [_source(row) for row in rows]
-    names = sorted({name for source in sources for name in source.key.settings.models()})
-    found = await tx.all(_NUMBERS, names=names) if names else []
-    numbers = {row.name: row.number for row in found}
-    return [grant_message(source, numbers, now) for source in sources]
-
-
-def grant_message(source: GrantSource, numbers: Mapping[str, int], now: datetime) -> pb.Grant:
-    """Render a grant; `numbers` are the catalogue numbers of the names in the key's settings."""
+def grant_message(source: GrantSource, now: datetime) -> pb.Grant:
+    """Render a grant. Models go by name: what a name stands for may change without the key."""
     key = source.key
     settings, limits = key.settings, key.settings.limits
-    allowed = [numbers[name] for name in settings.allowed_models if name in numbers]
     return pb.Grant(
         key_id=key.key_id,
         workspace_id=key.workspace_id,
         version=max(key.version, source.workspace_version),
         state=_state(source, now),
         lane=Lane.ValueType(settings.lane or source.default_lane),
-        # Empty would mean all: names that are gone must not open the whole catalogue.
-        allowed_model_numbers=allowed or ([NO_MODEL] if settings.allowed_models else []),
-        default_model_number=numbers.get(settings.default_model, NO_MODEL),
+        allowed_models=settings.allowed_models,
+        default_model=settings.default_model,
         aliases=[
-            pb.GrantAlias(alias=alias, model_number=numbers[name])
+            pb.GrantAlias(alias=alias, model=name)
             for alias, name in sorted(settings.model_aliases.items())
-            if name in numbers
         ],
         requests_per_minute=limits.requests_per_minute,
         tokens_per_minute=limits.tokens_per_minute,

@@ -14,6 +14,7 @@ from core.catalog.sealing import Sealer
 from core.catalog.store import read_catalog
 from core.db.database import Pool
 from core.feed import Change, ChangeFeed, ChangeKind, FeedUpdate, RecallKind
+from core.feed.change_log import last_catalog_sequence
 from kit.clock import Clock, now, now_micros
 from oneapi.admission.v1 import admission_service_pb2 as pb
 from oneapi.admission.v1 import grant_pb2, snapshot_pb2
@@ -38,9 +39,10 @@ class Snapshots:
         """Return the newest snapshot."""
         async with self._lock:
             if self._current is None or self._current.version < self._feed.catalog_sequence:
-                # Read after the version was: it may be newer than its number, never older.
-                version = self._feed.catalog_sequence
-                async with self._pool.transaction("system") as tx:
+                # Of one moment, so that a number means the same on every core: an edge that turns
+                # to another one never takes an older catalogue for a newer.
+                async with self._pool.transaction("system", snapshot=True) as tx:
+                    version = await last_catalog_sequence(tx)
                     catalog = await read_catalog(tx, now(self._clock))
                 self._current = snapshot_message(catalog, version, self._sealer)
             return self._current

@@ -129,6 +129,17 @@ class Admission:
         self._check_network(grant, peer)
         return grant
 
+    def stands(self, secret: str, grant: Grant, catalog: Catalog) -> bool:
+        """Say whether a request may still go on with the key and catalogue it was decided on.
+
+        Its body, its limits and its credit may have taken seconds. No await may come between the
+        answer and the INTENT.
+        """
+        link = self._link
+        hashes = self._hashes.remembered(secret)
+        known = hashes is not None and link.grants.known(hashes[0]) is grant
+        return known and link.usable and link.catalog is catalog
+
     def _check_state(self, grant: Grant) -> None:
         state = grant.state
         if grant.expires_at_micros and grant.expires_at_micros <= now_micros(self._clock):
@@ -164,7 +175,7 @@ class Admission:
         model, suffix = self._model(grant, name)
         requested = _lane(lane_header, suffix, service_tier)
         lane = requested or grant.lane or lane_pb2.LANE_DEFAULT
-        if grant.allowed_models and model.number not in grant.allowed_models:
+        if grant.allowed_models and grant.allowed_models.isdisjoint(model.names):
             raise ApiError(
                 403, "model_not_allowed", "This API key may not use this model.", param="model"
             )
@@ -183,7 +194,7 @@ class Admission:
     def _model(self, grant: Grant, name: str | None) -> tuple[Model, str | None]:
         catalog = self._link.catalog
         if name is None:
-            model = catalog.numbered(grant.default_model) if grant.default_model else None
+            model = catalog.named(grant.default_model)
             if model is None:
                 raise errors.invalid("missing_required_parameter", "Name a model.", "model")
             return model, None
@@ -202,9 +213,7 @@ class Admission:
         )
 
     def _named(self, grant: Grant, name: str) -> Model | None:
-        number = grant.aliases.get(name)
-        catalog = self._link.catalog
-        return catalog.named(name) if number is None else catalog.numbered(number)
+        return self._link.catalog.named(grant.aliases.get(name, name))
 
     async def admit(
         self,

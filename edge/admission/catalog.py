@@ -31,6 +31,8 @@ class Model:
 
     number: int
     public_id: str
+    names: frozenset[str]
+    """The public id and the aliases."""
     maker: str
     max_output_tokens: int
     context_tokens: int
@@ -125,11 +127,6 @@ class Catalog:
         model = self._names.get(name)
         return model if model is not None and model.enabled else None
 
-    def numbered(self, number: int) -> Model | None:
-        """Return the enabled model of a catalogue number."""
-        model = self.models.get(number)
-        return model if model is not None and model.enabled else None
-
     def route(self, model: Model, lane: int) -> Route | None:
         """Return the route of a model in a lane, if an upstream can serve it."""
         route = self._routes.get((model.number, lane))
@@ -164,6 +161,7 @@ def _model(message: catalog_pb2.Model) -> Model:
     return Model(
         number=message.number,
         public_id=message.public_id,
+        names=frozenset((message.public_id, *message.aliases)),
         maker=message.maker,
         max_output_tokens=message.max_output_tokens,
         context_tokens=message.context_tokens,

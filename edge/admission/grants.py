@@ -36,9 +36,9 @@ class Grant:
     version: int
     state: int
     lane: int
-    allowed_models: frozenset[int]
-    default_model: int
-    aliases: dict[str, int]
+    allowed_models: frozenset[str]
+    default_model: str
+    aliases: dict[str, str]
     requests_per_minute: int
     tokens_per_minute: int
     concurrent_requests: int
@@ -66,9 +66,9 @@ def grant_from(message: grant_pb2.Grant) -> Grant:
         version=message.version,
         state=message.state,
         lane=message.lane,
-        allowed_models=frozenset(message.allowed_model_numbers),
-        default_model=message.default_model_number,
-        aliases={alias.alias: alias.model_number for alias in message.aliases},
+        allowed_models=frozenset(message.allowed_models),
+        default_model=message.default_model,
+        aliases={alias.alias: alias.model for alias in message.aliases},
         requests_per_minute=message.requests_per_minute,
         tokens_per_minute=message.tokens_per_minute,
         concurrent_requests=message.concurrent_requests,

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.accounts.model import WorkspaceState
-from core.admission.grants import NO_MODEL, GrantSource, grant_message
+from core.admission.grants import GrantSource, grant_message
 from core.keys.model import ApiKey, KeySettings, KeyState
 from oneapi.admission.v1.grant_pb2 import Grant
 from oneapi.common.v1.lane_pb2 import Lane
 
 NOW = datetime(2027, 1, 15, tzinfo=UTC)
-NUMBERS = {"m-one": 1, "m-two": 2}
 
 
 def source(
@@ -57,47 +56,41 @@ def test_a_grant_says_why_it_is_refused(
     given: Callable[[], GrantSource], state: Grant.State.ValueType
 ) -> None:
     """The key's own state goes before its workspace's."""
-    assert grant_message(given(), NUMBERS, NOW).state == state
+    assert grant_message(given(), NOW).state == state
 
 
 def test_a_grants_version_is_the_later_of_key_and_workspace() -> None:
     """So that a change of either replaces what an edge has."""
     given = source()
-    assert grant_message(given, NUMBERS, NOW).version == 5
+    assert grant_message(given, NOW).version == 5
     later = GrantSource(given.key, given.workspace_state, 2, workspace_version=9)
-    assert grant_message(later, NUMBERS, NOW).version == 9
+    assert grant_message(later, NOW).version == 9
 
 
 def test_the_lane_is_the_keys_else_its_workspaces() -> None:
     """The request's own choice comes at the edge."""
-    assert grant_message(source(KeySettings(lane=3)), NUMBERS, NOW).lane == Lane.LANE_CODING
-    assert grant_message(source(), NUMBERS, NOW).lane == Lane.LANE_ECONOMY
+    assert grant_message(source(KeySettings(lane=3)), NOW).lane == Lane.LANE_CODING
+    assert grant_message(source(), NOW).lane == Lane.LANE_ECONOMY
 
 
-def test_models_are_told_by_number() -> None:
-    """Names stay in core."""
+def test_models_are_told_by_name() -> None:
+    """What a name stands for is the catalogue's: it may change while an edge keeps the grant."""
     settings = KeySettings(
         allowed_models=("m-one", "m-two"),
         default_model="m-two",
-        model_aliases={"mine": "m-one", "gone": "m-nine"},
+        model_aliases={"mine": "m-one"},
     )
-    grant = grant_message(source(settings), NUMBERS, NOW)
-    assert list(grant.allowed_model_numbers) == [1, 2]
-    assert grant.default_model_number == 2
-    assert [(alias.alias, alias.model_number) for alias in grant.aliases] == [("mine", 1)]
-
-
-def test_allowed_models_that_are_gone_allow_nothing() -> None:
-    """An empty list would allow everything."""
-    grant = grant_message(source(KeySettings(allowed_models=("m-nine",))), NUMBERS, NOW)
-    assert list(grant.allowed_model_numbers) == [NO_MODEL]
+    grant = grant_message(source(settings), NOW)
+    assert list(grant.allowed_models) == ["m-one", "m-two"]
+    assert grant.default_model == "m-two"
+    assert [(alias.alias, alias.model) for alias in grant.aliases] == [("mine", "m-one")]
 
 
 def test_in_its_grace_time_the_old_secret_is_told_with_its_end() -> None:
     """The edge ends it by itself, to the microsecond."""
     end = NOW + timedelta(seconds=1)
-    first, second = grant_message(source(previous_until=end), NUMBERS, NOW).secrets
+    first, second = grant_message(source(previous_until=end), NOW).secrets
     assert (first.secret_hash, first.expires_at_micros) == (b"h" * 32, 0)
     assert second.secret_hash == b"o" * 32
     assert second.expires_at_micros == int(end.timestamp()) * 1_000_000
-    assert len(grant_message(source(previous_until=NOW), NUMBERS, NOW).secrets) == 1
+    assert len(grant_message(source(previous_until=NOW), NOW).secrets) == 1

@@ -14,7 +14,7 @@ from edge.errors import ApiError
 from kit.secret import new_secret
 from oneapi.common.v1.lane_pb2 import Lane
 from tests.unit.edge.admission.doubles import grant
-from tests.unit.edge.admission.world import DOLLAR, SHAPE, AdmissionWorld, snapshot
+from tests.unit.edge.admission.world import DOLLAR, SHAPE, AdmissionWorld, add_price, snapshot
 
 INPUT_NANOS = 1_000_000
 TOKEN_NANOS = 4_000
@@ -175,10 +175,10 @@ def test_the_key_chooses_where_the_request_does_not(world: AdmissionWorld) -> No
 
 def test_the_key_s_own_names_and_default_model_are_known(world: AdmissionWorld) -> None:
     """Aliases of a key stand for catalogue numbers."""
-    aliases = [{"alias": "My-Model", "model_number": 1}]
+    aliases = [{"alias": "My-Model", "model": "small"}]
     assert world.choose("My-Model", aliases=aliases).model.number == 1
     assert world.choose("My-Model:economy", aliases=aliases).lane == Lane.LANE_ECONOMY
-    assert world.choose(None, default_model_number=1).model.number == 1
+    assert world.choose(None, default_model="small-latest").model.number == 1
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_the_key_s_own_names_and_default_model_are_known(world: AdmissionWorld) 
         ("small:later", None, {}, (404, "model_not_found")),
         (None, None, {}, (400, "missing_required_parameter")),
         ("small", "express", {}, (400, "unknown_lane")),
-        ("small", None, {"allowed_model_numbers": [2]}, (403, "model_not_allowed")),
+        ("small", None, {"allowed_models": ["huge"]}, (403, "model_not_allowed")),
         ("unpriced", None, {}, (400, "model_not_priced")),
         ("small", "coding", {}, (400, "model_not_priced")),
         ("unrouted", None, {}, (503, "no_upstream")),
@@ -210,6 +210,38 @@ def test_what_cannot_be_served_is_refused(
 
 
 # --- admit
+
+
+def test_a_name_of_a_key_stands_for_what_the_catalogue_says_now(world: AdmissionWorld) -> None:
+    """An alias that moves to another model moves for every key that names it, at once."""
+    key: dict[str, Any] = {
+        "aliases": [{"alias": "mine", "model": "small-latest"}],
+        "default_model": "small-latest",
+        "allowed_models": ["small-latest"],
+    }
+    assert world.choose("mine", **key).model.public_id == "small"
+    moved = snapshot(2)
+    add_price(moved, 2, Lane.LANE_DEFAULT, 0)
+    moved.models[0].aliases[:] = []
+    moved.models[1].aliases.append("small-latest")
+    world.mark(catalog=moved)
+    for name in ("mine", None, "small-latest"):
+        assert world.choose(name, **key).model.public_id == "unpriced"
+    with pytest.raises(ApiError) as raised:
+        world.choose("small", **key)
+    assert raised.value.code == "model_not_allowed"
+
+
+def test_an_older_catalogue_never_comes_back(world: AdmissionWorld) -> None:
+    """Nor another one of the same number, from a core that read it before."""
+    gone = snapshot(2)
+    gone.models[0].enabled = False
+    world.mark(catalog=gone)
+    for version in (1, 2):
+        world.mark(catalog=snapshot(version))
+        with pytest.raises(ApiError) as raised:
+            world.choose("small")
+        assert raised.value.code == "model_not_found"
 
 
 async def test_the_hold_is_the_worst_case(world: AdmissionWorld) -> None:

@@ -13,14 +13,14 @@ NOW = 1_000_000
 def test_a_model_is_found_by_its_id_and_its_aliases() -> None:
     """Clients may use either."""
     catalog = Catalog(snapshot())
-    assert catalog.named("small") is catalog.named("small-latest") is catalog.numbered(1)
+    assert catalog.named("small") is catalog.named("small-latest") is catalog.models[1]
     assert catalog.named("huge") is None
 
 
 def test_a_disabled_model_is_not_found() -> None:
     """Switching a model off needs no other change."""
     catalog = Catalog(snapshot())
-    assert catalog.named("off") is catalog.numbered(4) is None
+    assert catalog.named("off") is None
 
 
 def test_the_latest_price_that_has_begun_is_in_force() -> None:

@@ -101,11 +101,15 @@ type Grant struct {
 	State Grant_State `protobuf:"varint,4,opt,name=state,proto3,enum=oneapi.admission.v1.Grant_State" json:"state,omitempty"`
 	// The key's lane, else its workspace's, else the default lane.
 	Lane v1.Lane `protobuf:"varint,5,opt,name=lane,proto3,enum=oneapi.common.v1.Lane" json:"lane,omitempty"`
-	// Catalogue numbers of the models that may be used; empty means all.
+	// Not set any more: a number says what a name stood for when the grant was made.
+	//
+	// Deprecated: Marked as deprecated in oneapi/admission/v1/grant.proto.
 	AllowedModelNumbers []uint32 `protobuf:"varint,6,rep,packed,name=allowed_model_numbers,json=allowedModelNumbers,proto3" json:"allowed_model_numbers,omitempty"`
-	// Catalogue number of the model of requests that name none, 0 if there is none.
+	// Not set any more, as above.
+	//
+	// Deprecated: Marked as deprecated in oneapi/admission/v1/grant.proto.
 	DefaultModelNumber uint32 `protobuf:"varint,7,opt,name=default_model_number,json=defaultModelNumber,proto3" json:"default_model_number,omitempty"`
-	// Names that clients send for catalogue numbers of models.
+	// Names that clients send for models.
 	Aliases []*GrantAlias `protobuf:"bytes,8,rep,name=aliases,proto3" json:"aliases,omitempty"`
 	// Requests in a minute, 0 for no limit.
 	RequestsPerMinute int64 `protobuf:"varint,9,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"`
@@ -122,6 +126,11 @@ type Grant struct {
 	Secrets []*GrantSecret `protobuf:"bytes,14,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	// The epoch of limits: whether spend limits apply, so that the edge asks core for credit by key.
 	HasSpendLimit bool `protobuf:"varint,15,opt,name=has_spend_limit,json=hasSpendLimit,proto3" json:"has_spend_limit,omitempty"`
+	// Public ids or aliases of the models that may be used; empty means all. Edges look names up in
+	// the catalogue that they have when a request comes.
+	AllowedModels []string `protobuf:"bytes,16,rep,name=allowed_models,json=allowedModels,proto3" json:"allowed_models,omitempty"`
+	// Public id or alias of the model of requests that name none, empty if there is none.
+	DefaultModel  string `protobuf:"bytes,17,opt,name=default_model,json=defaultModel,proto3" json:"default_model,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -191,6 +200,7 @@ func (x *Grant) GetLane() v1.Lane {
 	return v1.Lane(0)
 }
 
+// Deprecated: Marked as deprecated in oneapi/admission/v1/grant.proto.
 func (x *Grant) GetAllowedModelNumbers() []uint32 {
 	if x != nil {
 		return x.AllowedModelNumbers
@@ -198,6 +208,7 @@ func (x *Grant) GetAllowedModelNumbers() []uint32 {
 	return nil
 }
 
+// Deprecated: Marked as deprecated in oneapi/admission/v1/grant.proto.
 func (x *Grant) GetDefaultModelNumber() uint32 {
 	if x != nil {
 		return x.DefaultModelNumber
@@ -261,13 +272,31 @@ func (x *Grant) GetHasSpendLimit() bool {
 	return false
 }
 
+func (x *Grant) GetAllowedModels() []string {
+	if x != nil {
+		return x.AllowedModels
+	}
+	return nil
+}
+
+func (x *Grant) GetDefaultModel() string {
+	if x != nil {
+		return x.DefaultModel
+	}
+	return ""
+}
+
 // A client's own name of a model.
 type GrantAlias struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the client sends.
 	Alias string `protobuf:"bytes,1,opt,name=alias,proto3" json:"alias,omitempty"`
-	// What it stands for.
-	ModelNumber   uint32 `protobuf:"varint,2,opt,name=model_number,json=modelNumber,proto3" json:"model_number,omitempty"`
+	// Not set any more: see `allowed_model_numbers`.
+	//
+	// Deprecated: Marked as deprecated in oneapi/admission/v1/grant.proto.
+	ModelNumber uint32 `protobuf:"varint,2,opt,name=model_number,json=modelNumber,proto3" json:"model_number,omitempty"`
+	// What it stands for: a public id or an alias of the catalogue.
+	Model         string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -309,11 +338,19 @@ func (x *GrantAlias) GetAlias() string {
 	return ""
 }
 
+// Deprecated: Marked as deprecated in oneapi/admission/v1/grant.proto.
 func (x *GrantAlias) GetModelNumber() uint32 {
 	if x != nil {
 		return x.ModelNumber
 	}
 	return 0
+}
+
+func (x *GrantAlias) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
 }
 
 // A secret that works, by its keyed hash.
@@ -375,15 +412,15 @@ var File_oneapi_admission_v1_grant_proto protoreflect.FileDescriptor
 
 const file_oneapi_admission_v1_grant_proto_rawDesc = "" +
 	"\n" +
-	"\x1foneapi/admission/v1/grant.proto\x12\x13oneapi.admission.v1\x1a\x1boneapi/common/v1/lane.proto\"\xc1\x06\n" +
+	"\x1foneapi/admission/v1/grant.proto\x12\x13oneapi.admission.v1\x1a\x1boneapi/common/v1/lane.proto\"\x95\a\n" +
 	"\x05Grant\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\fR\vworkspaceId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x126\n" +
 	"\x05state\x18\x04 \x01(\x0e2 .oneapi.admission.v1.Grant.StateR\x05state\x12*\n" +
-	"\x04lane\x18\x05 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane\x122\n" +
-	"\x15allowed_model_numbers\x18\x06 \x03(\rR\x13allowedModelNumbers\x120\n" +
-	"\x14default_model_number\x18\a \x01(\rR\x12defaultModelNumber\x129\n" +
+	"\x04lane\x18\x05 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane\x126\n" +
+	"\x15allowed_model_numbers\x18\x06 \x03(\rB\x02\x18\x01R\x13allowedModelNumbers\x124\n" +
+	"\x14default_model_number\x18\a \x01(\rB\x02\x18\x01R\x12defaultModelNumber\x129\n" +
 	"\aaliases\x18\b \x03(\v2\x1f.oneapi.admission.v1.GrantAliasR\aaliases\x12.\n" +
 	"\x13requests_per_minute\x18\t \x01(\x03R\x11requestsPerMinute\x12*\n" +
 	"\x11tokens_per_minute\x18\n" +
@@ -392,18 +429,21 @@ const file_oneapi_admission_v1_grant_proto_rawDesc = "" +
 	"\x11expires_at_micros\x18\f \x01(\x03R\x0fexpiresAtMicros\x12)\n" +
 	"\x10allowed_networks\x18\r \x03(\tR\x0fallowedNetworks\x12:\n" +
 	"\asecrets\x18\x0e \x03(\v2 .oneapi.admission.v1.GrantSecretR\asecrets\x12&\n" +
-	"\x0fhas_spend_limit\x18\x0f \x01(\bR\rhasSpendLimit\"\x96\x01\n" +
+	"\x0fhas_spend_limit\x18\x0f \x01(\bR\rhasSpendLimit\x12%\n" +
+	"\x0eallowed_models\x18\x10 \x03(\tR\rallowedModels\x12#\n" +
+	"\rdefault_model\x18\x11 \x01(\tR\fdefaultModel\"\x96\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x16\n" +
 	"\x12STATE_KEY_DISABLED\x10\x02\x12\x15\n" +
 	"\x11STATE_KEY_REVOKED\x10\x03\x12\x15\n" +
 	"\x11STATE_KEY_EXPIRED\x10\x04\x12\x1e\n" +
-	"\x1aSTATE_WORKSPACE_NOT_ACTIVE\x10\x05\"E\n" +
+	"\x1aSTATE_WORKSPACE_NOT_ACTIVE\x10\x05\"_\n" +
 	"\n" +
 	"GrantAlias\x12\x14\n" +
-	"\x05alias\x18\x01 \x01(\tR\x05alias\x12!\n" +
-	"\fmodel_number\x18\x02 \x01(\rR\vmodelNumber\"Z\n" +
+	"\x05alias\x18\x01 \x01(\tR\x05alias\x12%\n" +
+	"\fmodel_number\x18\x02 \x01(\rB\x02\x18\x01R\vmodelNumber\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\"Z\n" +
 	"\vGrantSecret\x12\x1f\n" +
 	"\vsecret_hash\x18\x01 \x01(\fR\n" +
 	"secretHash\x12*\n" +

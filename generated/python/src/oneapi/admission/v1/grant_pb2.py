@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from oneapi.common.v1 import lane_pb2 as oneapi_dot_common_dot_v1_dot_lane__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1foneapi/admission/v1/grant.proto\x12\x13oneapi.admission.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1boneapi/common/v1/lane.proto\"\x95\x07\n\x05Grant\x12\x1e\n\x06key_id\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x05keyId\x12*\n\x0cworkspace_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x0bworkspaceId\x12\x18\n\x07version\x18\x03 \x01(\x04R\x07version\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .oneapi.admission.v1.Grant.StateR\x05state\x12*\n\x04lane\x18\x05 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x04lane\x12=\n\x15\x61llowed_model_numbers\x18\x06 \x03(\rB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x13\x61llowedModelNumbers\x12\x30\n\x14\x64\x65\x66\x61ult_model_number\x18\x07 \x01(\rR\x12\x64\x65\x66\x61ultModelNumber\x12\x43\n\x07\x61liases\x18\x08 \x03(\x0b\x32\x1f.oneapi.admission.v1.GrantAliasB\x08\xbaH\x05\x92\x01\x02\x10@R\x07\x61liases\x12.\n\x13requests_per_minute\x18\t \x01(\x03R\x11requestsPerMinute\x12*\n\x11tokens_per_minute\x18\n \x01(\x03R\x0ftokensPerMinute\x12/\n\x13\x63oncurrent_requests\x18\x0b \x01(\x03R\x12\x63oncurrentRequests\x12*\n\x11\x65xpires_at_micros\x18\x0c \x01(\x03R\x0f\x65xpiresAtMicros\x12L\n\x10\x61llowed_networks\x18\r \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10@\"\x17r\x15\x18@2\x11^[0-9a-fA-F:./]+$R\x0f\x61llowedNetworks\x12\x44\n\x07secrets\x18\x0e \x03(\x0b\x32 .oneapi.admission.v1.GrantSecretB\x08\xbaH\x05\x92\x01\x02\x10\x02R\x07secrets\x12&\n\x0fhas_spend_limit\x18\x0f \x01(\x08R\rhasSpendLimit\"\x96\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x16\n\x12STATE_KEY_DISABLED\x10\x02\x12\x15\n\x11STATE_KEY_REVOKED\x10\x03\x12\x15\n\x11STATE_KEY_EXPIRED\x10\x04\x12\x1e\n\x1aSTATE_WORKSPACE_NOT_ACTIVE\x10\x05\"n\n\nGrantAlias\x12=\n\x05\x61lias\x18\x01 \x01(\tB\'\xbaH$r\"\x18`2\x1e^[A-Za-z0-9][A-Za-z0-9._/:-]*$R\x05\x61lias\x12!\n\x0cmodel_number\x18\x02 \x01(\rR\x0bmodelNumber\"c\n\x0bGrantSecret\x12(\n\x0bsecret_hash\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\nsecretHash\x12*\n\x11\x65xpires_at_micros\x18\x02 \x01(\x03R\x0f\x65xpiresAtMicrosb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1foneapi/admission/v1/grant.proto\x12\x13oneapi.admission.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1boneapi/common/v1/lane.proto\"\xc4\x08\n\x05Grant\x12\x1e\n\x06key_id\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x05keyId\x12*\n\x0cworkspace_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x0bworkspaceId\x12\x18\n\x07version\x18\x03 \x01(\x04R\x07version\x12\x36\n\x05state\x18\x04 \x01(\x0e\x32 .oneapi.admission.v1.Grant.StateR\x05state\x12*\n\x04lane\x18\x05 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x04lane\x12?\n\x15\x61llowed_model_numbers\x18\x06 \x03(\rB\x0b\x18\x01\xbaH\x06\x92\x01\x03\x10\x80\x02R\x13\x61llowedModelNumbers\x12\x34\n\x14\x64\x65\x66\x61ult_model_number\x18\x07 \x01(\rB\x02\x18\x01R\x12\x64\x65\x66\x61ultModelNumber\x12\x43\n\x07\x61liases\x18\x08 \x03(\x0b\x32\x1f.oneapi.admission.v1.GrantAliasB\x08\xbaH\x05\x92\x01\x02\x10@R\x07\x61liases\x12.\n\x13requests_per_minute\x18\t \x01(\x03R\x11requestsPerMinute\x12*\n\x11tokens_per_minute\x18\n \x01(\x03R\x0ftokensPerMinute\x12/\n\x13\x63oncurrent_requests\x18\x0b \x01(\x03R\x12\x63oncurrentRequests\x12*\n\x11\x65xpires_at_micros\x18\x0c \x01(\x03R\x0f\x65xpiresAtMicros\x12L\n\x10\x61llowed_networks\x18\r \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10@\"\x17r\x15\x18@2\x11^[0-9a-fA-F:./]+$R\x0f\x61llowedNetworks\x12\x44\n\x07secrets\x18\x0e \x03(\x0b\x32 .oneapi.admission.v1.GrantSecretB\x08\xbaH\x05\x92\x01\x02\x10\x02R\x07secrets\x12&\n\x0fhas_spend_limit\x18\x0f \x01(\x08R\rhasSpendLimit\x12V\n\x0e\x61llowed_models\x18\x10 \x03(\tB/\xbaH,\x92\x01)\x10\x80\x02\"$r\"\x18`2\x1e^[A-Za-z0-9][A-Za-z0-9._/:-]*$R\rallowedModels\x12O\n\rdefault_model\x18\x11 \x01(\tB*\xbaH\'r%\x18`2!^([A-Za-z0-9][A-Za-z0-9._/:-]*)?$R\x0c\x64\x65\x66\x61ultModel\"\x96\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x16\n\x12STATE_KEY_DISABLED\x10\x02\x12\x15\n\x11STATE_KEY_REVOKED\x10\x03\x12\x15\n\x11STATE_KEY_EXPIRED\x10\x04\x12\x1e\n\x1aSTATE_WORKSPACE_NOT_ACTIVE\x10\x05\"\xb1\x01\n\nGrantAlias\x12=\n\x05\x61lias\x18\x01 \x01(\tB\'\xbaH$r\"\x18`2\x1e^[A-Za-z0-9][A-Za-z0-9._/:-]*$R\x05\x61lias\x12%\n\x0cmodel_number\x18\x02 \x01(\rB\x02\x18\x01R\x0bmodelNumber\x12=\n\x05model\x18\x03 \x01(\tB\'\xbaH$r\"\x18`2\x1e^[A-Za-z0-9][A-Za-z0-9._/:-]*$R\x05model\"c\n\x0bGrantSecret\x12(\n\x0bsecret_hash\x18\x01 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\nsecretHash\x12*\n\x11\x65xpires_at_micros\x18\x02 \x01(\x03R\x0f\x65xpiresAtMicrosb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRANT'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_GRANT'].fields_by_name['workspace_id']._serialized_options = b'\272H\004z\002h\020'
   _globals['_GRANT'].fields_by_name['allowed_model_numbers']._loaded_options = None
-  _globals['_GRANT'].fields_by_name['allowed_model_numbers']._serialized_options = b'\272H\006\222\001\003\020\200\002'
+  _globals['_GRANT'].fields_by_name['allowed_model_numbers']._serialized_options = b'\030\001\272H\006\222\001\003\020\200\002'
+  _globals['_GRANT'].fields_by_name['default_model_number']._loaded_options = None
+  _globals['_GRANT'].fields_by_name['default_model_number']._serialized_options = b'\030\001'
   _globals['_GRANT'].fields_by_name['aliases']._loaded_options = None
   _globals['_GRANT'].fields_by_name['aliases']._serialized_options = b'\272H\005\222\001\002\020@'
   _globals['_GRANT'].fields_by_name['allowed_networks']._loaded_options = None
   _globals['_GRANT'].fields_by_name['allowed_networks']._serialized_options = b'\272H\036\222\001\033\020@\"\027r\025\030@2\021^[0-9a-fA-F:./]+$'
   _globals['_GRANT'].fields_by_name['secrets']._loaded_options = None
   _globals['_GRANT'].fields_by_name['secrets']._serialized_options = b'\272H\005\222\001\002\020\002'
+  _globals['_GRANT'].fields_by_name['allowed_models']._loaded_options = None
+  _globals['_GRANT'].fields_by_name['allowed_models']._serialized_options = b'\272H,\222\001)\020\200\002\"$r\"\030`2\036^[A-Za-z0-9][A-Za-z0-9._/:-]*$'
+  _globals['_GRANT'].fields_by_name['default_model']._loaded_options = None
+  _globals['_GRANT'].fields_by_name['default_model']._serialized_options = b'\272H\'r%\030`2!^([A-Za-z0-9][A-Za-z0-9._/:-]*)?$'
   _globals['_GRANTALIAS'].fields_by_name['alias']._loaded_options = None
   _globals['_GRANTALIAS'].fields_by_name['alias']._serialized_options = b'\272H$r\"\030`2\036^[A-Za-z0-9][A-Za-z0-9._/:-]*$'
+  _globals['_GRANTALIAS'].fields_by_name['model_number']._loaded_options = None
+  _globals['_GRANTALIAS'].fields_by_name['model_number']._serialized_options = b'\030\001'
+  _globals['_GRANTALIAS'].fields_by_name['model']._loaded_options = None
+  _globals['_GRANTALIAS'].fields_by_name['model']._serialized_options = b'\272H$r\"\030`2\036^[A-Za-z0-9][A-Za-z0-9._/:-]*$'
   _globals['_GRANTSECRET'].fields_by_name['secret_hash']._loaded_options = None
   _globals['_GRANTSECRET'].fields_by_name['secret_hash']._serialized_options = b'\272H\004z\002h '
   _globals['_GRANT']._serialized_start=115
-  _globals['_GRANT']._serialized_end=1032
-  _globals['_GRANT_STATE']._serialized_start=882
-  _globals['_GRANT_STATE']._serialized_end=1032
-  _globals['_GRANTALIAS']._serialized_start=1034
-  _globals['_GRANTALIAS']._serialized_end=1144
-  _globals['_GRANTSECRET']._serialized_start=1146
-  _globals['_GRANTSECRET']._serialized_end=1245
+  _globals['_GRANT']._serialized_end=1207
+  _globals['_GRANT_STATE']._serialized_start=1057
+  _globals['_GRANT_STATE']._serialized_end=1207
+  _globals['_GRANTALIAS']._serialized_start=1210
+  _globals['_GRANTALIAS']._serialized_end=1387
+  _globals['_GRANTSECRET']._serialized_start=1389
+  _globals['_GRANTSECRET']._serialized_end=1488
 # @@protoc_insertion_point(module_scope)

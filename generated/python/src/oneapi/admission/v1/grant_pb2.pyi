@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -78,6 +83,8 @@ class Grant(_message.Message):
     ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
     SECRETS_FIELD_NUMBER: _builtins.int
     HAS_SPEND_LIMIT_FIELD_NUMBER: _builtins.int
+    ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
+    DEFAULT_MODEL_FIELD_NUMBER: _builtins.int
     key_id: _builtins.bytes
     """The key, 16 bytes."""
     workspace_id: _builtins.bytes
@@ -88,8 +95,16 @@ class Grant(_message.Message):
     """Whether the key may be used."""
     lane: _lane_pb2.Lane.ValueType
     """The key's lane, else its workspace's, else the default lane."""
-    default_model_number: _builtins.int
-    """Catalogue number of the model of requests that name none, 0 if there is none."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def default_model_number(self) -> _builtins.int:
+        """Not set any more, as above."""
+
+    @default_model_number.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def default_model_number(self, value: _builtins.int) -> None:
+        """Not set any more, as above."""
+
     requests_per_minute: _builtins.int
     """Requests in a minute, 0 for no limit."""
     tokens_per_minute: _builtins.int
@@ -100,13 +115,16 @@ class Grant(_message.Message):
     """When the key expires, microseconds since 1970 (UTC), 0 for never."""
     has_spend_limit: _builtins.bool
     """The epoch of limits: whether spend limits apply, so that the edge asks core for credit by key."""
+    default_model: _builtins.str
+    """Public id or alias of the model of requests that name none, empty if there is none."""
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def allowed_model_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Catalogue numbers of the models that may be used; empty means all."""
+        """Not set any more: a number says what a name stood for when the grant was made."""
 
     @_builtins.property
     def aliases(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantAlias]:
-        """Names that clients send for catalogue numbers of models."""
+        """Names that clients send for models."""
 
     @_builtins.property
     def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -116,6 +134,12 @@ class Grant(_message.Message):
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantSecret]:
         """Keyed hashes of the secrets that work: the current one and, in its grace time, the one
         before. 32 bytes each.
+        """
+
+    @_builtins.property
+    def allowed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Public ids or aliases of the models that may be used; empty means all. Edges look names up in
+        the catalogue that they have when a request comes.
         """
 
     def __init__(
@@ -136,10 +160,12 @@ class Grant(_message.Message):
         allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
         secrets: _abc.Iterable[Global___GrantSecret] | None = ...,
         has_spend_limit: _builtins.bool = ...,
+        allowed_models: _abc.Iterable[_builtins.str] | None = ...,
+        default_model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "allowed_model_numbers", b"allowed_model_numbers", "allowed_networks", b"allowed_networks", "concurrent_requests", b"concurrent_requests", "default_model_number", b"default_model_number", "expires_at_micros", b"expires_at_micros", "has_spend_limit", b"has_spend_limit", "key_id", b"key_id", "lane", b"lane", "requests_per_minute", b"requests_per_minute", "secrets", b"secrets", "state", b"state", "tokens_per_minute", b"tokens_per_minute", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "allowed_model_numbers", b"allowed_model_numbers", "allowed_models", b"allowed_models", "allowed_networks", b"allowed_networks", "concurrent_requests", b"concurrent_requests", "default_model", b"default_model", "default_model_number", b"default_model_number", "expires_at_micros", b"expires_at_micros", "has_spend_limit", b"has_spend_limit", "key_id", b"key_id", "lane", b"lane", "requests_per_minute", b"requests_per_minute", "secrets", b"secrets", "state", b"state", "tokens_per_minute", b"tokens_per_minute", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,19 +179,31 @@ class GrantAlias(_message.Message):
 
     ALIAS_FIELD_NUMBER: _builtins.int
     MODEL_NUMBER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     alias: _builtins.str
     """What the client sends."""
-    model_number: _builtins.int
-    """What it stands for."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def model_number(self) -> _builtins.int:
+        """Not set any more: see `allowed_model_numbers`."""
+
+    @model_number.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def model_number(self, value: _builtins.int) -> None:
+        """Not set any more: see `allowed_model_numbers`."""
+
+    model: _builtins.str
+    """What it stands for: a public id or an alias of the catalogue."""
     def __init__(
         self,
         *,
         alias: _builtins.str = ...,
         model_number: _builtins.int = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "model_number", b"model_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "model", b"model", "model_number", b"model_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

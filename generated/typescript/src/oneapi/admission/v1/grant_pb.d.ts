@@ -54,21 +54,23 @@ export declare type Grant = Message<"oneapi.admission.v1.Grant"> & {
   lane: Lane;
 
   /**
-   * Catalogue numbers of the models that may be used; empty means all.
+   * Not set any more: a number says what a name stood for when the grant was made.
    *
-   * @generated from field: repeated uint32 allowed_model_numbers = 6;
+   * @generated from field: repeated uint32 allowed_model_numbers = 6 [deprecated = true];
+   * @deprecated
    */
   allowedModelNumbers: number[];
 
   /**
-   * Catalogue number of the model of requests that name none, 0 if there is none.
+   * Not set any more, as above.
    *
-   * @generated from field: uint32 default_model_number = 7;
+   * @generated from field: uint32 default_model_number = 7 [deprecated = true];
+   * @deprecated
    */
   defaultModelNumber: number;
 
   /**
-   * Names that clients send for catalogue numbers of models.
+   * Names that clients send for models.
    *
    * @generated from field: repeated oneapi.admission.v1.GrantAlias aliases = 8;
    */
@@ -123,6 +125,21 @@ export declare type Grant = Message<"oneapi.admission.v1.Grant"> & {
    * @generated from field: bool has_spend_limit = 15;
    */
   hasSpendLimit: boolean;
+
+  /**
+   * Public ids or aliases of the models that may be used; empty means all. Edges look names up in
+   * the catalogue that they have when a request comes.
+   *
+   * @generated from field: repeated string allowed_models = 16;
+   */
+  allowedModels: string[];
+
+  /**
+   * Public id or alias of the model of requests that name none, empty if there is none.
+   *
+   * @generated from field: string default_model = 17;
+   */
+  defaultModel: string;
 };
 
 /**
@@ -199,11 +216,19 @@ export declare type GrantAlias = Message<"oneapi.admission.v1.GrantAlias"> & {
   alias: string;
 
   /**
-   * What it stands for.
+   * Not set any more: see `allowed_model_numbers`.
    *
-   * @generated from field: uint32 model_number = 2;
+   * @generated from field: uint32 model_number = 2 [deprecated = true];
+   * @deprecated
    */
   modelNumber: number;
+
+  /**
+   * What it stands for: a public id or an alias of the catalogue.
+   *
+   * @generated from field: string model = 3;
+   */
+  model: string;
 };
 
 /**
