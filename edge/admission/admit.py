@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge import errors
-from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Model, Route
+from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Catalog, Model, Route
 from edge.admission.credit import Hold, WorkspaceCredit
 from edge.admission.grants import Grant, State
 from edge.admission.limits import LimitState, SpendNeed
@@ -129,16 +129,14 @@ class Admission:
         self._check_network(grant, peer)
         return grant
 
-    def stands(self, secret: str, grant: Grant, catalog: Catalog) -> bool:
-        """Say whether a request may still go on with the key and catalogue it was decided on.
+    def stands(self, grant: Grant, catalog: Catalog) -> bool:
+        """Say whether a request may go on with the key and the catalogue it was decided on.
 
-        Its body, its limits and its credit may have taken seconds. No await may come between the
-        answer and the INTENT.
+        Its body, its limits and its credit may have taken seconds. No await may come between this
+        and the INTENT.
         """
         link = self._link
-        hashes = self._hashes.remembered(secret)
-        known = hashes is not None and link.grants.known(hashes[0]) is grant
-        return known and link.usable and link.catalog is catalog
+        return link.catalog is catalog and link.grants.is_current(grant) and link.usable
 
     def _check_state(self, grant: Grant) -> None:
         state = grant.state

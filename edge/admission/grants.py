@@ -116,6 +116,10 @@ class GrantCache:
             return None
         return grant
 
+    def is_current(self, grant: Grant) -> bool:
+        """Say whether nothing newer is known of the key."""
+        return self._by_key.get(grant.key_id) is grant
+
     async def find(self, secret_hashes: list[bytes], peer: str = "") -> Grant | None:
         """Return the grant of a secret, from core if need be; None if nobody knows it.
 

@@ -6,10 +6,11 @@ id -> key -> body -> request -> model, lane, price -> limits, hold -> INTENT -> 
 from __future__ import annotations
 
 import hmac
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
 
 from edge import errors
-from edge.admission.admit import Choice
+from edge.admission.admit import Admitted, Choice
 from edge.admission.claims import ClientKey, is_claimed
 from edge.admission.grants import Grant
 from edge.api import headers as answer_headers
@@ -40,6 +41,7 @@ from edge.translate import chat_openai, chat_shape
 from edge.translate.chat_openai import ChatRequest
 from edge.translate.errors import InvalidRequest
 from kit.clock import now_micros
+from kit.hold import RequestShape
 from kit.ids import format_id, new_request_id
 from kit.money import format_dollars
 from kit.reasons import DomainError
@@ -47,9 +49,20 @@ from oneapi.admission.v1 import admission_service_pb2 as pb2
 from oneapi.common.v1 import endpoint_pb2
 
 MAX_IDEMPOTENCY_KEY: Final = 255
+DECISIONS_MAX: Final = 3
+"""How often a request is decided anew because its key or the catalogue changed meanwhile."""
 # The generated enums search their descriptors at each access.
 _CHAT: Final = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
+
+
+@dataclass(slots=True)
+class Decided:
+    """A request that may be served, on these terms."""
+
+    chat: ChatRequest
+    shape: RequestShape
+    admitted: Admitted
 
 
 class ChatCompletions:
@@ -105,6 +118,29 @@ class ChatCompletions:
         raw = await read_body(sent, receive, self._max_body_bytes, self._room, request_id)
         body = parsed(raw)
         del raw
+        name, claimed = body.get("model"), None
+        try:
+            for _ in range(DECISIONS_MAX):
+                catalog = self._link.catalog
+                decided = await self._decide(sent, grant, body, request_id)
+                if b"idempotency-key" in sent and claimed is None:
+                    # Last of all, so that a request that is refused leaves its key free.
+                    claimed = await self._claimed(sent, decided, request_id)
+                if self._parts.admission.stands(grant, catalog):
+                    return self._begun(decided, request_id, started)
+                # The key or the catalogue changed meanwhile: a revoked key must not get through.
+                self._parts.admission.settle(decided.admitted, 0, 0)
+                grant = await self._parts.admission.authenticate(key, peer)
+                body["model"] = name
+            _refuse_what_keeps_changing()
+        except BaseException:
+            if claimed is not None:
+                self._link.claims.give_up(claimed)
+            raise
+
+    async def _decide(
+        self, sent: Sent, grant: Grant, body: dict[str, Any], request_id: bytes
+    ) -> Decided:
         choice = self._choose(sent, grant, body)
         chat, shape = _checked(body, choice)
         admitted = await self._parts.admission.admit(
@@ -115,35 +151,42 @@ class ChatCompletions:
             client_limit=chat.token_limit,
             max_cost=header(sent, b"x-max-cost"),
         )
+        return Decided(chat, shape, admitted)
+
+    async def _claimed(self, sent: Sent, decided: Decided, request_id: bytes) -> ClientKey:
+        try:
+            return await self._claim(sent, decided.admitted.grant, request_id)
+        except BaseException:
+            self._parts.admission.settle(decided.admitted, 0, 0)
+            raise
+
+    def _begun(self, decided: Decided, request_id: bytes, started: float) -> Accepted:
+        """Write the INTENT: from here on the request is accepted."""
+        admitted = decided.admitted
+        choice = admitted.choice
         intent = Intent(
             request_id=request_id,
-            workspace_id=grant.workspace_id,
-            key_id=grant.key_id,
+            workspace_id=admitted.grant.workspace_id,
+            key_id=admitted.grant.key_id,
             started_at_micros=now_micros(self._parts.clock),
             model_number=choice.model.number,
             requested_lane=choice.requested_lane,
             served_lane=choice.lane,
             endpoint=_CHAT,
-            streamed=chat.stream,
+            streamed=decided.chat.stream,
             price_version=choice.price.number,
             hold_nanos=admitted.hold.nanos,
         )
-        claimed = None
         try:
-            # Last of all, so that a request that is refused leaves its key free.
-            if b"idempotency-key" in sent:
-                claimed = await self._claim(sent, grant, request_id)
             ticket = self._parts.spool.begin(intent, choice.price)
         except BaseException as error:
             self._parts.admission.settle(admitted, 0, 0)
-            if claimed is not None:
-                self._link.claims.give_up(claimed)
             if isinstance(error, SpoolFull | SpoolUnavailable):
                 raise errors.unavailable(
                     "not_recording", "This server cannot record requests now."
                 ) from None
             raise
-        return Accepted(chat, shape, admitted, intent, ticket, started)
+        return Accepted(decided.chat, decided.shape, admitted, intent, ticket, started)
 
     def _choose(self, sent: Sent, grant: Grant, body: dict[str, Any]) -> Choice:
         name = body.get("model")
@@ -174,6 +217,10 @@ class ChatCompletions:
         if not is_claimed(claim):
             raise _already(claim)
         return claimed
+
+
+def _refuse_what_keeps_changing() -> NoReturn:
+    raise errors.unavailable("changing", "The terms of this request keep changing.")
 
 
 def _already(claim: pb2.ClaimIdempotencyKeyResponse) -> ApiError:

@@ -17,10 +17,10 @@ def run_checks(checks: Mapping[str, Callable[[], str | Iterable[str]]]) -> int:
             found = check()
             lines = [found] if isinstance(found, str) else list(found)
             verdict = "held"
-        except AssertionError as error:
+        except Exception as error:  # noqa: BLE001 - the other checks go on
             failed, verdict = failed + 1, "FAILED"
             place = traceback.extract_tb(error.__traceback__)[-1]
-            lines = [f"{place.name}, line {place.lineno}: {error}"]
+            lines = [f"{place.name}, line {place.lineno}: {type(error).__name__}: {error}"]
         say(name, verdict, time.monotonic() - began, lines)
     return failed
 

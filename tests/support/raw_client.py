@@ -37,6 +37,8 @@ class RawClient:
     def __init__(self, port: int) -> None:
         self._port = port
         self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.status = 0
+        """Of the answer that comes, or came last; 0 while none has begun."""
 
     async def connect(self) -> None:
         """Connect, if we are not."""
@@ -63,12 +65,24 @@ class RawClient:
             raise
 
     async def _exchange(self, request: bytes) -> RawAnswer:
+        if self._link is not None and self._link[0].at_eof():
+            self.close()
+        kept = self._link is not None
         await self.connect()
         assert self._link is not None
         reader, writer = self._link
+        self.status = 0
         writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except (asyncio.IncompleteReadError, ConnectionResetError) as error:
+            if not kept or (isinstance(error, asyncio.IncompleteReadError) and error.partial):
+                raise
+            # Closed for its idleness while the request was on its way.
+            self.close()
+            return await self._exchange(request)
         status, *lines = head.split("\r\n")
+        self.status = int(status.split()[1])
         fields = {}
         for line in lines:
             name, _, value = line.partition(":")
@@ -76,7 +90,7 @@ class RawClient:
         body = await _body(reader, fields)
         if fields.get("connection", "").lower() == "close":
             self.close()
-        return RawAnswer(int(status.split()[1]), fields, body)
+        return RawAnswer(self.status, fields, body)
 
 
 async def _body(reader: asyncio.StreamReader, fields: dict[str, str]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ REQUESTS = 200
 HOLDS = 7
 TRIES_MAX = 60
 BAD_SHOWN = 10
-AT_ONCE = 8
+SAY_EVERY = 50
+AT_ONCE = 4
 """Rounds that run at the same time, each with a wallet of its own: most of a round is waiting."""
 
 
@@ -84,6 +86,8 @@ class Rounds:
         if balance.total != purse.credit - HOLDS * self.hold or balance.debt:
             wrong.append(str(balance))
         tally.good += not wrong
+        if tally.rounds % SAY_EVERY == 0:
+            sys.stderr.write(f"{tally.good} of {tally.rounds} rounds\n")
         if wrong:
             seconds = time.monotonic() - began
             tally.bad.append(f"{purse.workspace_id} after {seconds:.1f} s: {'; '.join(wrong)}")

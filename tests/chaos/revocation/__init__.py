@@ -1,0 +1,1 @@
+"""`python -m tests.chaos.revocation --rounds N`: what is taken away stops working everywhere."""
