@@ -45,7 +45,8 @@ def residue(world: World, requests: int) -> Residue:
             }
             raw = demands.post(canary, body, world.key)
             # One claim for each, or the second would be refused.
-            call = raw.replace(canary("header.idempotency-key").encode(), prompt.encode())
+            own = f"{canary('header.idempotency-key')}-{number}"
+            call = raw.replace(canary("header.idempotency-key").encode(), own.encode())
             calls.append(Call(f"memory {number}", call))
         answers = world.call(calls)
         assert all(b"[DONE]" in answer for answer in answers.values()), answers

@@ -18,6 +18,7 @@ from tests.leaktest.world import MAX_BODY_BYTES, VERBOSE, World
 from tests.support.processes import until
 
 KINDS = {True: "stream", False: "whole"}
+IMPATIENT_SECONDS = 0.5
 FAULTY_MODELS = ("mode-ok", "mode-echo-400", "mode-error-event")
 
 
@@ -136,19 +137,17 @@ def verbose(world: World) -> None:
 
 
 def disk_fails(world: World) -> None:
-    """The spool's disk is full, then broken."""
+    """The spool's disk is full, then broken: whatever the spool asks of it fails."""
     world.look_at_metrics()
     world.start_edge(faulty=True)
-    page = world.pages["edge"]
-    points = [number for number, name in enumerate(page.points()) if ".segment." in name]
+    points = [n for n, name in enumerate(world.pages["edge"].points()) if ".segment." in name]
     for point in points:
         for number in (ENOSPC, EIO):
-            page.fail_at(point, number)
-            world.call(_pair(world, "mode-ok", f"disk {point} {number}"))
-        page.fail_at(-1)
-        if not world.edge.runs:
-            world.revive()
-    world.look_at_spool()
+            world.pages["edge"].fail_at(point, number)
+            world.call(_pair(world, "mode-ok", f"disk {point} {number}", IMPATIENT_SECONDS))
+            world.look_at_spool()
+            _recover_edge(world)
+    world.faults += 2 * len(points)
     world.look_at_metrics()
     world.start_edge()
 
@@ -165,13 +164,18 @@ def edge_faults(world: World, every: int = 1) -> None:
     for point in points:
         page.fail_at(point)
         for model in FAULTY_MODELS[:1] if point % 3 else FAULTY_MODELS:
-            world.call(_pair(world, model, page.points()[point], patience_seconds=1.0))
-        page.fail_at(-1)
-        if not world.edge.runs or not world.edge.is_ready():
-            world.start_edge(faulty=True)
+            world.call(_pair(world, model, page.points()[point], IMPATIENT_SECONDS))
+        _recover_edge(world)
     world.faults += len(points)
     world.look_at_metrics()
     world.start_edge()
+
+
+def _recover_edge(world: World) -> None:
+    """End the faults; an edge that they ended, or that can no longer record, is replaced."""
+    world.pages["edge"].fail_at(-1)
+    if not world.edge.runs or not world.edge.is_ready():
+        world.start_edge(faulty=True)
 
 
 def core_faults(world: World, every: int = 1) -> None:
@@ -186,7 +190,7 @@ def core_faults(world: World, every: int = 1) -> None:
     assert points
     for point in points:
         page.fail_at(point)
-        world.call(_pair(world, "mode-ok", page.points()[point], patience_seconds=1.0))
+        world.call(_pair(world, "mode-ok", page.points()[point], IMPATIENT_SECONDS))
         page.fail_at(-1)
         if not world.core.runs:
             world.start_core(faulty=True)
