@@ -119,6 +119,12 @@ class FrontProtocol(HttpToolsProtocol):
             if isinstance(cycle, Cycle) and not cycle.response_complete:
                 cycle.hang_up()
         super().connection_lost(exc)
+        # A connection's objects refer to each other: what they hold of requests must not wait with
+        # them for the garbage collector.
+        self.cycle = self._running = None
+        self.pipeline.clear()
+        self.headers = []
+        self.scope = {}  # type: ignore[typeddict-item]
 
     def shutdown(self) -> None:
         """Let what runs end, then close; the server calls this when it drains.

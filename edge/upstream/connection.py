@@ -23,6 +23,7 @@ from edge.upstream.errors import (
 from edge.upstream.exchange import Exchange
 
 READ_BYTES: Final = 64 * 1024
+_BLANK: Final = memoryview(bytes(READ_BYTES))
 # Below this, one write of head and body is cheaper than two; above, copying the body is dearer.
 _JOIN_BYTES: Final = 64 * 1024
 
@@ -199,7 +200,10 @@ class Connection(asyncio.BufferedProtocol):
         if exchange is None:
             self.abort()  # a parked upstream has nothing to say
             return
-        if not exchange.feed(self._scratch[:nbytes]):
+        is_sound = exchange.feed(self._scratch[:nbytes])
+        # What was read is content: the shared memory keeps none of it.
+        self._scratch[:nbytes] = _BLANK[:nbytes]
+        if not is_sound:
             self._fail(ProtocolViolation(request_sent_whole=self.sent_whole))
         elif exchange.complete:
             self._finish(exchange)
