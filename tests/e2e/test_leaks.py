@@ -17,7 +17,7 @@ import pytest
 from tests.leaktest.canaries import Kind
 from tests.leaktest.needles import Finder
 from tests.leaktest.rpc import header_forms
-from tests.leaktest.suite import run
+from tests.leaktest.suite import SHORT, run
 
 CHANCE = random.Random(8)
 KIND = Kind.new("request", CHANCE)
@@ -31,9 +31,9 @@ NOISE = CHANCE.randbytes(50_000)
 @pytest.mark.timeout(600)
 def test_nothing_of_a_request_is_left_anywhere(tmp_path: Path) -> None:
     """All that upstreams, clients and a dying core can do, and then a look at every place."""
-    found = run(tmp_path, short=True)
+    found = run(tmp_path, SHORT)
     assert found.looked.leaks == []
-    assert found.dumps_allowed == []
+    assert not found.failed
     assert found.canaries > 5_000
     for sink in ("log", "database", "database files", "spool", "rpc", "metrics", "answers"):
         assert found.looked.sizes[sink] > 100, sink

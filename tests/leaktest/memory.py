@@ -13,13 +13,18 @@ from tests.leaktest import demands
 from tests.leaktest.clients import Call
 from tests.leaktest.needles import Finder, as_it_is
 from tests.leaktest.sinks import memory_of
+from tests.leaktest.upstream import UNIQUE_FROM
 from tests.leaktest.world import World
 from tests.support.cluster import descendants_of
 
 SETTLE_SECONDS = 3.0
 AT_A_TIME = 100
-RETAINED_SHARE_MAX = 0.5
+MEANINGFUL_REQUESTS = 500
+"""After fewer, what is freed has not been used again: the share says nothing."""
+RETAINED_SHARE_MAX = 0.4
 """More than this is no residue: somebody keeps requests."""
+SCRUBBED_MAX = 4
+"""What receive buffers may hold of the last requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,16 @@ class Residue:
     requests: int
     prompts: int
     answers: int
+    scrubbed: bool = False
+
+    @property
+    def is_a_leak(self) -> bool:
+        """Say whether more is left than chance leaves."""
+        most = self.requests * RETAINED_SHARE_MAX
+        if self.scrubbed:
+            most = SCRUBBED_MAX
+        is_meaningful = self.scrubbed or self.requests >= MEANINGFUL_REQUESTS
+        return is_meaningful and max(self.prompts, self.answers) > most
 
 
 def residue(world: World, requests: int) -> Residue:
@@ -55,8 +70,10 @@ def residue(world: World, requests: int) -> Residue:
     answered: set[int] = set()
     for piece in memory_of(world.edge.pid):
         prompts |= world.marks.memory.numbers_in(piece)
-        answered |= world.marks.answer.numbers_in(piece)
-    return Residue(requests, len(prompts), len(answered))
+        contents = world.marks.answer.numbers_in(piece)
+        answered |= {number for number in contents if number >= UNIQUE_FROM}
+    scrubbed = "PYTHONMALLOC" in world.edge_variables
+    return Residue(requests, len(prompts), len(answered), scrubbed)
 
 
 def look_at_others(world: World) -> None:

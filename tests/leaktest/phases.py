@@ -13,6 +13,7 @@ from errno import EIO, ENOSPC
 
 from tests.leaktest import demands
 from tests.leaktest.clients import ANSWER_SECONDS_MAX, Call, Leave, call_all
+from tests.leaktest.traced import is_possible, writes_in
 from tests.leaktest.upstream import MODES
 from tests.leaktest.world import MAX_BODY_BYTES, VERBOSE, World
 from tests.support.processes import until
@@ -176,6 +177,22 @@ def _recover_edge(world: World) -> None:
     world.pages["edge"].fail_at(-1)
     if not world.edge.runs or not world.edge.is_ready():
         world.start_edge(faulty=True)
+
+
+def traced(world: World) -> None:
+    """The edge's system calls while upstreams do what they do: it opens its spool, nothing else."""
+    if not is_possible():
+        return
+    trace = world.folder / "edge.trace"
+    world.look_at_metrics()
+    world.start_traced_edge(trace)
+    outcomes(world)
+    malformed(world)
+    world.start_edge()
+    opens, writes = writes_in(trace, world.cluster.data_dir / "spool")
+    assert opens
+    world.opens += opens
+    world.writes += writes
 
 
 def core_faults(world: World, every: int = 1) -> None:

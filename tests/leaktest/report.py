@@ -32,7 +32,16 @@ def tell(found: Found) -> None:
             f"edge memory, {name}: of {residue.requests} finished requests {residue.prompts} "
             f"prompts and {residue.answers} answers can still be read"
         )
+        if residue.is_a_leak:
+            _line(f"{LEAK} memory: the edge keeps requests that are over")
     _line(f"landlock {found.landlock or 'is not in this kernel: the edge is not confined'}")
+    if found.opens:
+        _line(
+            f"files opened by the traced edge {found.opens}, of these for writing elsewhere "
+            f"than in the spool {len(found.writes)}"
+        )
+    for line in found.writes[:SHOWN_MAX]:
+        _line(f"{LEAK} writes: {line}")
     for name in found.dumps_allowed:
         _line(f"{LEAK} dump: {name} may write a core file")
     for leak in looked.leaks[:SHOWN_MAX]:

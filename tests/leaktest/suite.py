@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from core.up.environment import scrubbed
 from tests.leaktest import memory, phases, rpc, sinks
 from tests.leaktest.memory import Residue
 from tests.leaktest.needles import Finder
 from tests.leaktest.sinks import Looked
 from tests.leaktest.world import World
 
-SHORT_EVERY = 12
-MEMORY_REQUESTS = {True: 60, False: 1_000}
 QUIESCE_SECONDS = 1.0
-
-SHORT: tuple[Callable[[World], None], ...] = (
-    phases.outcomes,
-    phases.departures,
-    phases.malformed,
-    phases.money,
-    phases.core_gone,
-)
-FULL: tuple[Callable[[World], None], ...] = (
-    *SHORT,
-    phases.database_gone,
-    phases.edge_stopped,
-    phases.disk_fails,
-    phases.edge_faults,
-    phases.core_faults,
-    phases.verbose,
-)
+MEMORY_REQUESTS = 1_000
+PHASES: dict[str, Callable[[World], None]] = {
+    phase.__name__: phase
+    for phase in (
+        phases.outcomes,
+        phases.departures,
+        phases.malformed,
+        phases.money,
+        phases.core_gone,
+        phases.database_gone,
+        phases.edge_stopped,
+        phases.disk_fails,
+        phases.edge_faults,
+        phases.core_faults,
+        phases.verbose,
+        phases.traced,
+    )
+}
+SHORT = ("outcomes", "departures", "malformed", "money", "core_gone")
 
 
 @dataclass
@@ -48,25 +49,30 @@ class Found:
     residues: dict[str, Residue] = field(default_factory=dict)
     dumps_allowed: list[str] = field(default_factory=list)
     landlock: int = 0
+    opens: int = 0
+    writes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
         """Say whether anything was found that must not be."""
-        return bool(self.looked.leaks or self.dumps_allowed)
+        kept = any(residue.is_a_leak for residue in self.residues.values())
+        return bool(self.looked.leaks or self.dumps_allowed or self.writes or kept)
 
 
-def run(folder: Path, *, short: bool) -> Found:
-    """Run the suite in a folder of its own."""
+def run(folder: Path, chosen: Sequence[str], *, memory_requests: int = 0) -> Found:
+    """Run the chosen phases in a folder of their own and look everywhere."""
     before = sinks.strange_files()
     with World(folder) as world:
         found = Found(world.looked)
-        for phase in SHORT if short else FULL:
+        for name in chosen:
             began = time.monotonic()
-            phase(world)
-            found.seconds[phase.__name__] = time.monotonic() - began
-        found.residues["plain"] = memory.residue(world, MEMORY_REQUESTS[short])
+            PHASES[name](world)
+            found.seconds[name] = time.monotonic() - began
+        if memory_requests:
+            found.residues["as it is"] = memory.residue(world, memory_requests)
         _look_everywhere(world, before, found)
+    found.opens, found.writes = world.opens, world.writes
     found.calls, found.faults = world.calls_made, world.faults
     found.canaries = world.mint.made
     found.origins = {
@@ -75,6 +81,12 @@ def run(folder: Path, *, short: bool) -> Found:
         if leak.hit.kind == "request" and (number := leak.hit.number) is not None
     }
     return found
+
+
+def scrubbed_residue(folder: Path, requests: int) -> Residue:
+    """Return what stays in an edge's memory under `ONEAPI_SCRUB`."""
+    with World(folder, edge_variables=scrubbed({})) as world:
+        return memory.residue(world, requests)
 
 
 def _look_everywhere(world: World, before: set[Path], found: Found) -> None:

@@ -23,6 +23,7 @@ from tests.leaktest.clients import Call, call_all
 from tests.leaktest.faulty import MARK, PAGE, Page
 from tests.leaktest.needles import Finder
 from tests.leaktest.sinks import Looked, look_at_files
+from tests.leaktest.traced import TRACE
 from tests.leaktest.upstream import MODES
 from tests.support.cluster import Cluster, CoreNode, EdgeNode
 from tests.support.operator_calls import CALL_SECONDS_MAX
@@ -50,6 +51,9 @@ VERBOSE = {
     "ONEAPI_LOG_LEVEL": "DEBUG",
 }
 """Everything that makes the interpreter and the libraries talk; production refuses to start so."""
+
+FAULTY = ("tests.leaktest.faulty",)
+TRACED = ("tests.leaktest.traced",)
 
 
 @dataclass
@@ -79,6 +83,9 @@ class World:
     marks: Marks = field(default_factory=lambda: Marks.new(secrets.randbits(64)))
     calls_made: int = 0
     faults: int = 0
+    opens: int = 0
+    writes: list[str] = field(default_factory=list)
+    """Files that a traced edge opened for writing outside of its spool."""
 
     def __post_init__(self) -> None:
         self.mint = Mint(self.marks.request)
@@ -197,13 +204,20 @@ class World:
     ) -> None:
         """Start the edge anew: as it is or told to fail, with more variables."""
         more = {**self.edge_variables, **(variables or {})}
-        self._start_anew(self.edge, ("edge", "--slot", "0"), more, faulty=faulty)
+        through = FAULTY if faulty else ()
+        self._start_anew(self.edge, ("edge", "--slot", "0"), more, through=through)
+
+    def start_traced_edge(self, trace: Path) -> None:
+        """Start the edge anew with every file that it opens noted."""
+        more = {**self.edge_variables, TRACE: str(trace)}
+        self._start_anew(self.edge, ("edge", "--slot", "0"), more, through=TRACED)
 
     def start_core(
         self, *, faulty: bool = False, variables: Mapping[str, str] | None = None
     ) -> None:
         """Start core anew, likewise."""
-        self._start_anew(self.core, ("core",), variables or {}, faulty=faulty)
+        through = FAULTY if faulty else ()
+        self._start_anew(self.core, ("core",), variables or {}, through=through)
 
     def _start_anew(
         self,
@@ -211,14 +225,13 @@ class World:
         module: tuple[str, ...],
         variables: Mapping[str, str],
         *,
-        faulty: bool,
+        through: tuple[str, ...],
     ) -> None:
         node.stop()
         original = self._environments.setdefault(node.name, node.environment)
-        node.module = module
-        if faulty:
+        node.module = (*through, *module)
+        if through == FAULTY:
             self.pages[module[0]].fail_at(-1)
-            node.module = ("tests.leaktest.faulty", *module)
             page = str(self.folder / f"{module[0]}.page")
             variables = {**variables, PAGE: page, MARK: self.marks.exception.mark}
         node.environment = {**original, **variables}
