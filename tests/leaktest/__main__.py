@@ -22,13 +22,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", nargs="+", choices=[*PHASES, "memory"])
+    parser.add_argument("--every", type=int, default=1, help="make each so many-th place fail")
     options = parser.parse_args()
     everything = not options.short and not options.only
     chosen = options.only or (SHORT if options.short else list(PHASES))
     requests = MEMORY_REQUESTS if everything or "memory" in chosen else 0
     phases = [name for name in chosen if name != "memory"]
     with tempfile.TemporaryDirectory(prefix="oneapi-leaktest-") as folder:
-        found = run(Path(folder), phases, memory_requests=requests)
+        found = run(Path(folder), phases, memory_requests=requests, every=options.every)
     if everything:
         with tempfile.TemporaryDirectory(prefix="oneapi-leaktest-") as folder:
             found.residues["scrubbed"] = scrubbed_residue(Path(folder), requests)

@@ -153,14 +153,14 @@ def disk_fails(world: World) -> None:
     world.start_edge()
 
 
-def edge_faults(world: World, every: int = 1) -> None:
+def edge_faults(world: World) -> None:
     """Every function of the edge that a request runs through raises, in turn, a talkative error."""
     world.look_at_metrics()
     world.start_edge(faulty=True)
     page = world.pages["edge"]
     for model in FAULTY_MODELS:
         world.call(_pair(world, model, "traced"))
-    points = page.ran()[::every]
+    points = page.ran()[:: world.every]
     assert points
     for point in points:
         page.fail_at(point)
@@ -195,7 +195,7 @@ def traced(world: World) -> None:
     world.writes += writes
 
 
-def core_faults(world: World, every: int = 1) -> None:
+def core_faults(world: World) -> None:
     """Every function of core that a request's path runs through raises, in turn."""
     world.look_at_metrics()
     world.start_core(faulty=True)
@@ -203,7 +203,7 @@ def core_faults(world: World, every: int = 1) -> None:
     page = world.pages["core"]
     world.call(_pair(world, "mode-ok", "core traced"))
     time.sleep(1.0)
-    points = page.ran()[::every]
+    points = page.ran()[:: world.every]
     assert points
     for point in points:
         page.fail_at(point)

@@ -60,10 +60,10 @@ class Found:
         return bool(self.looked.leaks or self.dumps_allowed or self.writes or kept)
 
 
-def run(folder: Path, chosen: Sequence[str], *, memory_requests: int = 0) -> Found:
+def run(folder: Path, chosen: Sequence[str], *, memory_requests: int = 0, every: int = 1) -> Found:
     """Run the chosen phases in a folder of their own and look everywhere."""
     before = sinks.strange_files()
-    with World(folder) as world:
+    with World(folder, every=every) as world:
         found = Found(world.looked)
         for name in chosen:
             began = time.monotonic()

@@ -81,6 +81,8 @@ class World:
     folder: Path
     edge_variables: Mapping[str, str] = field(default_factory=dict)
     marks: Marks = field(default_factory=lambda: Marks.new(secrets.randbits(64)))
+    every: int = 1
+    """Of the places that can be made to fail, each so many-th is."""
     calls_made: int = 0
     faults: int = 0
     opens: int = 0
