@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import struct
+
 import pytest
 from buf.validate import validate_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as FieldProto
 
+from edge.metering import frames
+from edge.metering.records import MAX_ATTEMPTS
+from kit.ids import ID_BYTES
 from oneapi.admission.v1 import admission_service_pb2
 from oneapi.metering.v1 import metering_service_pb2, usage_record_pb2, usage_service_pb2
 from tests.architecture.rules.schema import able_to_hold_content, closure, requests
@@ -39,6 +45,18 @@ def test_the_data_plane_knows_no_package_for_what_people_type() -> None:
     """Tickets, names and payment events are other packages, out of its reach."""
     allowed = ("oneapi.admission.", "oneapi.metering.", "oneapi.common.")
     assert all(message.full_name.startswith(allowed) for message in closure(SENT))
+
+
+def test_no_frame_of_the_spool_can_hold_content() -> None:
+    """Integers and flags; bytes are the magic, ids, and the attempts, which are numbers again."""
+    shapes = [value for value in vars(frames).values() if isinstance(value, struct.Struct)]
+    codes = {
+        code for shape in shapes for code in re.findall(r"\d*[a-z?]", shape.format, re.IGNORECASE)
+    }
+    texts = {code for code in codes if code[-1] in "sp"}
+    assert len(shapes) > 5
+    assert texts == {"4s", f"{ID_BYTES}s", f"{MAX_ATTEMPTS * frames.ATTEMPT_BYTES}s"}
+    assert all(re.fullmatch(r"\d*[bBhHiIqQ?xsp]", code) for code in codes)
 
 
 def planted(

@@ -20,7 +20,7 @@ from tests.leaktest.rpc import header_forms
 from tests.leaktest.suite import SHORT, run
 
 CHANCE = random.Random(8)
-KIND = Kind.new("request", CHANCE)
+(KIND,) = Kind.new("request", chance=CHANCE)
 CANARY = KIND.canary(4_711)
 SECRET = "".join(CHANCE.choices("0123456789abcdefghijklmnopqrstuvwxyz", k=45))
 FINDER = Finder((KIND,), {"key": SECRET})

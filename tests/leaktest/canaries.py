@@ -15,6 +15,7 @@ from functools import cached_property
 
 DIGITS = string.digits + string.ascii_letters
 BASE = len(DIGITS)
+STEM_LETTERS = 4
 MARK_LETTERS = 6
 CANARIES_MAX = BASE**3
 FIELDS_PER_CASE = 100
@@ -28,9 +29,22 @@ class Kind:
     mark: str
 
     @classmethod
-    def new(cls, name: str, chance: random.Random) -> Kind:
-        """Make a kind with a mark of its own; no letter twice, so that it never overlaps itself."""
-        return cls(name, "".join(chance.sample(string.ascii_letters, MARK_LETTERS)))
+    def new(cls, *names: str, chance: random.Random) -> list[Kind]:
+        """Make kinds whose marks begin alike, so that one look tells that none of them is there.
+
+        No letter comes twice in a mark, so that it never overlaps itself.
+        """
+        letters = chance.sample(string.ascii_letters, STEM_LETTERS + 2 * len(names))
+        stem, rest = "".join(letters[:STEM_LETTERS]), letters[STEM_LETTERS:]
+        return [
+            cls(name, stem + rest[2 * number] + rest[2 * number + 1])
+            for number, name in enumerate(names)
+        ]
+
+    @property
+    def stem(self) -> str:
+        """Return the letters that the kinds of a run have in common."""
+        return self.mark[:STEM_LETTERS]
 
     def canary(self, number: int) -> str:
         """Return the canary of a number."""

@@ -74,36 +74,52 @@ class Finder:
     inflates: bool = True
 
     def __post_init__(self) -> None:
-        self._needles: list[tuple[str, str, bytes, Kind | None]] = [
-            (kind.name, form, needle, kind)
+        stems = {kind.stem for kind in self.kinds}
+        self._stems = [needle for stem in stems for needle in self.spell(stem).values()]
+        self._marks = [
+            (kind, form, needle)
             for kind in self.kinds
             for form, needle in self.spell(kind.mark).items()
         ]
-        for name, secret in self.secrets.items():
-            for block in _blocks(secret):
-                self._needles += [
-                    (name, form, needle, None)
-                    for form, needle in self.spell(block).items()
-                    if form in _SECRET_FORMS
-                ]
+        self._blocks = [
+            (name, form, needle)
+            for name, secret in self.secrets.items()
+            for block in _blocks(secret)
+            for form, needle in self.spell(block).items()
+            if form in _SECRET_FORMS
+        ]
 
-    def find(self, data: bytes) -> list[Hit]:
-        """Return the hits: at most one of each kind and form, and those in compressed parts."""
-        hits = list(self._plain(data))
+    def find(self, data: bytes, *, bulk: bool = False) -> list[Hit]:
+        """Return the hits: at most one of each kind and form, and those in compressed parts.
+
+        In bulk data secrets are looked for as they are only.
+        """
+        hits = list(self._plain(data, bulk=bulk))
         for offset, inner in expanded(data) if self.inflates else ():
             hits += [
                 Hit(hit.kind, f"compressed {hit.form}", offset, hit.number, hit.around)
-                for hit in self._plain(inner)
+                for hit in self._plain(inner, bulk=bulk)
             ]
         return hits
 
-    def _plain(self, data: bytes) -> Iterator[Hit]:
-        for kind_name, form, needle, kind in self._needles:
+    def _plain(self, data: bytes, *, bulk: bool) -> Iterator[Hit]:
+        if any(needle in data for needle in self._stems):
+            for kind, form, needle in self._marks:
+                offset = data.find(needle)
+                if offset >= 0:
+                    around = _around(data, offset)
+                    numbers = kind.numbers_in(around) if form == "raw" else set()
+                    yield Hit(kind.name, form, offset, min(numbers, default=None), around)
+        for name, form, needle in self._blocks:
+            if bulk and form != "raw":
+                continue
             offset = data.find(needle)
             if offset >= 0:
-                around = bytes(data[max(0, offset - AROUND) : offset + AROUND])
-                numbers = kind.numbers_in(around) if kind is not None and form == "raw" else set()
-                yield Hit(kind_name, form, offset, min(numbers, default=None), around)
+                yield Hit(name, form, offset, None, _around(data, offset))
+
+
+def _around(data: bytes, offset: int) -> bytes:
+    return bytes(data[max(0, offset - AROUND) : offset + AROUND])
 
 
 def _blocks(secret: str) -> Iterable[str]:

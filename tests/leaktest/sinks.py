@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import psycopg
@@ -20,6 +21,9 @@ from tests.support.recordings import PROJECT
 PIECE_BYTES = 32 * 1024 * 1024
 OVERLAP_BYTES = 4_096
 STRANGE_FILE_BYTES_MAX = 64 * 1024 * 1024
+STRANGE_FILES_MAX = 100
+"""In one folder: what has more belongs to another program."""
+BULK = frozenset({"database files", "temporary", "memory of others"})
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
 _OTHER_RUNS = re.compile(r"oneapi-(break|leaktest|test)-.*|pytest-.*|tmp[a-z0-9_]{8}")
 _WRITABLE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw(.)(.)")
@@ -46,7 +50,8 @@ class Looked:
         """Look through some bytes of a sink."""
         self.sizes[sink] += len(data)
         self.parts[sink] += 1
-        self.leaks += [Leak(sink, place, hit) for hit in finder.find(data)]
+        bulk = sink in BULK
+        self.leaks += [Leak(sink, place, hit) for hit in finder.find(data, bulk=bulk)]
 
 
 def pieces_of(path: Path) -> Iterator[bytes]:
@@ -109,30 +114,22 @@ def look_at_database(looked: Looked, finder: Finder, superuser_dsn: str) -> None
 
 def look_at_strange_files(looked: Looked, finder: Finder, before: set[Path]) -> None:
     """Look through the files that have come to places where no file of a service belongs."""
-    for path in strange_files() - before:
-        with contextlib.suppress(OSError):
-            data = path.read_bytes()[:STRANGE_FILE_BYTES_MAX]
-            looked.through(finder, "temporary", str(path), data)
+    for top in strange_places() - before:
+        for path in (top, *islice(top.rglob("*"), STRANGE_FILES_MAX)):
+            with contextlib.suppress(OSError):
+                if path.is_file() and not path.is_symlink():
+                    data = path.read_bytes()[:STRANGE_FILE_BYTES_MAX]
+                    looked.through(finder, "temporary", str(path), data)
 
 
-def strange_files() -> set[Path]:
+def strange_places() -> set[Path]:
     """Return what is in the temporary folders, in shared memory and where processes were started.
 
     Folders of other programs' tests are left out: our processes have a temporary folder of their
     own, which is looked through whole.
     """
-    found = {path for folder in TEMPORARY for path in _files_in(folder)}
-    return found | {path for path in PROJECT.iterdir() if path.is_file()}
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _OTHER_RUNS.fullmatch(name)]
-        for name in files:
-            path = Path(root, name)
-            with contextlib.suppress(OSError):
-                if path.is_file() and not path.is_symlink():
-                    yield path
+    found = {path for folder in (*TEMPORARY, PROJECT) for path in folder.iterdir()}
+    return {path for path in found if not _OTHER_RUNS.fullmatch(path.name)}
 
 
 def memory_of(process_id: int, *, shared: bool = True) -> Iterator[bytes]:

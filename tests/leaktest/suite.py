@@ -62,7 +62,7 @@ class Found:
 
 def run(folder: Path, chosen: Sequence[str], *, memory_requests: int = 0, every: int = 1) -> Found:
     """Run the chosen phases in a folder of their own and look everywhere."""
-    before = sinks.strange_files()
+    before = sinks.strange_places()
     with World(folder, every=every) as world:
         found = Found(world.looked)
         for name in chosen:

@@ -71,7 +71,7 @@ class Marks:
         """Draw the marks."""
         chance = random.Random(seed)
         names = ("request", "answer", "credential", "exception", "memory")
-        return cls(**{name: Kind.new(name, chance) for name in names})
+        return cls(*Kind.new(*names, chance=chance))
 
 
 @dataclass
