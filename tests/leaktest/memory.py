@@ -63,7 +63,7 @@ def residue(world: World, requests: int) -> Residue:
             own = f"{canary('header.idempotency-key')}-{number}"
             call = raw.replace(canary("header.idempotency-key").encode(), own.encode())
             calls.append(Call(f"memory {number}", call))
-        answers = world.call(calls)
+        answers = world.insist(calls)
         assert all(b"[DONE]" in answer for answer in answers.values()), answers
     time.sleep(SETTLE_SECONDS)
     prompts: set[int] = set()

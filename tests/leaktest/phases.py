@@ -19,6 +19,7 @@ from tests.leaktest.world import MAX_BODY_BYTES, VERBOSE, World
 from tests.support.processes import until
 
 KINDS = {True: "stream", False: "whole"}
+GOOD_MIN = 10
 IMPATIENT_SECONDS = 0.5
 FAULTY_MODELS = ("mode-ok", "mode-echo-400", "mode-error-event")
 
@@ -36,10 +37,10 @@ def chat(
 def outcomes(world: World) -> None:
     """Everything that upstreams do, to streams and to whole answers."""
     models = [*(f"mode-{name}" for name in MODES if name != "endless"), "fallback", "drained"]
-    answers = world.call(chat(world, model, stream=s) for model in models for s in (True, False))
+    answers = world.insist(chat(world, model, stream=s) for model in models for s in (True, False))
     good = [name for name, answer in answers.items() if answer.startswith(b"HTTP/1.1 200")]
     # The phase is void if requests are refused for some other reason than its own.
-    assert len(good) > len(models) // 2, answers
+    assert len(good) >= GOOD_MIN, answers
 
 
 def departures(world: World) -> None:
@@ -74,7 +75,7 @@ def money(world: World) -> None:
     _, poor = world.cluster.make_key(empty)
     canary = world.case("no credit")
     body = demands.full_body(canary, "mode-ok", stream=True)
-    answers = world.call([Call("no credit", demands.post(canary, body, poor))])
+    answers = world.insist([Call("no credit", demands.post(canary, body, poor))])
     assert answers["no credit"].startswith(b"HTTP/1.1 402"), answers
     canary = world.case("revoked")
     body = demands.full_body(canary, "mode-endless", stream=True)
@@ -84,7 +85,7 @@ def money(world: World) -> None:
     after = demands.post(
         canary, demands.full_body(canary, "mode-ok", stream=False), world.other_key
     )
-    answers = world.call([Call("after the revocation", after)])
+    answers = world.insist([Call("after the revocation", after)])
     assert b"401" in answers["after the revocation"][:20], answers
 
 
