@@ -162,5 +162,10 @@ def _known_variables(practices: Iterable[Practice | Finding]) -> frozenset[str]:
     for one in practices:
         for settings in one.settings if isinstance(one, Practice) else ():
             prefix = settings.model_config.get("env_prefix", "")
-            names |= {f"{prefix}{name}".upper() for name in settings.model_fields}
+            names |= {
+                f"{prefix}{name}".upper()
+                for name, one in settings.model_fields.items()
+                # One with a name of its own, such as DATABASE_URL, is not read by ours.
+                if one.validation_alias is None
+            }
     return frozenset(names)

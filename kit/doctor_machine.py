@@ -22,7 +22,6 @@ DISK_WARNING_BYTES: Final = 5 << 30
 _OURS: Final = "ONEAPI_"
 _SWAPS: Final = Path("/proc/swaps")
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
-_NOT_BY_DOCTOR: Final = frozenset({"ONEAPI_WITH_PARENT"})
 
 
 def versions(_surroundings: Surroundings) -> Iterable[Finding]:
@@ -58,7 +57,7 @@ def profile(surroundings: Surroundings) -> Iterable[Finding]:
 def variables(surroundings: Surroundings) -> Iterable[Finding]:
     """Look for variables that nobody reads, and for those that make a library tell content."""
     ours = {name for name in surroundings.environment if name.startswith(_OURS)}
-    unknown = sorted(ours - surroundings.known_variables - _NOT_BY_DOCTOR)
+    unknown = sorted(ours - surroundings.known_variables)
     if unknown:
         mend = "Correct the names or remove them: nobody reads them."
         yield warning("environment", f"unknown: {', '.join(unknown)}", mend)

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from kit import doctor_machine
 from kit.doctor import (
+    GROUP,
     Check,
     Finding,
     Practice,
@@ -70,6 +72,14 @@ def test_a_setting_that_nobody_reads_is_told(tmp_path: Path) -> None:
     """Its name is, its value may be a secret in the wrong place."""
     found = only(doctor_machine.variables, surroundings(tmp_path, {"ONEAPI_PORFILE": "sesame"}))
     assert (found.verdict, found.found) == (Verdict.WARNING, "unknown: ONEAPI_PORFILE")
+
+
+def test_a_setting_with_a_name_of_its_own_is_not_read_by_ours() -> None:
+    """Whoever sets ONEAPI_DATABASE_URL has another database than he thinks."""
+    environment = {"ONEAPI_DATABASE_URL": "postgresql://sesame", "ONEAPI_EDGE_PORT": "1"}
+    practices = load_practices(entry_points(group=GROUP))
+    found = {one.check: one for one in examine(practices, environment)}["environment"]
+    assert found.found == "unknown: ONEAPI_DATABASE_URL"
 
 
 def test_an_environment_that_tells_content_is_a_problem(tmp_path: Path) -> None:
