@@ -98,4 +98,4 @@ protos-check: $(VENV)/.dev
 	$(BIN)/python tools/protos.py check
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
