@@ -6,7 +6,10 @@ import ipaddress
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import settings
+
+from tests.support.surroundings import left_out
 
 # One PostgreSQL server for the whole session, started by the first test that asks for it.
 pytest_plugins = ("tests.support.postgres",)
@@ -36,3 +39,9 @@ def refuse_the_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(refuse_the_network)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in a line each what the tests left out on this machine, and how to get it."""
+    for line in left_out():
+        terminalreporter.write_line(f"left out: {line}")
