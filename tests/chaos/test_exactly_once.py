@@ -9,7 +9,7 @@ from tests.chaos.exactly_once.rounds import Plan, play
 from tests.chaos.exactly_once.schedule import Shape, schedule
 
 SHAPE = Shape(edges=2, cores=1, link="messenger")
-PLAN = Plan("short-173", SHAPE, kills=7, clients=30, pause_seconds=0.3, pace_ms=(10, 100))
+PLAN = Plan("short-994", SHAPE, kills=7, clients=30, pause_seconds=0.3, pace_ms=(10, 100))
 
 
 def test_the_schedule_is_of_its_seed() -> None:

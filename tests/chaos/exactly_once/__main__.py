@@ -104,21 +104,20 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=65, help="in each round")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seed", default=str(time.time_ns() % 1_000_000))
-    parser.add_argument("--only", type=int, help="play this one of the rounds")
+    parser.add_argument("--first", type=int, default=1, help="leave out the rounds before this")
     parser.add_argument("--keep", type=Path, help="leave the files of the round here")
     options = parser.parse_args()
     say(f"seed {options.seed}; kill -9 of {options.kills} processes a round")
     say(line([name for name, _ in COLUMNS]))
     results = []
-    for number in range(1, options.rounds + 1):
-        if options.only in {None, number}:
-            shape = SHAPES[(number - 1) % len(SHAPES)]
-            seed = f"{options.seed}-{number}"
-            plan = Plan(seed, shape, options.kills, options.clients, keep=options.keep)
-            results.append(play(plan))
-            say(line(row(str(number), results[-1:])))
-            for text in details(results[-1]):
-                say(text)
+    for number in range(options.first, options.rounds + 1):
+        shape = SHAPES[(number - 1) % len(SHAPES)]
+        seed = f"{options.seed}-{number}"
+        plan = Plan(seed, shape, options.kills, options.clients, keep=options.keep)
+        results.append(play(plan))
+        say(line(row(str(number), results[-1:])))
+        for text in details(results[-1]):
+            say(text)
     say(line(row("all", results)))
     kills = sum(sum(one.kills.values()) for one in results)
     held = all(one.holds for one in results)

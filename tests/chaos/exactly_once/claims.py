@@ -172,7 +172,9 @@ def _check_sums(evidence: Evidence, verdict: Verdict) -> None:
 
 
 def unexplained_breaks(
-    attempts: Iterable[Attempt], deaths: Mapping[int, Sequence[float]], slack_seconds: float
+    attempts: Iterable[Attempt],
+    deaths: Mapping[int, Sequence[tuple[float, float]]],
+    slack_seconds: float,
 ) -> list[str]:
     """Return the answers that broke although their edge was not killed meanwhile."""
     return [
@@ -182,8 +184,8 @@ def unexplained_breaks(
         if one.broke
         and one.status in {0, _OK}
         and not any(
-            one.began - slack_seconds <= moment <= one.ended + slack_seconds
-            for moment in deaths.get(one.edge, ())
+            one.began - slack_seconds <= killed and stopped <= one.ended + slack_seconds
+            for stopped, killed in deaths.get(one.edge, ())
         )
     ]
 

@@ -21,7 +21,7 @@ MODEL: Final = "counted"
 HOLD_BASE_NANOS: Final = 500_000_000
 """The hold of request n is this and n nano-dollars more."""
 ANSWER_SECONDS_MAX: Final = 60.0
-REFUSED_PAUSE_SECONDS: Final = 1.0
+REFUSED_PAUSE_SECONDS: Final = 2.0
 """About so long a client waits that was refused, as `Retry-After` asks it to."""
 _OK: Final = 200
 

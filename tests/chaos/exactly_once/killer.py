@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -9,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from tests.chaos.exactly_once.clients import Clients
@@ -31,11 +33,13 @@ class Killer:
     clients: Clients
     deaths: Deaths
     kills: Counter[str] = field(default_factory=Counter)
-    moments: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """When each edge was killed."""
+    moments: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    """From when to when each edge died: it was stopped, its spools were read, it was killed."""
     ready_seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     ended_by_themselves: Counter[str] = field(default_factory=Counter)
     _starting: dict[str, float] = field(default_factory=dict)
+    _down: set[str] = field(default_factory=set)
+    """Who was killed and is not started yet."""
 
     def run(self, steps: list[Step]) -> None:
         """Do all steps."""
@@ -75,22 +79,24 @@ class Killer:
             else:
                 self._kill_core(node, manner)
             self._starting.pop(name, None)
+        self._down.add(name)
         self.kills[name.partition("-")[0]] += 1
 
     def _kill_edge(self, node: EdgeNode, manner: str) -> None:
         """Stop it dead, read its spools, kill it: what it had written is all there is."""
         number = self.cluster.edges.index(node)
-        stop = _once(lambda: os.kill(node.pid, signal.SIGSTOP))
+        stop = _once(partial(_stop, node.pid))
         if manner == "last_byte":
             done = threading.Event()
             self.clients.on_whole = lambda edge: _if(edge == number, stop, done.set)
             done.wait(LAST_BYTE_SECONDS_MAX)
             self.clients.on_whole = lambda _edge: None
         stop()
-        self.moments[number].append(time.monotonic())
+        stopped = time.monotonic()
         until_stopped(node.pid)
         self.deaths.read(node.pid)
         node.kill()
+        self.moments[number].append((stopped, time.monotonic()))
 
     def _kill_core(self, node: CoreNode, manner: str) -> None:
         wire = self.cluster.commits[self.cluster.cores.index(node)]
@@ -101,6 +107,7 @@ class Killer:
         wire.tell(frozen=False)
 
     def _start(self, name: str) -> None:
+        self._down.discard(name)
         if name == DATABASE:
             self.cluster.postgres.start()
             return
@@ -131,7 +138,7 @@ class Killer:
     def _look(self) -> None:
         """Note who is ready by now, and start again who ended by itself, as a supervisor does."""
         for node in self.cluster.nodes:
-            if not node.runs:
+            if not node.runs and node.name not in self._down:
                 self.ended_by_themselves[node.name.partition("-")[0]] += 1
                 self._start(node.name)
             elif node.name in self._starting and node.is_ready():
@@ -140,6 +147,11 @@ class Killer:
 
     def _node(self, name: str) -> EdgeNode | CoreNode:
         return next(node for node in self.cluster.nodes if node.name == name)
+
+
+def _stop(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
 
 
 def _once(act: Callable[[], None]) -> Callable[[], None]:

@@ -61,7 +61,7 @@ class Plan:
     clients: int
     pause_seconds: float = 0.8
     warm_up_seconds: float = 1.5
-    pace_ms: tuple[int, int] = (20, 250)
+    pace_ms: tuple[int, int] = (50, 600)
     keep: Path | None = None
     """Where the files of the round stay; by default they go with it."""
 

@@ -46,12 +46,12 @@ class Step:
 
 
 def schedule(seed: str, kills: int, shape: Shape, pause_seconds: float) -> list[Step]:
-    """Return steps with so many kills in all, at most half of them of one process at once."""
+    """Return steps with so many kills in all, up to four at once."""
     chance = random.Random(seed)
     steps: list[Step] = []
     left = kills
     while left > 0:
-        wanted = min(left, chance.choice((1, 1, 1, 2, 2, 3)))
+        wanted = min(left, chance.choice((1, 1, 2, 2, 3, 4)))
         victims = _victims(chance, wanted, shape)
         steps.append(
             Step(
@@ -73,6 +73,7 @@ def _victims(chance: random.Random, wanted: int, shape: Shape) -> tuple[str, ...
         "postgres": [DATABASE],
     }
     found: list[str] = []
+    wanted = min(wanted, sum(len(each) for each in names.values()))
     while len(found) < wanted:
         kind = chance.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))[0]
         name = chance.choice(names[kind])
