@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -120,15 +120,7 @@ class EdgeNode(Node):
 
     def is_ready(self) -> bool:
         """Ask whether it takes requests."""
-        # Not by httpx: it makes a TLS context for each call, and this one is made often.
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return _answers(self.port, "/readyz")
 
     def metrics(self) -> dict[str, float]:
         """Return its metrics by name, labels included."""
@@ -401,12 +393,17 @@ class Cluster(OperatorCalls):
         self.run("catalog", "import", str(file))
         last = document["models"][-1]["public_id"]
         for edge in self.edges:
-            url = f"{edge.base_url}/models/{last}"
-            until(lambda url=url: _answers(url))  # type: ignore[misc]
+            path = f"/v1/models/{last}"
+            until(partial(_answers, edge.port, path), START_SECONDS_MAX)
 
 
-def _answers(url: str) -> bool:
+def _answers(port: int, path: str) -> bool:
+    # Not by httpx: it makes a TLS context for each call, and these are made often.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        return httpx.get(url, trust_env=False, timeout=2).status_code == httpx.codes.OK
-    except httpx.HTTPError:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()

@@ -103,6 +103,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--kills", type=int, default=65, help="in each round")
     parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=3_600, help="the longest storm of a round")
     parser.add_argument("--seed", default=str(time.time_ns() % 1_000_000))
     parser.add_argument("--first", type=int, default=1, help="leave out the rounds before this")
     parser.add_argument("--keep", type=Path, help="leave the files of the round here")
@@ -113,7 +114,7 @@ def main() -> int:
     for number in range(options.first, options.rounds + 1):
         shape = SHAPES[(number - 1) % len(SHAPES)]
         seed = f"{options.seed}-{number}"
-        plan = Plan(seed, shape, options.kills, options.clients, keep=options.keep)
+        plan = Plan(seed, shape, options.kills, options.clients, options.seconds, keep=options.keep)
         results.append(play(plan))
         say(line(row(str(number), results[-1:])))
         for text in details(results[-1]):

@@ -18,7 +18,7 @@ from tests.chaos.exactly_once.schedule import DATABASE, Step
 from tests.chaos.exactly_once.spools import Deaths, until_stopped
 from tests.support.cluster import Cluster, CoreNode, EdgeNode
 
-POLL_SECONDS: Final = 0.03
+POLL_SECONDS: Final = 0.05
 READY_SECONDS_MAX: Final = 20.0
 """So long a victim is given to be ready before it is killed again."""
 LAST_BYTE_SECONDS_MAX: Final = 2.0
@@ -41,9 +41,12 @@ class Killer:
     _down: set[str] = field(default_factory=set)
     """Who was killed and is not started yet."""
 
-    def run(self, steps: list[Step]) -> None:
-        """Do all steps."""
+    def run(self, steps: list[Step], seconds_max: float) -> None:
+        """Do all steps, or as many as the time allows."""
+        ends = time.monotonic() + seconds_max
         for step in steps:
+            if time.monotonic() > ends:
+                return
             self._wait(step.pause_seconds)
             self._break_link(step)
             for name in step.victims:

@@ -28,7 +28,7 @@ from tests.support.processes import until
 CREDIT_NANOS: Final = 10**15
 TERMINAL_SECONDS_MAX: Final = 60.0
 READY_SECONDS_MAX: Final = 3.0
-SETTLED_SECONDS_MAX: Final = 60.0
+SETTLED_SECONDS_MAX: Final = 120.0
 SLACK_SECONDS: Final = 0.5
 _CALM: Final[dict[str, Any]] = {
     "messenger": dict.fromkeys(
@@ -59,9 +59,11 @@ class Plan:
     shape: Shape
     kills: int
     clients: int
+    seconds_max: float = 3_600.0
+    """After so long no more is killed, whatever was planned."""
     pause_seconds: float = 0.8
     warm_up_seconds: float = 1.5
-    pace_ms: tuple[int, int] = (50, 600)
+    pace_ms: tuple[int, int] = (100, 1_000)
     keep: Path | None = None
     """Where the files of the round stay; by default they go with it."""
 
@@ -146,7 +148,8 @@ class _Round:
             time.sleep(plan.warm_up_seconds)
             alone = self._kill_one_alone(killer, clients)
             self._order(_STORM)
-            killer.run(schedule(plan.seed, plan.kills - 1, plan.shape, plan.pause_seconds))
+            steps = schedule(plan.seed, plan.kills - 1, plan.shape, plan.pause_seconds)
+            killer.run(steps, plan.seconds_max)
             self._order(_CALM)
             killer.until_all_ready(SETTLED_SECONDS_MAX)
         if clients.fault is not None:
@@ -189,10 +192,13 @@ class _Round:
     def _close(self, given: int) -> Books:
         """Let everything be shipped and closed, audit it, and add what no edge would send."""
         cluster = self._cluster
-        until(lambda: not any(one.running for one in self._provider.calls().values()))
+        until(
+            lambda: not any(one.running for one in self._provider.calls().values()),
+            SETTLED_SECONDS_MAX,
+        )
         until_adopted(cluster.data_dir, len(cluster.edges), TERMINAL_SECONDS_MAX)
         for edge in cluster.edges:
-            code = edge.stop()
+            code = edge.stop(SETTLED_SECONDS_MAX)
             if code:
                 self._problems.append(f"{edge.name} ended with {code}")
         left = epoch_folders(cluster.data_dir)
