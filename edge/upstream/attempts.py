@@ -113,7 +113,10 @@ class Attempts:
             self.leave()
             if is_over():
                 break
-            self.place = await self.router.capacity.enter(candidate, policy)
+            capacity = self.router.capacity
+            self.place = capacity.enter_now(candidate, policy)
+            if self.place is None:
+                self.place = await capacity.enter(candidate, policy)
             if self.place is None or is_over():
                 continue
             self.current = candidate

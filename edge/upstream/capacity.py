@@ -109,14 +109,20 @@ class Capacity:
         """Say whether there is room that nobody waits for."""
         return not self.is_full(candidate) and not self.at(candidate).waiting
 
+    def enter_now(self, candidate: Candidate, policy: Policy) -> Place | None:
+        """Return the place with the request counted in; None where there is no room now."""
+        place, limit = self.at(candidate), candidate.max_running
+        if (limit and place.running >= limit) or (policy.spare_only and place.waiting):
+            return None
+        return place.enter()
+
     async def enter(self, candidate: Candidate, policy: Policy) -> Place | None:
         """Return the place once the request is counted in; None where it found no room in time."""
-        place = self.at(candidate)
-        if policy.spare_only and place.waiting:
-            return None
-        if not self.is_full(candidate):
-            return place.enter()
-        return place if await place.wait(candidate, policy) else None
+        place = self.enter_now(candidate, policy)
+        if place is None and not policy.spare_only:
+            place = self.at(candidate)
+            return place if await place.wait(candidate, policy) else None
+        return place
 
     def running(self) -> int:
         """Return how many requests run in all."""
