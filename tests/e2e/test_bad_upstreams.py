@@ -13,6 +13,8 @@ from tests.contract.test_recordings_chat import events
 from tests.support.asking import STREAMED, Told, ask
 from tests.support.stack import STREAM, TEXT, Stack, public_ids
 
+# All upstreams are asked before the first row is judged.
+pytestmark = pytest.mark.timeout(400)
 WHOLE_ROWS = [row for row in BAD_UPSTREAMS if row.whole]
 STREAM_ROWS = [row for row in BAD_UPSTREAMS if row.stream]
 
