@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,9 @@ _UNKNOWN = f"req_{0x0199_0000_0000_7000_8000_0000_0000_0001:032x}"
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Run everything on this machine."""
-    started = Up(tmp_path_factory.mktemp("operator") / "var", "--json")
+    # Keep-alives early, so that a stream without any output has its head, and its request's id.
+    folder = tmp_path_factory.mktemp("operator") / "var"
+    started = Up(folder, "--json", KEEPALIVE_SECONDS="0.2")
     started.ready()
     yield started
     started.stop()
@@ -47,18 +50,20 @@ def run(up: Up, *words: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout or "{}"), done.stdout + done.stderr
 
 
-def begin_stream(up: Up) -> tuple[http.client.HTTPConnection, str]:
-    """Begin a stream of some seconds; return its connection and the request's id."""
+@contextmanager
+def silent_stream(up: Up) -> Iterator[str]:
+    """Hold a stream whose upstream says nothing; gives the request's id."""
     ready = up.ready()
     place = urlsplit(ready["base_url"])
     assert place.hostname is not None
     connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
-    body = {"model": "demo-pace-50", "stream": True, "messages": [{"role": "user", "content": "?"}]}
+    body = {"model": "demo-stall", "stream": True, "messages": [{"role": "user", "content": "?"}]}
     headers = {"authorization": f"Bearer {ready['api_key']}", "idempotency-key": "once"}
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-    answer = connection.getresponse()
-    assert answer.status == http.client.OK
-    return connection, str(answer.headers["x-request-id"])
+    with closing(connection):
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        with connection.getresponse() as answer:
+            assert answer.status == http.client.OK
+            yield str(answer.headers["x-request-id"])
 
 
 def standing(up: Up, request_id: str) -> str:
@@ -82,12 +87,12 @@ def test_the_doctor_finds_a_fresh_installation_well_and_tells_no_secret(up: Up) 
 @pytest.mark.slow
 def test_a_request_is_told_while_it_runs_and_after_its_edge_was_killed(up: Up) -> None:
     """First its intent in the spool here, in the end its record as a crash and its money."""
-    connection, request_id = begin_stream(up)
-    code, found, _ = run(up, "incident", request_id)
-    assert (code, found["standing"]) == (0, "claimed")
-    assert next(frame["kind"] for frame in found["spool"]) == "intent"
-    os.kill(up.children()["edge"], signal.SIGKILL)
-    connection.close()
+    with silent_stream(up) as request_id:
+        code, found, _ = run(up, "incident", request_id)
+        assert (code, found["standing"]) == (0, "claimed")
+        assert [frame["kind"] for frame in found["spool"]] == ["intent"]
+        assert any(line.startswith("It is running") for line in found["meaning"])
+        os.kill(up.children()["edge"], signal.SIGKILL)
     until(lambda: standing(up, request_id) == "recorded")
     code, found, words = run(up, "incident", request_id)
     assert (code, found["usage"]["outcome"]) == (0, "edge_crash")
