@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 ANSWER_SECONDS_MAX = 20.0
 AT_ONCE = 12
+_KEY = re.compile(rb"(idempotency-key: [^\r]+)")
 
 
 class Leave(Enum):
@@ -41,6 +43,10 @@ class Call:
     raw: bytes
     leave: Leave = Leave.NEVER
     patience_seconds: float = ANSWER_SECONDS_MAX
+
+    def again(self) -> Call:
+        """Return the call with another idempotency key: the first may have been taken."""
+        return replace(self, raw=_KEY.sub(rb"\1-again", self.raw, count=1))
 
 
 async def call_all(port: int, calls: Iterable[Call]) -> dict[str, bytes]:

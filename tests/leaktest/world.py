@@ -194,7 +194,9 @@ class World:
         for _ in range(REPEATS_MAX):
             answers |= self.call(waiting.values())
             refused = [name for name in waiting if answers[name].startswith(b"HTTP/1.1 503")]
-            waiting = {name: waiting[name] for name in refused if b"retry-after" in answers[name]}
+            waiting = {
+                name: waiting[name].again() for name in refused if b"retry-after" in answers[name]
+            }
             if not waiting:
                 break
             time.sleep(PAUSE_SECONDS)
