@@ -28,7 +28,7 @@ _NAMES: Final = tuple(_QUANTITY_FIELDS[dimension] for dimension in Dimension)
 def add_record(request: RecordUsageRequest, sequence: int, raw: bytes) -> None:
     """Add the record in a checked OUTCOME frame to a message; numbers of enums pass as they are.
 
-    Filled in place, field by field: that takes a fifth of the time of passing mappings.
+    Filled in place, field by field: mappings that name the fields cost more than twice as much.
     """
     intent, amounts, rest = outcome_values(raw)
     sequenced = request.records.add()

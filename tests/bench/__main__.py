@@ -60,7 +60,7 @@ def measure(
     if bad is not None:
         sys.exit(f"{gateway.name}: {bad.group(1)} requests failed")
     found, whole = _RATE.search(done.stdout), _COUNT.search(done.stdout)
-    if found is None or whole is None:
+    if found is None or whole is None or int(whole.group(1)) == 0:
         sys.exit(f"{gateway.name}: nothing was measured")
     return Rate(float(found.group(1)), used * 1e6 / int(whole.group(1)))
 
