@@ -38,7 +38,7 @@ def run_damage(options: Options) -> Iterator[Row]:
     """Damage spools in memory."""
     full, rounds, seed = not options.short, options.rounds, options.seed
     with damage.in_memory() as folder:
-        yield from asyncio.run(damage.attack(folder, full=full, seed=seed, rounds=rounds))
+        yield from damage.attack(folder, full=full, seed=seed, rounds=rounds)
 
 
 def run_kills(options: Options) -> Iterator[Row]:

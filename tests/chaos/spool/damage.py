@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from edge.metering.frames import EMPTY, FRAME_BYTES
 from tests.chaos.spool.report import Row
@@ -17,6 +20,8 @@ from tests.chaos.spool.written import Written, faults, read_spool, write_spool
 
 MEMORY = Path("/dev/shm")
 BITS = FRAME_BYTES * 8
+FLIPS_AT_ONCE = 20
+PROCESSES = 2 * (os.cpu_count() or 1)
 BURST_MAX = 600
 """Bytes overwritten at once: up to three frames are hit."""
 
@@ -108,27 +113,87 @@ async def cuts(folder: Path, row: Row, written: Written, lengths: Iterable[int])
         row.note(wrong)
 
 
-async def attack(folder: Path, *, full: bool, seed: int, rounds: int = 1) -> list[Row]:
-    """Run all attacks of this module: every bit and length, or a sample of each."""
-    small = await write_spool(folder / "small", 20, 64)
-    large = await write_spool(folder / "large", 1_000, 512)
+async def flips_at_once(folder: Path, row: Row, written: Written, count: int, seed: int) -> None:
+    """Flip random bits, each of a batch in a frame of its own: damage seldom comes alone."""
     generator = random.Random(seed)
-    rows = [
-        Row("every bit of 20 records" if full else "bits of 20 records"),
-        Row("random bits of 1,000 records"),
-        Row("overwritten bytes"),
-        Row("every length of 20 records" if full else "lengths of 20 records"),
-    ]
-    place = folder / "copy"
-    await flips(place, rows[0], small, _bits(small, generator, full=full))
-    many = 10_000 * rounds if full else 40
-    sample = (generator.randrange(large.used * BITS) for _ in range(many))
-    await flips(place, rows[1], large, sample)
-    await bursts(place, rows[2], small, 5_000 * rounds if full else 150, seed)
+    for _ in range(count // FLIPS_AT_ONCE):
+        hit = generator.sample(range(1, written.used), FLIPS_AT_ONCE)
+        damaged = {one: _flip(written, one, generator.randrange(BITS)) for one in hit}
+        written.restore(folder)
+        for sequence, raw in damaged.items():
+            _overwrite(folder, written, sequence, raw)
+        read = await read_spool(folder)
+        wrong = faults(read, written.expected(damaged))
+        if read.lost != FLIPS_AT_ONCE:
+            wrong.append("a gap that is not counted")
+        if sorted(read.kept) != sorted(damaged.values()):
+            wrong.append("a damaged frame that is not kept")
+        row.note(wrong)
+        row.tried += FLIPS_AT_ONCE - 1
+
+
+class _AtOnce(ThreadPoolExecutor):
+    """Runs at once what the product hands to a thread: nothing here waits for a disk."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run it and return its result as a future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except OSError as error:
+            future.set_exception(error)
+        return future
+
+
+def _in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(_AtOnce())
+        await work()
+
+    asyncio.run(run())
+
+
+def _flip_part(folder: Path, written: Written, bits: list[int]) -> Row:
+    """Flip some of the bits; for a process of a pool."""
+    row = Row("")
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        _in_a_loop(lambda: flips(Path(place) / "copy", row, written, bits))
+    return row
+
+
+def _flip_in_parallel(folder: Path, row: Row, written: Written, bits: Iterable[int]) -> None:
+    every = list(bits)
+    parts = [every[start :: PROCESSES * 4] for start in range(PROCESSES * 4)]
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        for part in pool.map(partial(_flip_part, folder, written), parts):
+            row.tried += part.tried
+            row.faults.update(part.faults)
+
+
+def attack(folder: Path, *, full: bool, seed: int, rounds: int = 1) -> Iterator[Row]:
+    """Run all attacks of this module: every bit and length, or a sample of each."""
+    small = asyncio.run(write_spool(folder / "small", 20, 64))
+    large = asyncio.run(write_spool(folder / "large", 1_000, 512))
+    generator, place = random.Random(seed), folder / "copy"
+    bits = _bits(small, generator, full=full)
+    row = Row("every bit of 20 records" if full else "bits of 20 records")
+    if full:
+        _flip_in_parallel(folder, row, small, bits)
+    else:
+        _in_a_loop(lambda: flips(place, row, small, bits))
+    yield row
+    many = Row("random bits of 1,000 records")
+    count = 10_000 * rounds if full else 40 * FLIPS_AT_ONCE
+    _in_a_loop(lambda: flips_at_once(place, many, large, count, seed))
+    yield many
+    over = Row("overwritten bytes")
+    _in_a_loop(lambda: bursts(place, over, small, 5_000 * rounds if full else 150, seed))
+    yield over
+    cut = Row("every length of 20 records" if full else "lengths of 20 records")
     size = 64 * FRAME_BYTES
     lengths = range(size + 1) if full else generator.sample(range(size), 300)
-    await cuts(place, rows[3], small, lengths)
-    return rows
+    _in_a_loop(lambda: cuts(place, cut, small, lengths))
+    yield cut
 
 
 def _bits(written: Written, generator: random.Random, *, full: bool) -> Iterator[int]:
