@@ -35,6 +35,7 @@ class Asker:
 
     def __init__(self, base_url: str, api_key: str) -> None:
         """Keep connections, as SDKs do."""
+        self._health = f"{base_url.removesuffix('/v1')}/healthz"
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers={"authorization": f"Bearer {api_key}"},
@@ -73,6 +74,12 @@ class Asker:
             retry_after=answer.headers.get("retry-after", ""),
             seconds=time.monotonic() - began,
         )
+
+    async def ask_health(self) -> float:
+        """Return how many seconds the shortest of all answers takes here and now."""
+        began = time.monotonic()
+        await self._client.get(self._health)
+        return time.monotonic() - began
 
     async def ask_often(self, count: int, model: str, at_once: int = 16) -> list[Answer]:
         """Ask so many times, some at once; stop at the first refusal."""

@@ -27,18 +27,24 @@ from tests.chaos.spool.strace import HOW_TO_GET, Strace, available
 from tests.support.cluster import Cluster, EdgeNode
 from tests.support.demo import DemoProcess
 from tests.support.processes import until
+from tests.support.traffic import Load
 
 RUNNING = 6
+TRIES = 20
 REFUSALS = 20
 REFUSED_MS_MAX = 100
 REPORT_SECONDS = 5.0
 LEAVES_SECONDS_MAX = 150.0
 STREAM = "demo-pace-20"
-STREAM_TOKENS = 80
+STREAM_TOKENS = 200
 NEW_NAMESPACE = 0x00020000
 PRIVATE = 0x00040000 | 0x4000
 NEEDS_ROOT = "needs root, mount(8) and mkfs.ext4 to make a small file system: run as root"
 FAILED = 1
+
+
+class MachineTooBusyError(Exception):
+    """Requests that take seconds never ran at the same time."""
 
 
 @dataclass
@@ -59,29 +65,34 @@ class World:
         """Return where its disk is mounted."""
         return self.cluster.data_dir / "spool"
 
-    async def start_streams(self, count: int = RUNNING) -> list[asyncio.Task[Answer]]:
-        """Start streams and return when all of them run."""
+    async def start_streams(self, *others: str) -> list[asyncio.Task[Answer]]:
+        """Start streams, and whole answers of other models, and return when all of them run."""
         ask = self.asker.ask
-        tasks = [
-            asyncio.create_task(ask(STREAM, stream=True, tokens=STREAM_TOKENS))
-            for _ in range(count)
-        ]
-        await self.runs(count)
-        return tasks
-
-    async def runs(self, count: int) -> None:
-        """Return when so many requests run."""
-        while self.edge.metrics()["oneapi_edge_spool_open_intents"] < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        for _ in range(TRIES):
+            asked = [ask(STREAM, stream=True, tokens=STREAM_TOKENS) for _ in range(RUNNING)]
+            tasks = [asyncio.create_task(one) for one in [*asked, *(ask(name) for name in others)]]
+            while not any(task.done() for task in tasks):
+                if self.edge.metrics()["oneapi_edge_spool_open_intents"] >= len(tasks):
+                    return tasks
+                await asyncio.sleep(0.02)
+            # A machine so busy that the first one ended before the last one began.
+            await asyncio.gather(*tasks)
+        raise MachineTooBusyError
 
     async def refusals(self, row: Row) -> None:
         """Ask for what cannot be recorded: refused at once, with a time to come again."""
-        answers = [await self.asker.ask("demo") for _ in range(REFUSALS)]
+        answers, least = [], []
+        for _ in range(REFUSALS):
+            least.append(await self.asker.ask_health())
+            answers.append(await self.asker.ask("demo"))
         row.require(holds=all(one.is_refusal for one in answers), otherwise="no 503 with a time")
         times = [one.seconds * 1_000 for one in answers]
         row.figures["503 after ms (median)"] = round(statistics.median(times), 1)
         row.figures["(most)"] = round(max(times), 1)
-        quick = statistics.median(times) <= REFUSED_MS_MAX
+        # On a busy machine every answer waits for its turn: that is not the refusal's time.
+        idle = statistics.median(least) * 1_000
+        row.figures["/healthz (median)"] = round(idle, 1)
+        quick = statistics.median(times) - idle <= REFUSED_MS_MAX
         row.require(holds=quick, otherwise=f"refused later than {REFUSED_MS_MAX} ms")
 
     async def comes_back(self, row: Row) -> None:
@@ -92,8 +103,16 @@ class World:
         row.require(holds=code == os.EX_TEMPFAIL, otherwise=f"the worker left with {code}")
         self.edge.start()
         self.cluster.until_serving(self.edge)
-        answer = await self.asker.ask("demo")
-        row.require(holds=answer.status == 200, otherwise="the next worker does not serve")
+        row.require(holds=await self.is_served(), otherwise="the next worker does not serve")
+
+    async def is_served(self) -> bool:
+        """Ask as an SDK does, which asks again after a 503."""
+        for _ in range(TRIES):
+            answer = await self.asker.ask("demo")
+            if not answer.is_refusal:
+                return answer.status == 200
+            await asyncio.sleep(0.5)
+        return False
 
     def adopted(self) -> None:
         """Wait until every epoch but the last is closed."""
@@ -166,9 +185,7 @@ async def syncs_fail(world: World, row: Row) -> None:
 
 async def syncs_fail_without_core(world: World, row: Row) -> None:
     """Nobody takes the outcome: the client is told, and the request is a crash, once."""
-    streams = await world.start_streams()
-    streams.append(asyncio.create_task(world.asker.ask("demo-slow-1000")))
-    await world.runs(len(streams))
+    streams = await world.start_streams("demo-slow-1000")
     with _broken(world.edge, Path(os.devnull)):
         world.cluster.cores[0].kill()
         answers = await asyncio.gather(*streams)
@@ -206,8 +223,9 @@ async def fills_up(world: World, row: Row) -> None:
         file.write(bytes(_free(world.spool_folder)))
     asker, pid = world.asker, world.edge.pid
     # A segment has 8,192 frames, of which the last ones are left for what comes below.
+    load = Load(world.edge.base_url, world.cluster.api_key, ("demo", "demo"), cut_every=10**9)
     while (left := 8_192 - world.edge.metrics()["oneapi_edge_spool_appended"]) > 200:
-        await asker.ask_often(max(1, int(left - 150) // 2), "demo")
+        await load.run(max(1, int(left - 150) // 2))
     streams = await world.start_streams()
     while not (await asker.ask_often(50, "demo"))[-1].is_refusal:
         pass
@@ -221,8 +239,7 @@ async def fills_up(world: World, row: Row) -> None:
     filler.unlink()
     until(lambda: _free(world.spool_folder) > 0)
     await asyncio.sleep(0.5)
-    answer = await asker.ask("demo")
-    row.require(holds=answer.status == 200, otherwise="no request after room came back")
+    row.require(holds=await world.is_served(), otherwise="no request after room came back")
     row.require(holds=world.edge.pid == pid and world.edge.runs, otherwise="a restart")
     await asyncio.sleep(1.0)
     recorded = world.outcomes(list(answers))
