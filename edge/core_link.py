@@ -292,9 +292,10 @@ class CoreLink:
         if message.HasField("catalog") and message.catalog.version > self.catalog.version:
             self.catalog = Catalog(message.catalog)
         self._sequence = max(self._sequence, message.sequence)
-        age = max(0, message.server_time_micros - message.polled_at_micros) / 1e6
-        self._fresh_until = self._clock.monotonic() - age + self._disconnected_seconds
-        self._note_time(message.server_time_micros)
+        late_micros = self._note_time(message.server_time_micros)
+        age_micros = max(0, message.server_time_micros - message.polled_at_micros) + late_micros
+        seconds = self._disconnected_seconds - age_micros / 1e6
+        self._fresh_until = self._clock.monotonic() + seconds
         self.ready.set()
         if message.recalled_lease_ids:
             self._give_back(self.credit.recall(frozenset(message.recalled_lease_ids)))
@@ -325,10 +326,13 @@ class CoreLink:
             except DomainError as error:
                 self._log.event("leases_not_renewed", reason=int(error.reason))
 
-    def _note_time(self, server_time_micros: int) -> None:
-        self._lags_micros.append(now_micros(self._clock) - server_time_micros)
+    def _note_time(self, server_time_micros: int) -> int:
+        """Take a time of core's; return how much longer than others the message was on its way."""
+        lag = now_micros(self._clock) - server_time_micros
+        self._lags_micros.append(lag)
         # A message is late whenever the wire, core or we were busy, but early only by the clock.
         self._skew_micros = min(self._lags_micros)
+        return lag - self._skew_micros
 
 
 def _backoff(attempt: int) -> float:

@@ -11,6 +11,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+import grpc
+
 from oneapi.keys.v1 import key_service_pb2 as keys_pb
 from tests.chaos.revocation.traffic import Saw, Traffic, by_cost, by_model, by_status
 from tests.chaos.revocation.world import (
@@ -28,6 +30,7 @@ from tests.support.bound_upstream import model_entry
 from tests.support.checks import spread
 
 SECONDS_MAX = 1.0
+TRIES_MAX = 10
 TICK_SECONDS = 0.01
 STALLS = 5
 """So many processes in a row (writer, database, core, edge, client) may each be let wait."""
@@ -124,7 +127,7 @@ class Changes:
     async def _made(self, change: Change) -> float:
         """Make a change at the next core in turn; return when it was answered."""
         self._count += 1
-        await asyncio.to_thread(change, self._count % len(self._world.channels))
+        await asyncio.to_thread(_insist, change, self._count % len(self._world.channels))
         return time.monotonic()
 
     def _disable(self, key_id: str) -> Change:
@@ -149,6 +152,18 @@ class Changes:
     def _alias_to(self, has: str, had: str) -> Change:
         entries = (model_entry(had), model_entry(has, aliases=[MOVING]))
         return lambda core: self._world.import_models(core, *entries)
+
+
+def _insist(change: Change, core: int) -> None:
+    """Make a change, again if a core that is too busy says so; every one may be repeated."""
+    for tries_left in reversed(range(TRIES_MAX)):
+        try:
+            change(core)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE or not tries_left:
+                raise
+        else:
+            return
 
 
 async def stalls() -> float:

@@ -12,6 +12,7 @@ from edge.admission.grants import State
 from edge.core_link import SKEW_MARKS
 from edge.errors import ApiError
 from kit.secret import new_secret
+from oneapi.admission.v1 import admission_service_pb2 as pb2
 from oneapi.common.v1.lane_pb2 import Lane
 from tests.unit.edge.admission.doubles import grant
 from tests.unit.edge.admission.world import DOLLAR, SHAPE, AdmissionWorld, add_price, snapshot
@@ -98,6 +99,18 @@ async def test_a_key_with_networks_works_from_there_only(
         await asked
     else:
         assert (await refusal(asked)).code == "address_not_allowed"
+
+
+async def test_a_message_that_was_long_on_its_way_counts_from_its_sending(
+    world: AdmissionWorld,
+) -> None:
+    """What a wire that hung had in store is no sign that core is there now."""
+    world.clock.pass_time(500)
+    then = world.clock.now_ns() // 1_000 - 400_000_000
+    world.link._take(pb2.WatchChangesResponse(server_time_micros=then, polled_at_micros=then))
+    assert world.link.usable
+    world.clock.pass_time(201)
+    assert not world.link.usable
 
 
 async def test_an_edge_that_lost_touch_with_core_stops(world: AdmissionWorld) -> None:
