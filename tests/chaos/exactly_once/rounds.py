@@ -174,9 +174,11 @@ class _Round:
         until(lambda: self._are_recorded(self._deaths.open), TERMINAL_SECONDS_MAX)
         terminal_seconds = time.monotonic() - died
         self._problems += [
-            f"{one.number}: broke on edge {one.edge} while edge 0 was dead"
+            f"{one.number}: {one.status} {one.code} of edge {one.edge} while edge 0 was dead"
             for one in list(clients.attempts)
-            if one.edge and one.ended and died <= one.ended <= back and one.broke
+            # A refusal counts if it was asked for then: before, it has another cause.
+            if one.edge and one.broke and (one.status in {0, 200} or one.began > died)
+            if one.ended and died <= one.ended <= back
         ]
         return ready_seconds, terminal_seconds
 
