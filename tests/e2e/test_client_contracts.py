@@ -42,7 +42,11 @@ def last_body(replay: ReplayProcess) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize("secret", ["garbled", "sk-proj-123", new_secret(), "1ac_live_" + "0" * 49])
+@pytest.mark.parametrize(
+    "secret",
+    ["garbled", "sk-proj-123", new_secret(), "1ac_live_" + "0" * 49],
+    ids=["garbled", "another's", "unknown", "wrong checksum"],
+)
 def test_a_wrong_key_is_401_and_is_never_repeated(stack: Stack, secret: str) -> None:
     """Garbled, somebody else's, well formed but unknown."""
     with stack.client(secret) as client:
