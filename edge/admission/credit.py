@@ -172,13 +172,18 @@ class WorkspaceCredit:
             async with asyncio.timeout(self._wait_seconds):
                 return await waiter.hold
         except TimeoutError:
-            waiter.give_up()
+            self._leave(waiter)
             raise (CreditInUse() if self._in_use else Unavailable(cause="credit")) from None
         except asyncio.CancelledError:
-            waiter.give_up()
+            self._leave(waiter)
             raise
         finally:
             self._waiting -= nanos
+
+    def _leave(self, waiter: Waiter) -> None:
+        waiter.give_up()
+        # What was too little for this one may do for the next.
+        self.serve()
 
     async def learn(self) -> None:
         """Have a lease, so that the wallet's available credit is known.
@@ -204,14 +209,19 @@ class WorkspaceCredit:
             self._line.popleft()
         return self._line[0] if self._line else None
 
+    def _first_without_room(self) -> Waiter | None:
+        # Core is asked only for what the lease does not have: whoever is first now may find room.
+        self.serve()
+        return self._first()
+
     def _raise_if_refused(self, nanos: int) -> None:
         if self._refused is None:
             return
         until, refused_nanos, error = self._refused
         if self._clock.monotonic() >= until:
             self._refused = None
-        elif nanos >= refused_nanos:
-            raise error
+        elif nanos >= refused_nanos and nanos > self.free:
+            raise _again(error)
 
     def _keep_filled(self, lease: Lease, nanos: int) -> None:
         rate, free = self.spend_rate(), lease.free
@@ -251,10 +261,10 @@ class WorkspaceCredit:
         try:
             if ahead:
                 await self._ask_ahead(ahead)
-            whole = False
-            while (first := self._first()) is not None:
-                await self._ask_for(first, whole=whole)
-                whole = not first.hold.done()
+            asked_for = None
+            while (first := self._first_without_room()) is not None:
+                await self._ask_for(first, whole=first is asked_for)
+                asked_for = first
         finally:
             self._asking = None
 
@@ -289,10 +299,12 @@ class WorkspaceCredit:
     def _refuse(self, error: DomainError, nanos: int) -> None:
         # For a moment nobody asks again for as much: a storm of refused requests stays here, and
         # those who wait while core is away learn it together.
-        self._refused = (self._clock.monotonic() + REFUSED_SECONDS, nanos, error)
+        self._refused = (self._clock.monotonic() + REFUSED_SECONDS, nanos, _again(error))
+        free = self.free
         for waiter in self._line:
-            if waiter.nanos >= nanos:
-                waiter.refuse(error)
+            if waiter.nanos >= nanos and waiter.nanos > free:
+                waiter.refuse(_again(error))
+        self.serve()
 
     async def _acquire(self, needed: int, returning: tuple[bytes, int] | None) -> None:
         try:
@@ -439,6 +451,11 @@ class Credit:
     def held_nanos(self) -> int:
         """Return the sum of all holds of current leases, for metrics."""
         return sum(account.lease.held for account in self._accounts.values() if account.lease)
+
+
+def _again(error: DomainError) -> DomainError:
+    """Return the same error anew: one that is raised again and again collects its tracebacks."""
+    return type(error)(**error.metadata)
 
 
 Batch = dict[bytes, tuple[WorkspaceCredit, int]]

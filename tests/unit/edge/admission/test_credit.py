@@ -320,6 +320,53 @@ async def test_a_request_that_leaves_the_line_keeps_nothing() -> None:
     assert world.credit.held_nanos() == 100
 
 
+async def test_who_comes_first_now_gets_what_was_too_little_for_one_that_left() -> None:
+    """The lease has room for the next one: core, which has none, is not asked."""
+    world = World(100)
+    await world.account.take(40)
+    (await world.account.take(60)).settle(0)
+    gone = asyncio.create_task(world.account.take(100))
+    await asyncio.sleep(0.02)
+    stays = asyncio.create_task(world.account.take(50))
+    await asyncio.sleep(0.02)
+    asked = len(world.core.acquired)
+    gone.cancel()
+    assert (await stays).nanos == 50
+    assert len(world.core.acquired) == asked
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_refusal_does_not_reach_those_for_whom_the_lease_has_room(*, away: bool) -> None:
+    """Neither a 402 nor a 503 while there is credit on this edge."""
+    world = World(100)
+    await world.account.take(40)
+    (await world.account.take(60)).settle(0)
+    gone = asyncio.create_task(world.account.take(100))
+    await asyncio.sleep(0.02)
+    refused = asyncio.create_task(world.account.take(1_000))
+    stays = asyncio.create_task(world.account.take(50))
+    await asyncio.sleep(0.02)
+    world.core.away = away
+    gone.cancel()
+    with pytest.raises(Unavailable if away else InsufficientCredits):
+        await refused
+    assert (await stays).nanos == 50
+
+
+async def test_a_refusal_that_is_repeated_remembers_nobody() -> None:
+    """Each is refused by an error of its own: one for all would keep the frames of all."""
+    world = World(50)
+    seen = []
+    for _ in range(3):
+        with pytest.raises(InsufficientCredits) as refused:
+            await world.account.take(100)
+        seen.append(refused.value)
+    assert len({id(one) for one in seen}) == 3
+    assert {tuple(one.metadata.items()) for one in seen} == {tuple(seen[0].metadata.items())}
+    assert world.account._refused is not None
+    assert world.account._refused[2].__traceback__ is None
+
+
 async def test_a_hold_that_came_as_its_request_left_goes_back() -> None:
     """Granted and cancelled in the same moment."""
     world = World(100)
