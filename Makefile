@@ -17,6 +17,7 @@ help:
 	@echo "fmt      format code and protos;  lint, types, protos: one check each"
 	@echo "bench    the first table of docs/benchmarks/;  clients: unmodified client libraries"
 	@echo "chaos    kill, cut, freeze and starve everything (ROUNDS=n);  breaks: the suites must notice"
+	@echo "leaktest look for content and secrets wherever the processes could leave them"
 	@echo "lock     resolve the lock files anew;  lock-upgrade: to the newest week-old versions"
 
 ## Installing: pip brings uv (hash-checked), uv brings the rest (hash-checked), twice as quick.

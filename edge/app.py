@@ -205,8 +205,8 @@ class Worker:
         self._stop_serving()
 
     def _on_spool_failed(self, slot: Slot) -> None:
-        self._log.event("spool_failed", edge_id=slot.edge_id)
         self._starting_over = asyncio.create_task(self._start_over(slot))
+        self._log.event("spool_failed", edge_id=slot.edge_id)
 
     async def _start_over(self, slot: Slot) -> None:
         """Leave once the disk is well and nothing runs: the next process has a fresh spool.

@@ -35,17 +35,24 @@ class EventLog:
         self._stream = stream or sys.stderr
         self._clock = clock or SystemClock()
         self.dropped_fields = 0
+        self.lost_lines = 0
 
     def event(self, name: str, **fields: Field) -> None:
-        """Write an event with its fields."""
+        """Write an event with its fields; a line that cannot be written is lost and counted.
+
+        A full disk must not end the work that the line tells of, least of all its own handling.
+        """
         line: dict[str, object] = {
             "time": now(self._clock).isoformat(timespec="milliseconds"),
             "service": self._service,
             "event": name if _NAME.fullmatch(name) else "?",
         }
         line.update({key: self._allowed(value) for key, value in fields.items()})
-        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # no room, nobody reads, or the stream is closed
+            self.lost_lines += 1
 
     def fault(self, name: str, exception: BaseException, **fields: Field) -> None:
         """Write an exception by its type and the places it passed, never by its text."""

@@ -101,12 +101,15 @@ class GroupCommit:
     def _done(self, job: Job, durable: bool) -> None:  # noqa: FBT001  called by the loop
         self._busy = False
         self._failed = self._failed or not durable
-        self._finished(job, durable)
-        self._answer(self._served, durable=durable)
-        if self._failed:
-            self._answer(self._waiting, durable=False)
-        elif self._waiting:
-            self.request()
+        try:
+            self._finished(job, durable)
+        finally:
+            # Who waits is answered whatever becomes of the report: a request must not hang on it.
+            self._answer(self._served, durable=durable)
+            if self._failed:
+                self._answer(self._waiting, durable=False)
+            elif self._waiting:
+                self.request()
 
     @staticmethod
     def _answer(futures: list[asyncio.Future[bool]], *, durable: bool) -> None:

@@ -1,9 +1,8 @@
 """The data plane's own HTTP/1.1 client: pooled, bounded, cancel-safe, one wake-up per chunk.
 
 It does what the relay of a model's answer needs and no more: no redirects, no proxies from the
-environment, no cookies, no decompression. `performance-notes` of the design measured the general
-clients at a tenth of its rate; httpx 0.28's pool moreover loses its slots when many requests are
-cancelled while they connect.
+environment, no cookies, no decompression. Measured: general HTTP clients reach a tenth of its rate;
+httpx 0.28's pool moreover loses its slots when many requests are cancelled while they connect.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,6 +39,17 @@ def test_a_fault_is_written_by_type_and_place() -> None:
     assert "ValueError" in stream.getvalue()
     assert "test_log_and_clock.py" in stream.getvalue()
     assert "prompt" not in stream.getvalue()
+
+
+def test_a_line_that_finds_no_room_is_lost_and_ends_nothing() -> None:
+    """A full disk is told of by what writes logs: that must go on, and later lines are written."""
+    with suppress(OSError), Path("/dev/full").open("w") as full:  # what is buffered stays unwritten
+        log = EventLog("edge", stream=full)
+        log.event("spool_failed", edge_id=1)
+        log.fault("oops", OSError())
+        assert log.lost_lines == 2
+    log.event("closed")
+    assert log.lost_lines == 3
 
 
 @given(st.integers(-(10**15), 10**15))
