@@ -43,6 +43,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     unknown = set(options.suites) - set(suites())
+    if options.rounds < 1:
+        parser.error("at least one round")
     if unknown:
         parser.error(f"no such suite: {', '.join(sorted(unknown))}")
     results = {}

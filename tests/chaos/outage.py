@@ -223,7 +223,9 @@ def _judged(
         after[1] == len(served),
         not plan.beyond_the_limit or last <= plan.limit_seconds + FAILED_CLOSED_SLACK_SECONDS,
     ]
+    recovered = _first_served(load, ended)
     if plan.covered_seconds is None:
+        held += [recovered <= RECOVERY_SECONDS_MAX]
         held += [share >= COVERED_SHARE, not others]
     else:
         # Whoever has spent the lease is refused: at once by 503, and by 402 once core is back.
@@ -240,7 +242,7 @@ def _judged(
         other=json.dumps(counted(others, lambda one: f"{one.status} {one.code}")),
         without_retry_after=sum(not one.has_retry_after for one in refused),
         last_served_after=round(last, 1),
-        recovered_after=round(_first_served(load, ended), 2),
+        recovered_after=round(recovered, 2),
         drained_after=round(after[0], 1),
         records=after[1],
         sound=sound,

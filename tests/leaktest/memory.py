@@ -17,6 +17,7 @@ from tests.leaktest.upstream import UNIQUE_FROM
 from tests.leaktest.world import World
 from tests.support.cluster import descendants_of
 
+SMALLEST_PROCESS_BYTES = 10_000_000
 SETTLE_SECONDS = 3.0
 AT_A_TIME = 100
 MEANINGFUL_REQUESTS = 500
@@ -68,10 +69,13 @@ def residue(world: World, requests: int) -> Residue:
     time.sleep(SETTLE_SECONDS)
     prompts: set[int] = set()
     answered: set[int] = set()
+    looked_at = 0
     for piece in memory_of(world.edge.pid):
+        looked_at += len(piece)
         prompts |= world.marks.memory.numbers_in(piece)
         contents = world.marks.answer.numbers_in(piece)
         answered |= {number for number in contents if number >= UNIQUE_FROM}
+    assert looked_at > SMALLEST_PROCESS_BYTES, "the edge's memory could not be read"
     scrubbed = "PYTHONMALLOC" in world.edge_variables
     return Residue(requests, len(prompts), len(answered), scrubbed)
 

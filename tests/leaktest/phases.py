@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -183,6 +184,7 @@ def _recover_edge(world: World) -> None:
 def traced(world: World) -> None:
     """The edge's system calls while upstreams do what they do: it opens its spool, nothing else."""
     if not is_possible():
+        sys.stdout.write("left out: what the edge opens; apt-get install strace\n")
         return
     trace = world.folder / "edge.trace"
     world.look_at_metrics()
