@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 import click
@@ -28,9 +29,14 @@ def up(context: click.Context, *, with_parent: bool) -> None:
         stop_with_parent()
     # Whatever is written from here on, by us or by our children, is for this user only.
     os.umask(0o077)
-    reporter = Reporter(_write_line, as_json=wants_json(context))
+    reporter = Reporter(write_line, as_json=wants_json(context))
     asyncio.run(run(read_settings(), reporter))
 
 
-def _write_line(line: str) -> None:
-    click.echo(line)
+def write_line(line: str) -> None:
+    """Write a line on standard output; one that cannot be written ends nothing.
+
+    A file on a full disk, or a program that no longer reads, must not stop the service.
+    """
+    with contextlib.suppress(OSError):
+        click.echo(line)

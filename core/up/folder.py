@@ -10,6 +10,7 @@ postgres/             the embedded cluster
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import shutil
@@ -84,12 +85,13 @@ class RunFolder:
         return path
 
     def bound_logs(self) -> None:
-        """Put full logs aside while their writers run: copy, then empty what they append to."""
+        """Put full logs aside while their writers run: copy, then empty what they append to.
+
+        One that cannot be copied stays as it is until the next time, and hinders no other.
+        """
         for path in self._logs.glob("*.log"):
-            if path.stat().st_size > LOG_MAX_BYTES:
-                shutil.copyfile(path, path.with_suffix(".log.1"))
-                with path.open("r+b") as file:
-                    file.truncate(0)
+            with contextlib.suppress(OSError):
+                _bound(path)
 
     def example(self) -> Mapping[str, Any]:
         """Return what core wrote about the example workspace; empty if it wrote nothing."""
@@ -105,3 +107,10 @@ class RunFolder:
     def withdraw_ready(self) -> None:
         """Remove ready.json."""
         self._ready.unlink(missing_ok=True)
+
+
+def _bound(path: Path) -> None:
+    if path.stat().st_size > LOG_MAX_BYTES:
+        shutil.copyfile(path, path.with_suffix(".log.1"))
+        with path.open("r+b") as file:
+            file.truncate(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
@@ -218,7 +219,9 @@ class Composition:
     async def _bound_logs(self) -> None:
         while True:
             await asyncio.sleep(_LOG_CHECK_SECONDS)
-            await asyncio.to_thread(self._folder.bound_logs)
+            # A full disk is no reason to stop what runs.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._folder.bound_logs)
 
 
 def curl_line(base_url: str, api_key: str, model: str) -> str:

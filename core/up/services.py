@@ -109,6 +109,12 @@ class ProcessService:
 
     async def start(self) -> None:
         """Start the process; it is in its own group and dies with us."""
+        try:
+            self._launch()
+        except OSError:  # no room for its log, no descriptors, no memory: it may pass
+            raise StartFailed(None) from None
+
+    def _launch(self) -> None:
         if self._probe is not None:
             self._process = launch(self._command)
             return
@@ -210,7 +216,7 @@ class PostgresService:
             await self._in_thread(self._postgres.await_ready)
         except PostgresDidNotStart as failure:
             raise StartFailed(failure.exit_code) from None
-        except LockHeld:
+        except (LockHeld, OSError):
             raise StartFailed(None) from None
         except (BinariesNotFound, NoIdentityToRunAs, ClusterOfAnotherVersion) as failure:
             raise CommandFailed(_HOPELESS[type(failure)], reason="POSTGRES_IMPOSSIBLE") from None

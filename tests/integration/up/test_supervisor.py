@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,14 @@ async def supervise_two(notes: Path) -> None:
     await supervisor.watch()
 
 
-def toy(name: str, notes: Path) -> ProcessService:
+def toy(name: str, notes: Path, log: Path | None = None) -> ProcessService:
     """Return a child that serves as soon as it has noted its start."""
 
     async def started() -> bool:
         return any(line.startswith(f"start {name} ") for line in lines_of(notes))
 
-    return ProcessService(name, python(_TOY, name, str(notes)), started, stop_seconds=10)
+    command = replace(python(_TOY, name, str(notes)), output=log)
+    return ProcessService(name, command, started, stop_seconds=10)
 
 
 def failing(name: str, exit_code: int) -> ProcessService:
@@ -120,6 +122,24 @@ async def test_a_dead_child_is_started_again_and_reported(
     assert events(reports, "died") == ["only"]
     died = next(line for line in map(json.loads, reports) if line["event"] == "died")
     assert died["exit_code"] == -signal.SIGKILL
+
+
+async def test_a_child_that_cannot_be_started_now_is_started_later(
+    supervisor: Supervisor, reports: list[str], notes: Path, tmp_path: Path
+) -> None:
+    """Its log cannot be opened, as on a full disk: the run goes on, and so does the child after."""
+    logs, away = tmp_path / "logs", tmp_path / "away"
+    logs.mkdir()
+    service = toy("only", notes, logs / "only.log")
+    await supervisor.start(service)
+    await supervisor.until_serving([service])
+    logs.rename(away)
+    os.kill(service.process_id, signal.SIGKILL)
+    await _until(lambda: len(events(reports, "died")) >= 3)
+    away.rename(logs)
+    await _until(lambda: len(lines_of(notes)) == 2)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(supervisor.watch(), 0.1)
 
 
 async def test_children_stop_in_the_reverse_order_of_their_start(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from core.cli.up import write_line
 from core.up.folder import CALLERS, LOG_MAX_BYTES, RunFolder
 from kit.cli import CommandFailed, Exit
 
@@ -75,6 +78,25 @@ def test_a_log_that_fills_up_is_emptied_under_its_writer(folder: RunFolder) -> N
         folder.bound_logs()
         writer.write(b"next\n")
     assert path.read_bytes() == b"next\n"
+
+
+def test_a_log_that_cannot_be_put_aside_hinders_no_other(folder: RunFolder) -> None:
+    """On a full disk, or where something is in the way; the run goes on."""
+    hindered, other = folder.log("core"), folder.log("edge-0")
+    for path in (hindered, other):
+        path.write_bytes(b"x" * (LOG_MAX_BYTES + 1))
+    hindered.with_suffix(".log.1").mkdir()
+    folder.bound_logs()
+    assert (hindered.stat().st_size, other.stat().st_size) == (LOG_MAX_BYTES + 1, 0)
+
+
+def test_a_report_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output may be a file on the full disk."""
+    with suppress(OSError), Path("/dev/full").open("w") as full:  # what is buffered stays unwritten
+        monkeypatch.setattr(sys, "stdout", full)
+        write_line("edge-0 died")
+        write_line("edge-0 serving")
+    assert full.closed
 
 
 def test_ready_appears_whole_and_private(folder: RunFolder) -> None:
