@@ -92,7 +92,7 @@ class Attempts:
     started: float
     made: list[Attempt] = field(default_factory=list)
     current: Candidate | None = None
-    """The candidate that was asked last."""
+    """The candidate that may be at work: it is asked, was when the client left, or has answered."""
     place: Place | None = None
     """Where the request is counted as running."""
 
@@ -124,6 +124,7 @@ class Attempts:
             try:
                 response = await self.client.send(build(candidate))
             except upstream_errors.UpstreamError as error:
+                self.current = None
                 failure = Failure(class_of(error))
                 self._note(candidate, 0, failure.error_class, begun)
                 self.router.failed(candidate.upstream.number)
@@ -136,8 +137,10 @@ class Attempts:
                 self._note(candidate, _OK, usage.ERROR_CLASS_UNSPECIFIED, begun)
                 self.router.succeeded(candidate.upstream.number, self.clock.monotonic() - begun)
                 return Answer(candidate, response)
+            # It serves nothing: nobody pays for it, and nothing of it is to be drained.
+            self.current = None
+            self._note(candidate, response.status, class_of_status(response.status), begun)
             failure = await self._refusal(candidate, response)
-            self._note(candidate, failure.status, failure.error_class, begun)
             if failure.error_class == usage.ERROR_CLASS_UPSTREAM_REFUSED and (
                 failure.status not in _RETRYABLE
             ):

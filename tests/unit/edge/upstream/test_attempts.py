@@ -24,6 +24,10 @@ from kit.clock import SystemClock
 from oneapi.metering.v1.usage_record_pb2 import ErrorClass
 
 PLAIN = Policy()
+ENDLESS = b"HTTP/1.1 500 Status\r\ncontent-length: 10\r\n\r\n{"
+"""An error whose body never ends."""
+SILENT = b"HTTP/1.1 200 Status\r\n"
+"""An answer that never comes to the end of its head."""
 CREDENTIAL = b"sk-sesame"
 NOTHING_SPECIAL = (1, True, False, False, CREDENTIAL)
 """Dialect, a terminal frame, no drain, no bill for the refused, a credential."""
@@ -43,15 +47,19 @@ class World:
     servers: list[asyncio.Server] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     router: Router = field(default_factory=lambda: Router(SystemClock()))
+    runs: list[Attempts] = field(default_factory=list)
+    """The attempts of each request."""
 
     async def candidate(self, reply: bytes) -> Candidate:
-        """Start an upstream; an empty reply closes the connection."""
+        """Start an upstream; an empty reply closes the connection, one without an end waits on."""
         number = len(self.servers) + 1
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
             self.asked.append(number)
             writer.write(reply)
+            if reply in (ENDLESS, SILENT):
+                await reader.read()
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -64,7 +72,14 @@ class World:
     def attempts(self) -> Attempts:
         """Return the attempts of a new request."""
         clock = SystemClock()
-        return Attempts(self.client, self.router, clock, clock.monotonic())
+        self.runs.append(Attempts(self.client, self.router, clock, clock.monotonic()))
+        return self.runs[-1]
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Wait for something to happen, five seconds at most."""
+        async with asyncio.timeout(5):
+            while not happened():  # noqa: ASYNC110  it is told by nobody
+                await asyncio.sleep(0.01)
 
     async def run(
         self,
@@ -143,6 +158,40 @@ async def test_an_answer_that_is_none_leads_to_the_next_candidate(
     found, attempts = await world.run(reply, answer(200))
     assert isinstance(found, Answer)
     assert attempts.made[0].error_class == ErrorClass.ERROR_CLASS_PROTOCOL
+
+
+@pytest.mark.parametrize("reply", [b"", answer(400), answer(500)])
+async def test_an_upstream_that_failed_is_at_work_no_more(world: World, reply: bytes) -> None:
+    """A client that leaves afterwards is not charged for it."""
+    _, attempts = await world.run(reply)
+    assert attempts.current is None
+
+
+async def test_a_client_that_leaves_in_the_queue_leaves_no_upstream_at_work(world: World) -> None:
+    """The candidate before has failed, and the next one was not asked."""
+    waiting = Policy(queue_wait_seconds=5.0)
+    running = asyncio.create_task(world.run(answer(500), answer(200), full=[1], policy=waiting))
+    await world.until(lambda: bool(world.runs and world.runs[0].made))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    (attempts,) = world.runs
+    assert (len(attempts.made), attempts.current) == (1, None)
+
+
+@pytest.mark.parametrize(("reply", "at_work"), [(SILENT, True), (ENDLESS, False)])
+async def test_only_an_upstream_that_has_not_failed_may_bill_a_client_that_leaves(
+    world: World, reply: bytes, *, at_work: bool
+) -> None:
+    """It was asked and may work on; not so one that is still telling its error."""
+    running = asyncio.create_task(world.run(reply))
+    await world.until(lambda: bool(world.asked))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    (attempts,) = world.runs
+    assert (len(attempts.made), attempts.current is not None) == (1, at_work)
 
 
 async def test_the_last_failure_is_told(world: World) -> None:
