@@ -10,13 +10,14 @@ from archiver.app import serve
 from archiver.settings import ArchiverSettings
 from kit.lockdown import lock_down, refuses_to_start
 from kit.log import EventLog
+from kit.settings import read_or_refuse
 
 
 def main() -> int:
     """Run the archiver; a fault is logged by its type and place, never by its text."""
     log = EventLog("archiver")
     lock_down(log)
-    settings = ArchiverSettings()
+    settings = read_or_refuse(ArchiverSettings, log)
     if refuses_to_start(log, os.environ, settings.profile):
         return os.EX_CONFIG
     try:

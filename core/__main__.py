@@ -11,6 +11,7 @@ from core.app import serve
 from core.settings import CoreSettings
 from kit.lockdown import lock_down, refuses_to_start
 from kit.log import EventLog
+from kit.settings import read_or_refuse
 
 EXIT_SETTINGS: Final = 78
 """EX_CONFIG of sysexits.h: starting again cannot help."""
@@ -20,7 +21,7 @@ def main() -> int:
     """Run core; a fault is logged by its type and place, never by its text."""
     log = EventLog("core")
     lock_down(log)
-    settings = CoreSettings()
+    settings = read_or_refuse(CoreSettings, log)
     if refuses_to_start(log, os.environ, settings.profile):
         return EXIT_SETTINGS
     if settings.profile == "production":

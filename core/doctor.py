@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from core.settings import CoreSettings
 from core.up.control import SOCKET_NAME
 from core.up.settings import UpSettings
@@ -61,8 +63,8 @@ def _ask() -> Any:
 
     try:
         return call("operations.v1.operations_service", "Examine")
-    except CommandFailed:
-        return None  # no credentials: nobody runs here
+    except (CommandFailed, ValidationError):
+        return None  # no credentials: nobody runs here; wrong settings are told beside this
     except grpc.RpcError as error:
         if isinstance(domain_error_of(error), Unavailable):
             return None

@@ -14,6 +14,7 @@ from edge.metering.slot import spool_root
 from edge.settings import EdgeSettings
 from kit.lockdown import lock_down, refuses_to_start
 from kit.log import EventLog
+from kit.settings import read_or_refuse
 
 
 @click.command()
@@ -22,7 +23,7 @@ def main(slot: int) -> None:
     """Run one worker of the HTTP edge."""
     log = EventLog("edge")
     lock_down(log)
-    settings = EdgeSettings()
+    settings = read_or_refuse(EdgeSettings, log)
     if refuses_to_start(log, os.environ, settings.profile):
         sys.exit(os.EX_CONFIG)
     # Before the loop and gRPC start threads, which inherit it; nothing could confine them later.

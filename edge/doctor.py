@@ -14,6 +14,7 @@ from edge.metering.quarantine import read_quarantine
 from edge.metering.segment import segment_paths
 from edge.settings import EdgeSettings
 from kit.doctor import Finding, Practice, Surroundings, fine, problem, warning
+from kit.settings import read_or_default
 
 ANSWER_SECONDS: Final = 3.0
 LEFT_SECONDS: Final = 60.0
@@ -132,7 +133,7 @@ def _address(surroundings: Surroundings) -> tuple[str, int]:
 
 
 def _settings() -> EdgeSettings:
-    return EdgeSettings()
+    return read_or_default(EdgeSettings)
 
 
 def _get(host: str, port: int, path: str) -> tuple[int, str]:

@@ -231,10 +231,30 @@ def _explain(failure: Exception) -> CommandFailed:
         known = _explain_domain_error(failure)
         if known is not None:
             return known
+    if "kit.settings" in sys.modules and (known := _explain_settings(failure)) is not None:
+        return known
     frame = traceback.extract_tb(failure.__traceback__)[-1]
     place = f"{frame.filename}:{frame.lineno}"
     message = f"A fault of ours: {type(failure).__name__} at {place}."
     return CommandFailed(message, code=Exit.FAULT, reason="INTERNAL")
+
+
+def settings_refused(variables: Iterable[str]) -> CommandFailed:
+    """Return the refusal of settings, with the names of their variables."""
+    return CommandFailed(
+        f"Wrong settings: {', '.join(variables)}.", code=Exit.SETTINGS, reason="SETTINGS"
+    )
+
+
+def _explain_settings(failure: Exception) -> CommandFailed | None:
+    # Imported here, so that `1api --help` and completion do not wait for pydantic.
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from kit.settings import wrong_variables  # noqa: PLC0415
+
+    if isinstance(failure, ValidationError) and failure.title.endswith("Settings"):
+        return settings_refused(wrong_variables(failure))
+    return None
 
 
 def _explain_domain_error(failure: Exception) -> CommandFailed | None:

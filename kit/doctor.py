@@ -10,17 +10,18 @@ from __future__ import annotations
 import enum
 import os
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from pydantic import ValidationError
 
 from kit.cli import CommandSource, Exit, output, wants_json
 from kit.clock import Clock, SystemClock
-from kit.settings import ProcessSettings
+from kit.settings import ProcessSettings, read_or_default, wrong_variables
 
 GROUP: Final = "oneapi.doctor"
 _COLUMNS: Final = ("check", "verdict", "found", "mend")
@@ -132,11 +133,11 @@ def examine(
     from kit.doctor_machine import MACHINE  # noqa: PLC0415
 
     every = [MACHINE, *practices]
-    settings = ProcessSettings()
+    settings = read_or_default(ProcessSettings)
     surroundings = Surroundings(
         settings, environment, read_ready(settings.data_dir), _known_variables(every)
     )
-    found: list[Finding] = []
+    found = list(_wrong_settings(every))
     for one in every:
         if isinstance(one, Finding):
             found.append(one)
@@ -144,6 +145,21 @@ def examine(
             for check in one.checks:
                 found += _guarded(check, surroundings)
     return found
+
+
+def _wrong_settings(practices: Iterable[Practice | Finding]) -> Iterator[Finding]:
+    """Name the variables that a process would refuse; what one of them lacks is its own matter."""
+    wrong: set[str] = set()
+    kinds: set[type[ProcessSettings]] = {ProcessSettings}
+    kinds.update(*(one.settings for one in practices if isinstance(one, Practice)))
+    for kind in kinds:
+        try:
+            kind()
+        except ValidationError as mistake:
+            wrong.update(wrong_variables(mistake, with_missing=False))
+    if wrong:
+        mend = "Correct or unset them: processes that read them do not start."
+        yield problem("settings", f"wrong: {', '.join(sorted(wrong))}", mend)
 
 
 def _guarded(check: Check, surroundings: Surroundings) -> list[Finding]:

@@ -8,9 +8,9 @@ from typing import Final
 
 from pydantic import Field, SecretStr, ValidationError
 
-from kit.cli import CommandFailed, Exit
+from kit.cli import CommandFailed, Exit, settings_refused
 from kit.lockdown import telltales
-from kit.settings import ProcessSettings
+from kit.settings import ProcessSettings, wrong_variables
 
 HOST: Final = "127.0.0.1"
 _MISSING_FOR_PRODUCTION: Final = (
@@ -45,10 +45,7 @@ def read_settings() -> UpSettings:
     try:
         settings = UpSettings()
     except ValidationError as mistake:
-        fields = sorted({str(part["loc"][0]) for part in mistake.errors()})
-        raise CommandFailed(
-            f"Wrong settings: {', '.join(fields)}.", code=Exit.SETTINGS, reason="SETTINGS"
-        ) from None
+        raise settings_refused(wrong_variables(mistake)) from None
     if settings.profile == "production":
         _refuse_telltales()
         missing = "; ".join(_MISSING_FOR_PRODUCTION)

@@ -47,7 +47,7 @@ def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> None:
     """A value could be a secret that was put into the wrong variable."""
     code, words = ended(Up(tmp_path / "var", EDGE_PORT="sesame"))
     assert code == Exit.SETTINGS
-    assert "edge_port" in words
+    assert "ONEAPI_EDGE_PORT" in words
     assert "sesame" not in words
 
 

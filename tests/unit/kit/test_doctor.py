@@ -157,6 +157,26 @@ def test_a_check_that_fails_itself_is_a_problem_and_hides_no_other() -> None:
     assert "sesame" not in repr(found)
 
 
+def test_wrong_settings_are_named_and_hide_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their variables, never by what they hold; the data directory that is right is used."""
+    monkeypatch.setenv("ONEAPI_DATA_DIR", str(tmp_path))
+    for name in ("DISCONNECTED_SECONDS", "EDGE_PORT", "ARCHIVER_PORT", "MAX_BODY_BYTES"):
+        monkeypatch.setenv(f"ONEAPI_{name}", "sesame")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    found = examine(load_practices(entry_points(group=GROUP)), {})
+    (settings,) = (one for one in found if one.check == "settings")
+    assert settings.verdict is Verdict.PROBLEM
+    assert settings.found == (
+        "wrong: ONEAPI_ARCHIVER_PORT, ONEAPI_DISCONNECTED_SECONDS, "
+        "ONEAPI_EDGE_PORT, ONEAPI_MAX_BODY_BYTES"
+    )
+    assert f"does not run on {tmp_path}" in {one.found for one in found}
+    assert not [one for one in found if "check itself failed" in one.found]
+    assert "sesame" not in repr(found)
+
+
 class _Missing:
     name = "archiver"
 
