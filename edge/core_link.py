@@ -318,13 +318,19 @@ class CoreLink:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(min(RENEW_SECONDS, self._disconnected_seconds / 4))
-            try:
-                await self.credit.renew()
-                await self.limits.spend.renew()
-            except EpochFenced:
-                self._on_fenced()
-            except DomainError as error:
-                self._log.event("leases_not_renewed", reason=int(error.reason))
+            # That one kind cannot be renewed is no reason to let the others lapse.
+            for renew in (self.credit.renew, self.limits.spend.renew, self.limits.renew_permits):
+                await self._renewed(renew())
+
+    async def _renewed(self, renewal: Coroutine[Any, Any, None]) -> None:
+        try:
+            await renewal
+        except EpochFenced:
+            self._on_fenced()
+        except DomainError as error:
+            self._log.event("leases_not_renewed", reason=int(error.reason))
+        except Exception as error:  # noqa: BLE001  renewals outlive whatever an answer brings
+            self._log.fault("renewal_fault", error)
 
     def _note_time(self, server_time_micros: int) -> int:
         """Take a time of core's; return how much longer than others the message was on its way."""

@@ -95,6 +95,12 @@ class Claims:
             return
         except DomainError as error:
             self._log.event("claim_not_released", reason=int(error.reason))
+        except Exception as error:  # noqa: BLE001  the others are given up whatever this one brings
+            self._log.fault("claim_release_fault", error)
+            if key in self._waiting:
+                self._waiting.move_to_end(key)
+            await asyncio.sleep(RETRY_SECONDS)
+            return
         self._waiting.pop(key, None)
 
 

@@ -65,6 +65,8 @@ class KeyUse:
     permits: int = 0
     permits_until: float = 0.0
     running: int = 0
+    is_counted: bool = False
+    """Whether core counts the requests that run at once."""
     refused_until: float = 0.0
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -139,6 +141,29 @@ class Limits:
             use.tokens += unused_tokens
             use.requests += unserved
 
+    async def renew_permits(self) -> None:
+        """Keep the permits of requests that run for longer than a permit lives.
+
+        Raises:
+            Unavailable: core cannot be reached; the next renewal says it again.
+        """
+        for key_id, use in list(self._keys.items()):
+            async with use.asking:
+                if use.is_counted and use.running:
+                    await self._renew_permits(key_id, use)
+
+    async def _renew_permits(self, key_id: bytes, use: KeyUse) -> None:
+        answer = await self._calls.acquire_limits(
+            key_id,
+            requests=0,
+            tokens=0,
+            concurrent=use.running,
+            spend=0,
+            spend_needed=0,
+            spend_day=0,
+        )
+        self._apply_permits(use, answer)
+
     def state(self, grant: Grant) -> LimitState | None:
         """Return what is left for the key, None for a key without limits."""
         use = self._keys.get(grant.key_id)
@@ -200,6 +225,7 @@ class Limits:
         lacking = 0
         if grant.has_spend_limit:
             lacking = max(0, need.nanos - max(0, self._spend_left(grant, need)))
+        use.is_counted = grant.concurrent_requests > 0
         sent_at = self._clock.monotonic()
         try:
             answer = await self._calls.acquire_limits(
@@ -231,7 +257,11 @@ class Limits:
         use.granted_requests += answer.requests
         use.granted_tokens += answer.tokens
         use.requests_left, use.tokens_left = answer.requests_left, answer.tokens_left
-        use.permits, use.permits_until = answer.concurrent_requests, now + PERMIT_SECONDS
+        self._apply_permits(use, answer)
+
+    def _apply_permits(self, use: KeyUse, answer: pb2.AcquireLimitsResponse) -> None:
+        use.permits = answer.concurrent_requests
+        use.permits_until = self._clock.monotonic() + PERMIT_SECONDS
 
     def _go_on_alone(self, use: KeyUse) -> None:
         # Only once a minute, and only what core had granted for a whole one.

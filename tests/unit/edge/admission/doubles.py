@@ -161,6 +161,8 @@ class CoreLimits:
     window_ms: int = 60_000
     away: bool = False
     calls: int = 0
+    concurrent: list[int] = field(default_factory=list)
+    """What each call wanted to run at once."""
     lose_answers: int = 0
     """So many calls are carried out although their answers never arrive."""
     slices: dict[int, SliceAtCore] = field(default_factory=dict)
@@ -180,6 +182,7 @@ class CoreLimits:
         """Hand out slices."""
         await asyncio.sleep(0)
         self.calls += 1
+        self.concurrent.append(concurrent)
         if self.away:
             raise Unavailable
         given_requests, given_tokens = min(requests, self.requests), min(tokens, self.tokens)

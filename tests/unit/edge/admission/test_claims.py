@@ -125,6 +125,17 @@ async def test_a_release_that_core_refuses_is_not_repeated(
     assert core.released == []
 
 
+async def test_a_fault_stops_no_release(claims: Claims, core: CoreClaims) -> None:
+    """The background work outlives whatever an answer brings, and says the claim again."""
+    core.refusal = RuntimeError()
+    claims.give_up(KEY)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    core.refusal = None
+    await until_quiet(claims)
+    assert core.released == [KEY]
+
+
 async def test_what_waits_is_bounded(core: CoreClaims, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest wait for the end of the epoch."""
     monkeypatch.setattr(claims_module, "MAX_WAITING", 2)

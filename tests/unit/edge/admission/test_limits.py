@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -138,6 +139,34 @@ async def test_concurrency_is_given_back_when_a_request_ends(
     assert first is not None
     limits.done(key, first, unused_tokens=0, unspent_nanos=0)
     assert await limits.admit(key, 0, need(0)) is not None
+
+
+async def test_permits_live_as_long_as_their_requests(
+    limits: Limits, core: CoreLimits, clock: ManualClock
+) -> None:
+    """Core, which forgets a permit after a minute, is told of those that run for longer."""
+    key = grant(concurrent_requests=2)
+    first = await limits.admit(key, 0, need(0))
+    await limits.admit(key, 0, need(0))
+    await limits.admit(replace(grant(requests_per_minute=5), key_id=b"o" * 16), 0, need(0))
+    clock.pass_time(45)
+    await limits.renew_permits()
+    assert core.concurrent == [1, 2, 0, 2]
+    assert first is not None
+    limits.done(key, first, unused_tokens=0, unspent_nanos=0)
+    clock.pass_time(45)
+    core.away = True
+    assert await limits.admit(key, 0, need(0)) is not None
+
+
+async def test_nobody_keeps_permits_without_requests(limits: Limits, core: CoreLimits) -> None:
+    """They are another edge's."""
+    key = grant(concurrent_requests=2)
+    state = await limits.admit(key, 0, need(0))
+    assert state is not None
+    limits.done(key, state, unused_tokens=0, unspent_nanos=0)
+    await limits.renew_permits()
+    assert core.concurrent == [1]
 
 
 async def test_spend_that_was_not_charged_is_given_back(limits: Limits, core: CoreLimits) -> None:
