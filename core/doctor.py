@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from core.settings import CoreSettings
-from core.up.control import SOCKET_NAME
+from core.up.control import is_up
 from core.up.settings import UpSettings
 from kit.alarm_meanings import meaning_of, remedy_of
 from kit.cli import CommandFailed
@@ -25,7 +25,7 @@ _START: Final = "Start `1api up`; if it runs, see logs/core.log."
 def supervisor(surroundings: Surroundings) -> Iterable[Finding]:
     """Check that `1api up` runs here."""
     root = surroundings.data_dir
-    if not (root / SOCKET_NAME).exists():
+    if not is_up(root):
         mend = "Start it, unless the processes of this machine are started otherwise."
         yield warning("1api up", f"does not run on {root}", mend)
     elif not surroundings.ready:

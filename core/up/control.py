@@ -75,6 +75,15 @@ def ask(folder: Path, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]
     )
 
 
+def is_up(folder: Path) -> bool:
+    """Say whether a supervisor listens there; a socket's file outlives one that was killed."""
+    try:
+        with _connected(folder):
+            return True
+    except CommandFailed:
+        return False
+
+
 async def _converse(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handler
 ) -> None:

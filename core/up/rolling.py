@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from core.up.supervisor import ReplacementFailed, Supervisor
@@ -24,8 +25,21 @@ GENERATIONS_MAX: Final = 4
 _LEAVING_SECONDS: Final = {"core": 60.0, "archiver": 60.0}
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A replaced process that is finishing."""
+
+    row: Mapping[str, Any]
+    began: float
+    task: asyncio.Task[None]
+
+    def ended(self) -> Mapping[str, Any]:
+        """Return the row that says that it has ended."""
+        return {**self.row, "state": "ended", "seconds": _since(self.began)}
+
+
 class Rolling:
-    """One restart at a time."""
+    """One exchange at a time."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         """Restart the supervisor's children."""
@@ -40,10 +54,15 @@ class Rolling:
         """
         if self._lock.locked():
             raise CommandFailed("A restart is running.", code=Exit.REFUSED, reason="RESTART_RUNS")
+        leaving: list[_Leaving] = []
         async with self._lock:
             for name in self._names(part):
-                async for row in self._one(name, wait=wait):
+                async for row in self._one(name, leaving):
                     yield row
+        # Outside of the lock: streams may take long, and who waits for them hinders no other.
+        for old in leaving if wait else ():
+            await asyncio.wait([old.task])
+            yield old.ended()
 
     def _names(self, part: str) -> list[str]:
         kinds = ALL if part == "all" else (part,)
@@ -61,7 +80,8 @@ class Rolling:
             )
         return names
 
-    async def _one(self, name: str, *, wait: bool) -> AsyncIterator[Mapping[str, Any]]:
+    async def _one(self, name: str, leaving: list[_Leaving]) -> AsyncIterator[Mapping[str, Any]]:
+        """Exchange one process; an old one that has not ended after that is added to `leaving`."""
         began = time.monotonic()
         if name == POSTGRES:
             await self._supervisor.restart(name)
@@ -81,10 +101,12 @@ class Rolling:
             "new_process_id": done.new_process_id,
         }
         yield {**row, "state": "replaced", "seconds": _since(began)}
-        patience = _LEAVING_SECONDS.get(name)
-        if wait or patience is not None:
-            await asyncio.wait([done.leaving], timeout=None if wait else patience)
-            yield {**row, "state": "ended", "seconds": _since(began)}
+        old = _Leaving(row, began, done.leaving)
+        await asyncio.wait([old.task], timeout=_LEAVING_SECONDS.get(name, 0.0))
+        if old.task.done():
+            yield old.ended()
+        else:
+            leaving.append(old)
 
 
 def _since(began: float) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Any
 
 import pytest
 
-from core.up.control import SOCKET_NAME, ask, serve_control
+from core import doctor
+from core.up.control import SOCKET_NAME, ask, is_up, serve_control
 from core.up.reporter import Reporter
 from core.up.rolling import GENERATIONS_MAX, Rolling
 from core.up.services import ProcessService, Retirement
 from core.up.supervisor import ReplacementFailed, Supervisor
 from kit.cli import CommandFailed, Exit
+from kit.doctor import Surroundings, Verdict
 from kit.process import RETIRE_SIGNAL, RestartPolicy
+from kit.settings import ProcessSettings
 from tests.support.processes import lives, python
 
 _QUICK = RestartPolicy(first_seconds=0.01, max_seconds=0.02, attempts_before_serving=3)
@@ -146,6 +150,23 @@ async def test_generations_that_finish_are_bounded(supervisor: Supervisor, notes
     assert refusal.value.reason == "STILL_FINISHING"
 
 
+async def test_who_waits_for_old_streams_hinders_no_other_restart(
+    supervisor: Supervisor, notes: Path
+) -> None:
+    """Only the exchange is alone; the wait may take as long as a stream, or be forgotten."""
+    notes.with_name("stubborn").touch()
+    old = await running(supervisor, toy(notes, seconds=600))
+    rolling = Rolling(supervisor)
+    waiting = rolling.restart("edge", wait=True)
+    assert (await anext(waiting))["state"] == "replaced"
+    ended = asyncio.ensure_future(anext(waiting))
+    await asyncio.sleep(0.1)
+    assert [row["state"] async for row in rolling.restart("edge", wait=False)] == ["replaced"]
+    assert not ended.done()
+    os.kill(old, signal.SIGKILL)
+    assert (await ended)["state"] == "ended"
+
+
 async def _rows(request: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
     if request.get("command") != "restart":
         raise CommandFailed("Unknown command.", code=Exit.USAGE, reason="UNKNOWN_COMMAND")
@@ -198,6 +219,19 @@ async def test_what_is_no_request_ends_its_conversation_only(folder: Path) -> No
     assert await reader.read() == b""
     writer.close()
     assert len(await asked(folder, command="restart")) == 2
+
+
+async def test_a_socket_that_a_killed_run_left_is_not_taken_for_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    """The doctor looks whether somebody listens, not whether the file is there."""
+    assert await asyncio.to_thread(is_up, folder)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / SOCKET_NAME))
+    (tmp_path / "ready.json").write_text("{}")
+    looked = Surroundings(ProcessSettings(data_dir=tmp_path), {}, {"base_url": "http://x"})
+    (found,) = doctor.supervisor(looked)
+    assert (found.verdict, "does not run" in found.found) == (Verdict.WARNING, True)
 
 
 async def test_where_nobody_runs_the_command_says_so(tmp_path: Path) -> None:
