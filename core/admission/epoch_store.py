@@ -7,13 +7,14 @@ from typing import Final
 from core.db.database import Transaction
 from kit.reasons import EpochFenced
 
-# FOR SHARE: while anything is granted to an epoch it can be neither closed nor acknowledged.
+# FOR KEY SHARE: while anything is granted to an epoch it cannot be closed (that takes FOR UPDATE),
+# but its spool can be acknowledged (FOR NO KEY UPDATE), however many grants overlap.
 _CURRENT: Final = """
 SELECT 1 FROM edge_epoch AS e
  WHERE edge_id = :edge_id AND epoch = :epoch AND closed_at IS NULL
    AND NOT EXISTS (SELECT 1 FROM edge_epoch AS n
                     WHERE n.edge_id = e.edge_id AND n.epoch > e.epoch)
-   FOR SHARE OF e
+   FOR KEY SHARE OF e
 """
 
 

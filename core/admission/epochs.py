@@ -22,6 +22,7 @@ SELECT :edge_id, coalesce(max(epoch), 0) + 1, :nonce, :now, 0, 0
   FROM edge_epoch WHERE edge_id = :edge_id
 ON CONFLICT DO NOTHING RETURNING epoch
 """
+# FOR UPDATE, not less: it waits for what is being granted, and grants wait for it (epoch_store).
 _LOCK: Final = """
 SELECT closed_at, acked_sequence, missing_frames FROM edge_epoch
  WHERE edge_id = :edge_id AND epoch = :epoch FOR UPDATE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from core.admission.credit import LeaseTerms
+from core.admission.credit import RENEWALS_PER_TRANSACTION, LeaseTerms
 from core.admission.epoch_store import check_current
 from core.admission.limits import Slices, Wanted, lock_key, take_slices
 from core.db.database import Pool, Transaction
@@ -67,15 +67,18 @@ class LimitDesk:
     async def renew(
         self, edge_id: int, epoch: int, renewals: Sequence[tuple[bytes, int]]
     ) -> list[SpendSlice]:
-        """Keep slices of spend alive and take back what was returned on them.
+        """Keep slices of spend alive and take back what was returned on them, part by part.
 
         Raises:
             EpochFenced
         """
-        async with self._pool.transaction("system") as tx:
-            await check_current(tx, edge_id, epoch)
-            slices = await spend.give_back(tx, edge_id, epoch, renewals, now(self._clock))
-            await tx.commit()
+        slices: list[SpendSlice] = []
+        for start in range(0, max(1, len(renewals)), RENEWALS_PER_TRANSACTION):
+            part = renewals[start : start + RENEWALS_PER_TRANSACTION]
+            async with self._pool.transaction("system") as tx:
+                await check_current(tx, edge_id, epoch)
+                slices += await spend.give_back(tx, edge_id, epoch, part, now(self._clock))
+                await tx.commit()
         return slices
 
     async def _wait_for(self, wish: SpendWish, dealt: SpendDealt) -> SpendDealt:
@@ -93,13 +96,15 @@ class LimitDesk:
         """Grant what is wanted or what is left of it, or nothing if that does not help."""
         key = await lock_key(tx, wish.key_id)
         alive = moment - self.terms.silence
-        found = await spend.standing(tx, wish, key.workspace_id, alive)
+        found = await spend.standing(tx, wish, key.workspace_id, key.limits, alive)
         day = spend.date_of(wish.day)
         room = found.room(key.limits, day)
         granted = min(wish.wanted, room) if room >= wish.needed else 0
-        dealt = await spend.grow(tx, wish, granted, ids=self._ids, now=moment)
         others_have = found.room(key.limits, day, without_others=True) >= wish.needed
         if granted or not others_have:
+            dealt = await spend.grow(tx, wish, granted, ids=self._ids, now=moment)
             return SpendDealt(granted, dealt)
+        await spend.lock_slices_of_key(tx, wish.key_id)
+        dealt = await spend.grow(tx, wish, 0, ids=self._ids, now=moment)
         await spend.recall(tx, wish, moment)
         return SpendDealt(0, dealt, may_come_back=True)

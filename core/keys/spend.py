@@ -6,8 +6,9 @@
 Slices are to a key's spend limits what leases are to a wallet: totals only grow, records settle
 them, an edge gives back what it does not use, and the end of its epoch ends them. A request belongs
 to the UTC day of its id, for the edge and here, so that what is given back goes to the period it
-was taken from. A period's charges are summed up from the rollups when it is first asked about, and
-from then on by each settlement. All slices of a key are dealt under its row's lock.
+was taken from. A limited period's charges are summed up from the rollups when it is first asked
+about, and from then on by each settlement. All slices of a key are dealt under its row's lock;
+whoever changes several slices locks them first, in the order of their ids.
 """
 
 from __future__ import annotations
@@ -60,6 +61,26 @@ ON CONFLICT (key_id, edge_id, epoch, day) DO UPDATE
        renewed_at = greatest(s.renewed_at, excluded.renewed_at)
 RETURNING {_SLICE}
 """  # noqa: S608 constant columns
+# Statements of their own: only what comes after them sees what the locks were waited for.
+_LOCK_OF_KEY: Final = (
+    "SELECT id FROM spend_slice WHERE key_id = :key_id ORDER BY id FOR NO KEY UPDATE"
+)
+_LOCK_RETURNED: Final = """
+SELECT id FROM spend_slice
+ WHERE id = ANY(CAST(:ids AS uuid[])) AND edge_id = :edge_id AND epoch = :epoch
+ ORDER BY id FOR NO KEY UPDATE
+"""
+_LOCK_CHARGED: Final = """
+SELECT s.id FROM spend_slice AS s
+  JOIN unnest(CAST(:keys AS uuid[]), CAST(:edges AS integer[]), CAST(:epochs AS bigint[]),
+              CAST(:days AS date[])) AS part (key_id, edge_id, epoch, day)
+    ON s.key_id = part.key_id AND s.edge_id = part.edge_id AND s.epoch = part.epoch
+   AND s.day = part.day
+ ORDER BY s.id FOR NO KEY UPDATE OF s
+"""
+_LOCK_OF_EPOCH: Final = """
+SELECT id FROM spend_slice WHERE edge_id = :edge_id AND epoch = :epoch ORDER BY id FOR UPDATE
+"""
 _RECALL: Final = """
 UPDATE spend_slice SET recalled_at = :now
  WHERE key_id = :key_id AND recalled_at IS NULL
@@ -90,11 +111,14 @@ UPDATE spend_window AS w SET charged = w.charged + part.amount
  WHERE w.key_id = part.key_id AND w.period = part.period AND w.period_start = part.start
 """
 _CLOSE_EPOCH: Final = "DELETE FROM spend_slice WHERE edge_id = :edge_id AND epoch = :epoch"
-_SWEEP_SLICES: Final = """
-DELETE FROM spend_slice
+# What somebody is changing is left for the next sweep: it waits for nobody.
+_LOCK_SWEPT: Final = """
+SELECT id FROM spend_slice
  WHERE renewed_at < :alive
     OR (day < :yesterday AND granted_total <= returned_total + settled_total)
+   FOR UPDATE SKIP LOCKED
 """
+_SWEEP_SLICES: Final = "DELETE FROM spend_slice WHERE id = ANY(CAST(:ids AS uuid[]))"
 _SWEEP_WINDOWS: Final = """
 DELETE FROM spend_window
  WHERE (period = 1 AND period_start < :yesterday) OR (period = 2 AND period_start < :month)
@@ -143,15 +167,9 @@ class Standing:
 
         `without_others` says what it would be if all other slices were given back whole.
         """
-        limit_of = {
-            Period.DAY: limits.spend_per_day,
-            Period.MONTH: limits.spend_per_month,
-            Period.LIFE: limits.spend_total,
-        }
         rooms = [
             limit - self.charged[period] - self._open(period, day, mine_only=without_others)
-            for period, limit in limit_of.items()
-            if limit
+            for period, limit in limited_periods(limits).items()
         ]
         return min(rooms, default=_NO_LIMIT)
 
@@ -190,17 +208,35 @@ def start_of(period: Period, day: date) -> date:
     return starts[period]
 
 
+def limited_periods(limits: KeyLimits) -> dict[Period, int]:
+    """Return the limit of each period that has one."""
+    limit_of = {
+        Period.DAY: limits.spend_per_day,
+        Period.MONTH: limits.spend_per_month,
+        Period.LIFE: limits.spend_total,
+    }
+    return {period: limit for period, limit in limit_of.items() if limit}
+
+
 async def standing(
-    tx: Transaction, wish: SpendWish, workspace_id: bytes, alive: datetime
+    tx: Transaction, wish: SpendWish, workspace_id: bytes, limits: KeyLimits, alive: datetime
 ) -> Standing:
-    """Read what is charged and open; the key's row is locked. Silent slices count no more."""
+    """Read what is charged and open; the key's row is locked. Silent slices count no more.
+
+    Only periods that have a limit are begun: each is summed up under the wallet's lock.
+    """
     day = date_of(wish.day)
     found = await _standing(tx, wish, day, alive)
-    missing = [period for period in Period if period not in found.charged]
+    missing = [period for period in limited_periods(limits) if period not in found.charged]
     if missing:
         await _begin_periods(tx, wish.key_id, workspace_id, day, missing)
         found = await _standing(tx, wish, day, alive)
     return found
+
+
+async def lock_slices_of_key(tx: Transaction, key_id: bytes) -> None:
+    """Lock all slices of a key, before the first of several of them is changed."""
+    await tx.run(_LOCK_OF_KEY, key_id=to_uuid(key_id))
 
 
 async def grow(
@@ -214,7 +250,10 @@ async def grow(
 
 
 async def recall(tx: Transaction, wish: SpendWish, now: datetime) -> int:
-    """Ask the free parts of all other slices of the key back; return of how many."""
+    """Ask the free parts of all other slices of the key back; return of how many.
+
+    All slices of the key are locked.
+    """
     return await tx.run(_RECALL, **_place(wish), now=now)
 
 
@@ -222,11 +261,13 @@ async def give_back(
     tx: Transaction, edge_id: int, epoch: int, returned: Sequence[tuple[bytes, int]], now: datetime
 ) -> list[SpendSlice]:
     """Keep slices alive and take back what was returned on each, all in all."""
+    ids = [to_uuid(slice_id) for slice_id, _ in returned]
+    await tx.run(_LOCK_RETURNED, edge_id=edge_id, epoch=epoch, ids=ids)
     rows = await tx.all(
         _GIVE_BACK,
         edge_id=edge_id,
         epoch=epoch,
-        ids=[to_uuid(slice_id) for slice_id, _ in returned],
+        ids=ids,
         totals=[total for _, total in returned],
         now=now,
     )
@@ -238,12 +279,16 @@ async def settle(tx: Transaction, charges: Charges) -> None:
     if not charges.by_slice:
         return
     slices, windows = sorted(charges.by_slice.items()), sorted(charges.by_window.items())
+    places = {
+        "keys": [to_uuid(key) for (key, _, _, _), _ in slices],
+        "edges": [edge for (_, edge, _, _), _ in slices],
+        "epochs": [epoch for (_, _, epoch, _), _ in slices],
+        "days": [day for (_, _, _, day), _ in slices],
+    }
+    await tx.run(_LOCK_CHARGED, **places)
     await tx.run(
         _SETTLE,
-        keys=[to_uuid(key) for (key, _, _, _), _ in slices],
-        edges=[edge for (_, edge, _, _), _ in slices],
-        epochs=[epoch for (_, _, epoch, _), _ in slices],
-        days=[day for (_, _, _, day), _ in slices],
+        **places,
         amounts=[amount for _, amount in slices],
         window_keys=[to_uuid(key) for (key, _, _), _ in windows],
         periods=[int(period) for (_, period, _), _ in windows],
@@ -254,13 +299,15 @@ async def settle(tx: Transaction, charges: Charges) -> None:
 
 async def close_epoch(tx: Transaction, edge_id: int, epoch: int) -> int:
     """End the slices of an edge process all of whose records are in: what they charged remains."""
+    await tx.run(_LOCK_OF_EPOCH, edge_id=edge_id, epoch=epoch)
     return await tx.run(_CLOSE_EPOCH, edge_id=edge_id, epoch=epoch)
 
 
 async def sweep(tx: Transaction, alive: datetime, now: datetime) -> None:
     """Forget silent slices, which count no more, and days and months that are over."""
     yesterday = now.astimezone(UTC).date() - timedelta(days=1)
-    await tx.run(_SWEEP_SLICES, alive=alive, yesterday=yesterday)
+    swept = await tx.all(_LOCK_SWEPT, alive=alive, yesterday=yesterday)
+    await tx.run(_SWEEP_SLICES, ids=[row.id for row in swept])
     await tx.run(_SWEEP_WINDOWS, yesterday=yesterday, month=yesterday.replace(day=1))
 
 

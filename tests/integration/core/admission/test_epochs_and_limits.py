@@ -11,6 +11,7 @@ from core.accounts import service as accounts
 from core.accounts.model import Workspace
 from core.admission import epochs, limits
 from core.admission.credit import CreditDesk, CreditWish, LeaseTerms
+from core.admission.epoch_store import check_current
 from core.admission.epochs import Closed
 from core.admission.limits import Slices, Wanted
 from core.keyring import Keyring
@@ -18,6 +19,7 @@ from core.keys import service as keys
 from core.keys.model import ApiKey, KeyLimits, KeySettings
 from core.ledger.credits import grant_credit
 from core.ledger.model import GrantKind
+from core.metering.store import advance_epoch, lock_epoch
 from kit.clock import now
 from kit.reasons import (
     CreditInUse,
@@ -25,6 +27,7 @@ from kit.reasons import (
     InsufficientCredits,
     InvalidArgument,
     NotFound,
+    Unavailable,
     WorkspaceNotActive,
 )
 from tests.integration.core.conftest import World
@@ -32,6 +35,7 @@ from tests.integration.core.conftest import World
 PEPPERS = Keyring({1: b"p" * 32})
 TERMS = LeaseTerms(disconnected_seconds=600, request_max_seconds=3_600)
 CREDIT = 1_000_000
+NO_WAITING = "SELECT set_config('lock_timeout', '100ms', true)"
 
 
 @pytest.fixture
@@ -353,3 +357,49 @@ async def test_a_key_without_limits_gets_what_it_wants(world: World, workspace: 
     key = await key_with(world, workspace)
     slices = await take(world, key, Wanted(7, 8, 9))
     assert (slices.requests, slices.tokens, slices.concurrent_requests) == (7, 8, 9)
+
+
+async def test_a_spool_is_acknowledged_while_grants_are_open(world: World) -> None:
+    """However many grants overlap, taking the records of an edge never waits for them."""
+    epoch = await open_epoch(world)
+    async with world.pool.transaction("system") as grant:
+        await check_current(grant, 0, epoch)
+        async with world.pool.transaction("system") as tx:
+            await tx.run(NO_WAITING)
+            assert await lock_epoch(tx, 0, epoch) is not None
+            await advance_epoch(tx, 0, epoch, acked=3, missing=0)
+            await tx.commit()
+
+
+async def test_an_epoch_is_not_closed_while_grants_are_open(world: World) -> None:
+    """What is being granted would be given back before it was granted, and stay out forever."""
+    epoch = await open_epoch(world)
+    async with world.pool.transaction("system") as grant:
+        await check_current(grant, 0, epoch)
+        with pytest.raises(Unavailable) as refused:
+            await _close_at_once(world, epoch)
+    assert refused.value.metadata == {"sqlstate": "55P03"}
+
+
+async def test_a_grant_that_waited_for_a_closing_is_refused(world: World) -> None:
+    """It sees the row as it is when the lock is had."""
+    epoch = await open_epoch(world)
+    async with world.pool.transaction("system") as closing:
+        await epochs.close_epoch(closing, world.act("edge"), 0, epoch, 0)
+        grant = asyncio.create_task(_check(world, epoch))
+        await asyncio.wait([grant], timeout=0.3)
+        assert not grant.done()
+        await closing.commit()
+    with pytest.raises(EpochFenced):
+        await grant
+
+
+async def _check(world: World, epoch: int) -> None:
+    async with world.pool.transaction("system") as tx:
+        await check_current(tx, 0, epoch)
+
+
+async def _close_at_once(world: World, epoch: int) -> None:
+    async with world.pool.transaction("system") as tx:
+        await tx.run(NO_WAITING)
+        await epochs.close_epoch(tx, world.act("edge"), 0, epoch, 0)

@@ -19,6 +19,7 @@ from core.admission.credit import LeaseTerms
 from core.admission.limit_desk import LimitDesk, SpendDealt
 from core.admission.limits import Wanted
 from core.audit import Act
+from core.db.values import to_uuid
 from core.keyring import Keyring
 from core.keys import service as keys
 from core.keys import spend
@@ -32,6 +33,7 @@ TERMS = LeaseTerms(disconnected_seconds=600, request_max_seconds=3_600)
 PEPPERS = Keyring({1: b"p" * 32})
 ONE = 3_500_000
 """The charge of a record of the world."""
+LOCK_SLICE = "SELECT 1 FROM spend_slice WHERE id = :id FOR NO KEY UPDATE"
 
 
 @dataclass(slots=True)
@@ -239,7 +241,7 @@ async def test_a_limit_counts_what_the_key_had_spent_before_it_got_one(spender: 
 
 async def test_days_that_are_over_are_forgotten_and_can_be_counted_again(spender: Spender) -> None:
     """The tables stay small, the sums stay true."""
-    await spender.limit(spend_per_day=4 * ONE, spend_total=9 * ONE)
+    await spender.limit(spend_per_day=4 * ONE, spend_per_month=9 * ONE, spend_total=9 * ONE)
     first = spender.world.money.now
     dealt = await spender.ask(4 * ONE)
     await spender.charge()
@@ -301,3 +303,55 @@ async def test_in_random_lives_the_limit_is_never_exceeded_and_never_lost(
         assert (await spender.ask(2 * limit, ONE, edge=3)).granted == limit - charged
     rows = await spender.world.rows("SELECT charged FROM spend_window WHERE period = 3")
     assert rows == [(charged,)]
+
+
+async def test_only_periods_with_a_limit_are_summed_up(spender: Spender) -> None:
+    """The wallet is not locked for sums that nobody asks for."""
+    await spender.limit(spend_per_day=4 * ONE)
+    await spender.charge()
+    assert (await spender.ask(20 * ONE, ONE)).granted == 3 * ONE
+    windows = await spender.world.rows("SELECT period::int, charged FROM spend_window")
+    assert windows == [(1, ONE)]
+
+
+async def test_more_slices_than_fit_a_transaction_are_renewed(spender: Spender) -> None:
+    """Those of the last part too."""
+    await spender.limit(spend_total=4 * ONE)
+    dealt = await spender.ask(4 * ONE)
+    renewals = [(uuid4().bytes, 0)] * 200 + [(dealt.slice.slice_id, 3 * ONE)]
+    (renewed,) = await spender.desk.renew(1, 1, renewals)
+    assert renewed.returned_total == 3 * ONE
+
+
+@pytest.mark.parametrize("what", ["return", "settle"])
+async def test_slices_are_locked_in_the_order_of_their_ids(spender: Spender, what: str) -> None:
+    """Whoever waits for the first holds none of the others, or two could wait for each other."""
+    other = replace(spender)
+    await spender.limit(spend_total=4 * ONE)
+    await other.limit(spend_total=4 * ONE)
+    first, second = await other.ask(ONE), await spender.ask(ONE)
+    assert first.slice.slice_id < second.slice.slice_id
+    database = spender.world.money.database
+    async with database.jobs.transaction("system") as holder:
+        await holder.run(LOCK_SLICE, id=to_uuid(first.slice.slice_id))
+        change = _return_all if what == "return" else _settle
+        waiting = asyncio.create_task(change(spender, [second, first], [spender, other]))
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+        async with database.jobs.transaction("system") as tx:
+            await tx.run(f"{LOCK_SLICE} NOWAIT", id=to_uuid(second.slice.slice_id))
+    await waiting
+
+
+async def _return_all(spender: Spender, dealt: list[SpendDealt], _: list[Spender]) -> None:
+    await spender.desk.renew(1, 1, [(each.slice.slice_id, ONE) for each in dealt])
+
+
+async def _settle(spender: Spender, _: list[SpendDealt], owners: list[Spender]) -> None:
+    charges = spend.Charges()
+    for owner in owners:
+        record = spender.world.record(spender.workspace_id, key_id=owner.key_id)
+        charges.add(owner.key_id, 1, 1, record.request_id, ONE)
+    async with spender.world.money.database.rpc.transaction("system") as tx:
+        await spend.settle(tx, charges)
+        await tx.commit()
