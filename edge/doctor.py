@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,12 +23,13 @@ BACKLOG_FRAMES: Final = 20_000
 ASKED: Final = 4
 """Workers answer by chance: several questions reach most of them."""
 _FULL: Final = 0.8
+_LANDLOCK: Final = "oneapi_edge_landlock_version"
 _SPOOL_STATES: Final = {0: "open", 1: "failed", 2: "closed"}
 
 
 def ready(surroundings: Surroundings) -> Iterable[Finding]:
     """Check that the edge takes requests, and what its workers say of themselves."""
-    host, port = _address(surroundings)
+    host, port = address(surroundings)
     status = _get(host, port, "/readyz")[0]
     if status == 0:
         mend = "Start `1api up`; if it runs, see logs/edge-0.log."
@@ -65,14 +66,24 @@ def spools(surroundings: Surroundings) -> Iterable[Finding]:
     yield from _quarantines(surroundings)
 
 
-def confinement(_surroundings: Surroundings) -> Iterable[Finding]:
-    """Check whether the kernel can keep workers from writing outside of their spool."""
-    version = landlock.available_version()
-    if version:
-        yield fine("landlock", f"the kernel has version {version}")
-    else:
+def confinement(surroundings: Surroundings) -> Iterable[Finding]:
+    """Check whether workers are kept from writing outside of their spool: ask them, if any runs."""
+    answers = [_metrics(*address(surroundings)) for _ in range(ASKED)]
+    told = [one[_LANDLOCK] for one in answers if _LANDLOCK in one]
+    yield judged_confinement(landlock.available_version(), told)
+
+
+def judged_confinement(available: int, told: Sequence[float]) -> Finding:
+    """Judge by what the workers got; what the kernel could do says nothing about them."""
+    if not available:
         mend = "Use a kernel of 5.13 or newer with Landlock on; the rest protects without it."
-        yield warning("landlock", "the kernel has none", mend)
+        return warning("landlock", "the kernel has none", mend)
+    if not told:
+        return fine("landlock", f"the kernel has version {available}; no worker was there to ask")
+    if min(told) < 1:
+        mend = "Let nothing share the spool's folder, then `1api restart edge`; see edge_confined."
+        return warning("landlock", "a worker is not confined although the kernel could", mend)
+    return fine("landlock", f"workers are confined by version {min(told):.0f}")
 
 
 def _workers(host: str, port: int) -> Iterator[Finding]:
@@ -125,11 +136,15 @@ def _quarantines(surroundings: Surroundings) -> Iterator[Finding]:
         yield fine("quarantine", "empty")
 
 
-def _address(surroundings: Surroundings) -> tuple[str, int]:
-    if "ONEAPI_EDGE_PORT" not in surroundings.environment and "base_url" in surroundings.ready:
+def address(surroundings: Surroundings) -> tuple[str, int]:
+    """Return where the edge listens: the setting's port, else that of this run."""
+    settings = _settings()
+    # A port of 0 takes a free one: only the run knows which.
+    given = "edge_port" in settings.model_fields_set and settings.edge_port
+    if not given and "base_url" in surroundings.ready:
         place = urlsplit(str(surroundings.ready["base_url"]))
         return place.hostname or "127.0.0.1", place.port or 80
-    return "127.0.0.1", _settings().edge_port
+    return "127.0.0.1", settings.edge_port
 
 
 def _settings() -> EdgeSettings:

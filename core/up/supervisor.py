@@ -7,6 +7,7 @@ by starting its twin first: only when that one serves is the old one told to fin
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -105,16 +106,24 @@ class Supervisor:
         """Stop a child that cannot have a twin, and start it again.
 
         Raises:
-            CommandFailed: it does not come back.
+            CommandFailed: it does not end, and is watched as before; or it does not come back.
         """
         (service,) = (each for each in self._services if each.name == name)
         keeper = self._keepers.pop(name)
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
-        await service.stop()
-        self._reporter.say(name, "restarting", "stopped; starting again")
-        started = asyncio.Event()
-        self._keep_from_now(service, started)
+        started, ended = asyncio.Event(), False
+        try:
+            await service.stop()
+            ended = True
+            self._reporter.say(name, "restarting", "stopped; starting again")
+        except (OSError, subprocess.SubprocessError):
+            raise CommandFailed(
+                f"{name} does not end.", reason="CHILD_DOES_NOT_END", child=name
+            ) from None
+        finally:
+            # Whatever became of it: nobody goes unwatched.
+            self._keep_from_now(service, started, running=not ended)
         await self._or_failure(started.wait())
         await self.until_serving([service])
 

@@ -142,6 +142,41 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(
         await asyncio.wait_for(supervisor.watch(), 0.1)
 
 
+class _Clinging(ProcessService):
+    """A child that the first attempt cannot end."""
+
+    clings = True
+
+    async def stop(self) -> None:
+        """Fail once as `kit.process.end` does."""
+        if self.clings:
+            self.clings = False
+            raise subprocess.TimeoutExpired("toy", 30)
+        await super().stop()
+
+
+async def test_a_child_that_does_not_end_is_watched_on(
+    supervisor: Supervisor, reports: list[str], notes: Path
+) -> None:
+    """Its restart has failed and says so; after its death it is started again."""
+
+    async def started() -> bool:
+        return bool(lines_of(notes))
+
+    service = _Clinging("only", python(_TOY, "only", str(notes)), started, stop_seconds=10)
+    await supervisor.start(service)
+    await supervisor.until_serving([service])
+    with pytest.raises(CommandFailed) as failure:
+        await supervisor.restart("only")
+    assert failure.value.reason == "CHILD_DOES_NOT_END"
+    os.kill(service.process_id, signal.SIGKILL)
+    await _until(lambda: len(lines_of(notes)) == 2)
+    assert events(reports, "died") == ["only"]
+    await supervisor.restart("only")
+    await _until(lambda: len(lines_of(notes)) == 4)
+    assert [line.split()[0] for line in lines_of(notes)] == ["start", "start", "end", "start"]
+
+
 async def test_children_stop_in_the_reverse_order_of_their_start(
     reports: list[str], notes: Path
 ) -> None:
