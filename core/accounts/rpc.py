@@ -9,6 +9,7 @@ from core.accounts.model import Workspace
 from core.audit import Act
 from core.db.database import Pool
 from core.db.paging import id_token, page_size, parse_id_token, split_page
+from core.feed.busy_counter import repeat_while_busy
 from core.timestamps import to_timestamp
 from kit.clock import Clock
 from kit.ids import IdSource, format_id, parse_id
@@ -38,6 +39,7 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         self._clock = clock
         self._ids = ids
 
+    @repeat_while_busy
     async def CreateWorkspace(
         self, request: pb.CreateWorkspaceRequest, context: Any
     ) -> pb.CreateWorkspaceResponse:
@@ -74,6 +76,7 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
             workspaces=map(workspace_message, page), next_page_token=token
         )
 
+    @repeat_while_busy
     async def SuspendWorkspace(
         self, request: pb.SuspendWorkspaceRequest, context: Any
     ) -> pb.SuspendWorkspaceResponse:
@@ -85,6 +88,7 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
             await tx.commit()
         return pb.SuspendWorkspaceResponse(workspace=workspace_message(workspace))
 
+    @repeat_while_busy
     async def ResumeWorkspace(
         self, request: pb.ResumeWorkspaceRequest, context: Any
     ) -> pb.ResumeWorkspaceResponse:

@@ -18,6 +18,7 @@ from core.catalog.model import LANES, lane_name
 from core.catalog.service import Upstreams
 from core.db.database import Pool
 from core.db.paging import int_token, page_size, parse_int_token, split_page
+from core.feed.busy_counter import repeat_while_busy
 from core.timestamps import from_timestamp
 from kit.clock import Clock, now
 from kit.ids import IdSource
@@ -73,6 +74,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         page, token = split_page(rows, size, lambda row: int_token(row.number))
         return pb.ListPricesResponse(prices=map(price_message, page), next_page_token=token)
 
+    @repeat_while_busy
     async def PublishPrice(
         self, request: pb.PublishPriceRequest, context: Any
     ) -> pb.PublishPriceResponse:
@@ -112,6 +114,7 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
             raise NotFound(model=request.public_id)
         return pb.ListRoutesResponse(routes=route_messages([model], catalog.upstreams))
 
+    @repeat_while_busy
     async def ImportCatalog(
         self, request: pb.ImportCatalogRequest, context: Any
     ) -> pb.ImportCatalogResponse:

@@ -14,6 +14,7 @@ from core.db.paging import (
     parse_int_token,
     split_page,
 )
+from core.feed.busy_counter import repeat_while_busy
 from core.keyring import Keyring
 from core.keys import service, store
 from core.keys.messages import event_message, key_message, parse_settings
@@ -53,6 +54,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
         self._ids = ids
         self._peppers = peppers
 
+    @repeat_while_busy
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Any) -> pb.CreateKeyResponse:
         """Create a key and show its secret once."""
         async with self._pool.transaction("system") as tx:
@@ -83,6 +85,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
         page, token = split_page(rows, size, lambda row: id_token(row.key_id))
         return pb.ListKeysResponse(keys=map(self._message, page), next_page_token=token)
 
+    @repeat_while_busy
     async def UpdateKey(self, request: pb.UpdateKeyRequest, context: Any) -> pb.UpdateKeyResponse:
         """Change a key's name and settings as a whole."""
         async with self._pool.transaction("system") as tx:
@@ -97,6 +100,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
             await tx.commit()
         return pb.UpdateKeyResponse(key=self._message(key))
 
+    @repeat_while_busy
     async def RotateKey(self, request: pb.RotateKeyRequest, context: Any) -> pb.RotateKeyResponse:
         """Give a key a new secret and show it once."""
         async with self._pool.transaction("system") as tx:
@@ -139,6 +143,7 @@ class KeyServicer(key_service_pb2_grpc.KeyServiceServicer):
         page, token = split_page(rows, size, lambda row: int_token(row.version))
         return pb.ListKeyEventsResponse(events=map(event_message, page), next_page_token=token)
 
+    @repeat_while_busy
     async def _move(self, key_id: str, step: KeyEventKind) -> api_key_pb2.ApiKey:
         async with self._pool.transaction("system") as tx:
             key = await service.move_key(tx, self._act(), parse_id("key", key_id), step)

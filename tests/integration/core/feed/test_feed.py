@@ -6,14 +6,21 @@ import asyncio
 import io
 from uuid import uuid4
 
+import grpc
 import pytest
 
+from core.accounts.rpc import workspace_service
+from core.db.database import Transaction
 from core.feed import ChangeFeed, ChangeKind, record_change
 from core.feed.poller import CHANGES_KEPT
 from kit.clock import now
 from kit.log import EventLog
 from kit.reasons import Unavailable
+from kit.rpc.identity import METADATA_KEY
+from oneapi.accounts.v1 import workspace_service_pb2 as pb
+from oneapi.accounts.v1 import workspace_service_pb2_grpc
 from tests.integration.core.conftest import World
+from tests.support.core_server import TOKENS, serving
 
 
 def feed_of(world: World) -> ChangeFeed:
@@ -78,6 +85,31 @@ async def test_a_writer_that_waits_too_long_for_the_counter_may_try_again(world:
     assert caught.value.metadata == {"sqlstate": "55P03"}
 
 
+async def test_a_call_outlasts_a_writer_that_holds_the_counter(world: World) -> None:
+    """Operators are not told to come back for what passes within a second; it is done once."""
+    service = workspace_service(world.pool, world.clock, world.ids)
+    made = pb.CreateWorkspaceRequest(request_id="request-ws", display_name="Example")
+    # A channel that does not itself call again, as clients of other languages do not.
+    alone = [("grpc.enable_retries", 0)]
+    token = ((METADATA_KEY, f"Bearer {TOKENS['operator']}"),)
+    async with (
+        serving([service]) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=alone) as channel,
+    ):
+        stub = workspace_service_pb2_grpc.WorkspaceServiceStub(channel)
+        workspace = (await stub.CreateWorkspace(made, metadata=token)).workspace
+        suspend = pb.SuspendWorkspaceRequest(workspace_id=workspace.workspace_id)
+        async with world.pool.transaction("system") as slow:
+            await slow.one("SELECT sequence FROM change_counter FOR UPDATE")
+            call = asyncio.ensure_future(stub.SuspendWorkspace(suspend, metadata=token))
+            await _until_somebody_waits(slow)
+            await asyncio.sleep(0.4)
+        await call
+    async with world.pool.transaction("system") as tx:
+        kinds = await tx.all("SELECT kind::int FROM change_log")
+    assert [tuple(row) for row in kinds] == [(ChangeKind.WORKSPACE,)] * 2
+
+
 async def test_a_subscriber_resumes_after_its_last_sequence(world: World) -> None:
     """What changed while an edge was away reaches it when it is back."""
     first, _ = await write(world)
@@ -140,3 +172,10 @@ async def test_a_stale_feed_ends_its_subscriptions(world: World) -> None:
     world.clock.move(seconds=2.5)
     with pytest.raises(Unavailable):
         await anext(feed.subscribe(0))
+
+
+async def _until_somebody_waits(tx: Transaction) -> None:
+    while True:
+        if await tx.all("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            return
+        await asyncio.sleep(0.01)
