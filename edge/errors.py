@@ -63,6 +63,17 @@ def rate_limited(limit: str, retry_ms: int) -> ApiError:
     )
 
 
+def spend_limit_reached() -> ApiError:
+    """Return the 429 of a key whose spend limit does not allow the request, now or soon."""
+    return ApiError(
+        429,
+        "spend_limit_reached",
+        "What this request may cost is more than the spend limit of this API key has left.",
+        "insufficient_quota",
+        headers=dict(NO_RETRY),
+    )
+
+
 def lane_unavailable() -> ApiError:
     """Return the 429 of a lane in which no upstream has room, or none to spare."""
     message = "No upstream has room for this model in this lane now."
@@ -128,7 +139,10 @@ _TABLE: Final[dict[R.ValueType, tuple[int, str, str, str]]] = {
 def from_domain(error: DomainError) -> ApiError:
     """Return what a client sees of a domain error; what it does not know is a fault of ours."""
     if error.reason == R.ERROR_REASON_RATE_LIMITED:
-        return rate_limited(error.metadata["limit"], int(error.metadata["retry_ms"]))
+        retry_ms = error.metadata.get("retry_ms")
+        if retry_ms is None:
+            return spend_limit_reached()
+        return rate_limited(error.metadata["limit"], int(retry_ms))
     row = _TABLE.get(error.reason)
     if row is None:
         return internal()

@@ -141,6 +141,7 @@ class AdmissionServicer(admission_service_pb2_grpc.AdmissionServiceServicer):
             **{name: getattr(slices, name) for name in slices.__slots__},
             spend_nanos=0 if dealt is None else dealt.granted,
             spend_slice=None if dealt is None else self._spend(dealt.slice),
+            spend_may_come_back=dealt is not None and dealt.may_come_back,
         )
 
     async def RenewSpend(

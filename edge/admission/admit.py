@@ -264,15 +264,33 @@ class Admission:
         try:
             hold = account.try_take(nanos) or await account.take(nanos)
         except BaseException:
-            self._give_back(grant, limits, tokens, nanos)
+            self._give_back(grant, limits, tokens, nanos, unserved=1)
             raise
         return Admitted(grant, asked.choice, limit, hold, limits, tokens)
 
     def _give_back(
-        self, grant: Grant, limits: LimitState | None, tokens: int, unspent_nanos: int
+        self,
+        grant: Grant,
+        limits: LimitState | None,
+        tokens: int,
+        unspent_nanos: int,
+        *,
+        unserved: int = 0,
     ) -> None:
         if limits is not None:
-            self._link.limits.done(grant, limits, unused_tokens=tokens, unspent_nanos=unspent_nanos)
+            self._link.limits.done(
+                grant,
+                limits,
+                unused_tokens=tokens,
+                unspent_nanos=unspent_nanos,
+                unserved=unserved,
+            )
+
+    def withdraw(self, admitted: Admitted) -> None:
+        """Give back all that was set aside and counted for a request that is refused after all."""
+        admitted.hold.settle(0)
+        nanos = admitted.hold.nanos
+        self._give_back(admitted.grant, admitted.limits, admitted.limit_tokens, nanos, unserved=1)
 
     def settle(self, admitted: Admitted, charge_nanos: int, used_tokens: int) -> None:
         """Turn the hold into the charge and give back what was not used."""

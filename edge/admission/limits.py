@@ -68,6 +68,8 @@ class KeyUse:
     is_counted: bool = False
     """Whether core counts the requests that run at once."""
     refused_until: float = 0.0
+    spent_up: SpendNeed | None = None
+    """The day and the least amount that core said its spend limits will not have again."""
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -100,7 +102,8 @@ class Limits:
         """Count one request of a key with limits; None for a key without.
 
         Raises:
-            RateLimited: a limit is used up; `retry_ms` says when to come again, `limit` which.
+            RateLimited: a limit is used up, `limit` says which; `retry_ms` when to come again, or
+            there is none, because coming again does not help.
         """
         if not grant.has_limits:
             return None
@@ -216,15 +219,28 @@ class Limits:
         limit = self._lacking(grant, use, tokens, need)
         if limit is None:
             return
+        if limit == "spend" and self._is_spent_up(grant, use, need):
+            raise RateLimited(limit=limit)
         left = max(0.0, use.window_ends - self._clock.monotonic())
-        retry_ms = int(left * 1000) + 1 if left and limit != "concurrency" else 1_000
-        raise RateLimited(limit=limit, retry_ms=retry_ms)
+        by_minute = left and limit in ("requests", "tokens")
+        raise RateLimited(limit=limit, retry_ms=int(left * 1000) + 1 if by_minute else 1_000)
+
+    def _is_spent_up(self, grant: Grant, use: KeyUse, need: SpendNeed) -> bool:
+        """Say whether the spend will not come back: from no other edge, and no request here."""
+        spent = use.spent_up
+        if spent is None or spent.day != need.day or use.running:
+            return False
+        if self.spend.of(grant.key_id).has_free_on_others_than(need.day):
+            return False
+        return need.nanos - self._spend_left(grant, need) >= spent.nanos
 
     async def _acquire(self, grant: Grant, use: KeyUse, tokens: int, need: SpendNeed) -> None:
         want_tokens = max(tokens - use.tokens, grant.tokens_per_minute // SLICES)
         lacking = 0
         if grant.has_spend_limit:
-            lacking = max(0, need.nanos - max(0, self._spend_left(grant, need)))
+            # More than the request's where charges beyond their holds used up more than there was.
+            lacking = max(0, need.nanos - self._spend_left(grant, need))
+        use.spent_up = None
         use.is_counted = grant.concurrent_requests > 0
         sent_at = self._clock.monotonic()
         try:
@@ -233,7 +249,7 @@ class Limits:
                 requests=max(1, grant.requests_per_minute // SLICES),
                 tokens=max(0, want_tokens) if grant.tokens_per_minute else 0,
                 concurrent=use.running + 1 if grant.concurrent_requests else 0,
-                spend=need.nanos * SPEND_SLICE_HOLDS if lacking else 0,
+                spend=max(lacking, need.nanos * SPEND_SLICE_HOLDS) if lacking else 0,
                 spend_needed=lacking,
                 spend_day=need.day,
             )
@@ -243,6 +259,8 @@ class Limits:
         self._apply(use, answer)
         if answer.HasField("spend_slice"):
             self.spend.of(grant.key_id).apply(answer.spend_slice, sent_at)
+            if not answer.spend_nanos and not answer.spend_may_come_back:
+                use.spent_up = SpendNeed(need.day, lacking)
 
     def _apply(self, use: KeyUse, answer: pb2.AcquireLimitsResponse) -> None:
         now = self._clock.monotonic()

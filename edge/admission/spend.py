@@ -94,6 +94,10 @@ class KeySpend:
         found = self._slices.get(day)
         return 0 if found is None or now >= found.deadline else found.free
 
+    def has_free_on_others_than(self, day: int) -> bool:
+        """Say whether slices of other days have something that soon goes back."""
+        return any(found.free > 0 for found in self._slices.values() if found.day != day)
+
     def take(self, day: int, nanos: int, now: float) -> SpendSlice:
         """Set a request's worst case aside in the slice of its day."""
         found = self._slices[day]

@@ -51,6 +51,7 @@ from oneapi.common.v1 import endpoint_pb2
 MAX_IDEMPOTENCY_KEY: Final = 255
 DECISIONS_MAX: Final = 3
 """How often a request is decided anew because its key or the catalogue changed meanwhile."""
+_LIMITED: Final = 429
 # The generated enums search their descriptors at each access.
 _CHAT: Final = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
@@ -129,7 +130,7 @@ class ChatCompletions:
                 if self._parts.admission.stands(grant, catalog):
                     return self._begun(decided, request_id, started)
                 # The key or the catalogue changed meanwhile: a revoked key must not get through.
-                self._parts.admission.settle(decided.admitted, 0, 0)
+                self._parts.admission.withdraw(decided.admitted)
                 grant = await self._parts.admission.authenticate(key, peer)
                 body["model"] = name
             _refuse_what_keeps_changing()
@@ -143,21 +144,26 @@ class ChatCompletions:
     ) -> Decided:
         choice = self._choose(sent, grant, body)
         chat, shape = _checked(body, choice)
-        admitted = await self._parts.admission.admit(
-            grant,
-            choice,
-            shape,
-            request_id=request_id,
-            client_limit=chat.token_limit,
-            max_cost=header(sent, b"x-max-cost"),
-        )
+        try:
+            admitted = await self._parts.admission.admit(
+                grant,
+                choice,
+                shape,
+                request_id=request_id,
+                client_limit=chat.token_limit,
+                max_cost=header(sent, b"x-max-cost"),
+            )
+        except ApiError as error:
+            if error.status == _LIMITED and (left := self._link.limits.state(grant)) is not None:
+                error.headers |= answer_headers.of_limits(left)
+            raise
         return Decided(chat, shape, admitted)
 
     async def _claimed(self, sent: Sent, decided: Decided, request_id: bytes) -> ClientKey:
         try:
             return await self._claim(sent, decided.admitted.grant, request_id)
         except BaseException:
-            self._parts.admission.settle(decided.admitted, 0, 0)
+            self._parts.admission.withdraw(decided.admitted)
             raise
 
     def _begun(self, decided: Decided, request_id: bytes, started: float) -> Accepted:
@@ -180,7 +186,7 @@ class ChatCompletions:
         try:
             ticket = self._parts.spool.begin(intent, choice.price)
         except BaseException as error:
-            self._parts.admission.settle(admitted, 0, 0)
+            self._parts.admission.withdraw(admitted)
             if isinstance(error, SpoolFull | SpoolUnavailable):
                 raise errors.unavailable(
                     "not_recording", "This server cannot record requests now."

@@ -160,6 +160,9 @@ def test_a_used_up_limit_is_429_with_its_headers(stack: Stack, replay: Any) -> N
     assert code(refused) == (429, "rate_limit_exceeded")
     assert int(refused.headers["retry-after"]) >= 1
     assert int(refused.headers["retry-after-ms"]) >= 1
+    assert refused.headers["x-ratelimit-limit-requests"] == "2"
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert refused.headers["x-ratelimit-reset-requests"].endswith("s")
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,7 @@ class CoreLimits:
     permits: int = 0
     spend: int = 0
     window_ms: int = 60_000
+    others_have_spend: bool = False
     away: bool = False
     calls: int = 0
     concurrent: list[int] = field(default_factory=list)
@@ -199,6 +200,8 @@ class CoreLimits:
         if spend:
             granted = min(spend, self.spend) if self.spend >= spend_needed else 0
             answer.spend_slice.CopyFrom(self._grow(spend_day, granted))
+            answer.spend_nanos = granted
+            answer.spend_may_come_back = not granted and self.others_have_spend
         if self.lose_answers:
             self.lose_answers -= 1
             raise Unavailable

@@ -368,10 +368,10 @@ async def test_a_burst_is_admitted_for_what_is_there() -> None:
 
 
 async def test_a_refused_hold_gives_the_limits_back() -> None:
-    """A request that was not served counts against neither tokens nor concurrency."""
+    """A request that was not served counts against no limit."""
     world = AdmissionWorld(wallet=10)
-    world.limits.permits = 1
-    key: dict[str, Any] = {"concurrent_requests": 1}
+    world.limits.permits = world.limits.requests = 1
+    key: dict[str, Any] = {"concurrent_requests": 1, "requests_per_minute": 1}
     assert (await refusal(world.admit(limit=100, **key))).status == 402
     world.ledger.wallet = DOLLAR
     world.clock.pass_time(1)
@@ -384,6 +384,23 @@ async def test_a_used_up_limit_is_429_with_its_times(world: AdmissionWorld) -> N
     error = await refusal(world.admit(limit=1, requests_per_minute=1))
     assert (error.status, error.code) == (429, "rate_limit_exceeded")
     assert error.headers == {b"retry-after": b"61", b"retry-after-ms": b"60001"}
+
+
+async def test_a_used_up_spend_limit_is_429_that_bars_retries(world: AdmissionWorld) -> None:
+    """Coming again costs attempts and does not help."""
+    world.limits.spend = 0
+    error = await refusal(world.admit(limit=1, has_spend_limit=True))
+    assert (error.status, error.code) == (429, "spend_limit_reached")
+    assert error.headers == {b"x-should-retry": b"false"}
+
+
+async def test_a_withdrawn_request_counts_against_nothing(world: AdmissionWorld) -> None:
+    """It was refused after its admission: its credit and its place are there for the next."""
+    world.limits.permits = world.limits.requests = 1
+    key: dict[str, Any] = {"concurrent_requests": 1, "requests_per_minute": 1}
+    world.admission.withdraw(await world.admit(limit=100, **key))
+    assert world.link.credit.held_nanos() == 0
+    assert (await world.admit(limit=100, **key)).limits is not None
 
 
 async def test_core_away_without_credit_here_is_503(world: AdmissionWorld) -> None:

@@ -219,6 +219,70 @@ async def test_a_key_that_is_new_while_core_is_away_is_told_to_wait(
 SPENDER = {"has_spend_limit": True}
 
 
+async def test_a_used_up_spend_limit_tells_nobody_to_come_again(
+    limits: Limits, core: CoreLimits
+) -> None:
+    """Not within the minute, nor within the moment in which core is not asked again."""
+    core.spend = 100
+    for _ in range(2):
+        with pytest.raises(RateLimited) as refused:
+            await limits.admit(grant(**SPENDER), 0, need(200))
+        assert refused.value.metadata == {"limit": "spend"}
+    with pytest.raises(RateLimited) as refused:
+        await limits.admit(grant(**SPENDER), 0, need(50))
+    assert refused.value.metadata == {"limit": "spend", "retry_ms": "1000"}
+
+
+async def test_spend_that_may_come_back_is_waited_for(limits: Limits, core: CoreLimits) -> None:
+    """From other edges, from requests that run here, once core is back; not by the minute."""
+    core.spend, core.others_have_spend = 100, True
+    key = grant(**SPENDER)
+    told = []
+    with pytest.raises(RateLimited) as refused:
+        await limits.admit(key, 0, need(200))
+    told.append(refused.value.metadata)
+    core.others_have_spend = False
+    other = replace(key, key_id=b"o" * 16)
+    await limits.admit(other, 0, need(100))
+    with pytest.raises(RateLimited) as refused:
+        await limits.admit(other, 0, need(100))
+    told.append(refused.value.metadata)
+    core.away = True
+    with pytest.raises(RateLimited) as refused:
+        await limits.admit(replace(key, key_id=b"p" * 16), 0, need(100))
+    told.append(refused.value.metadata)
+    assert told == [{"limit": "spend", "retry_ms": "1000"}] * 3
+
+
+async def test_what_another_day_has_free_may_come_back(limits: Limits, core: CoreLimits) -> None:
+    """The limit may be a month's."""
+    core.spend = 400
+    await spent(limits, 100, 10)
+    with pytest.raises(RateLimited) as refused:
+        await limits.admit(grant(**SPENDER), 0, need(100, TODAY + 1))
+    assert refused.value.metadata == {"limit": "spend", "retry_ms": "1000"}
+
+
+async def test_a_slice_that_was_overspent_is_made_good(limits: Limits, core: CoreLimits) -> None:
+    """A charge beyond its hold is asked for together with the next request's worst case."""
+    core.spend = 400
+    await spent(limits, 100, 450)
+    core.spend = 1_000
+    assert await limits.admit(grant(**SPENDER), 0, need(10)) is not None
+
+
+async def test_a_request_that_was_refused_after_all_is_not_counted(
+    limits: Limits, core: CoreLimits
+) -> None:
+    """Requests per minute are those that were served."""
+    core.requests = 1
+    key = grant(requests_per_minute=1)
+    state = await limits.admit(key, 0, need(0))
+    assert state is not None
+    limits.done(key, state, unused_tokens=0, unspent_nanos=0, unserved=1)
+    assert await limits.admit(key, 0, need(0)) is not None
+
+
 async def spent(limits: Limits, hold: int, charge: int, day: int = TODAY) -> None:
     """Let a request hold so much and be charged so much."""
     key = grant(**SPENDER)

@@ -1032,9 +1032,11 @@ type AcquireLimitsResponse struct {
 	SpendNanos int64 `protobuf:"varint,7,opt,name=spend_nanos,json=spendNanos,proto3" json:"spend_nanos,omitempty"`
 	// The slice of the day as it stands now, if any spend was asked for. An earlier answer may have
 	// been lost: the totals count, not `spend_nanos`.
-	SpendSlice    *SpendSlice `protobuf:"bytes,8,opt,name=spend_slice,json=spendSlice,proto3" json:"spend_slice,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SpendSlice *SpendSlice `protobuf:"bytes,8,opt,name=spend_slice,json=spendSlice,proto3" json:"spend_slice,omitempty"`
+	// Whether the spend that was not granted may come back: other edges have it, and were asked.
+	SpendMayComeBack bool `protobuf:"varint,9,opt,name=spend_may_come_back,json=spendMayComeBack,proto3" json:"spend_may_come_back,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AcquireLimitsResponse) Reset() {
@@ -1121,6 +1123,13 @@ func (x *AcquireLimitsResponse) GetSpendSlice() *SpendSlice {
 		return x.SpendSlice
 	}
 	return nil
+}
+
+func (x *AcquireLimitsResponse) GetSpendMayComeBack() bool {
+	if x != nil {
+		return x.SpendMayComeBack
+	}
+	return false
 }
 
 // Keeps slices of spend limits alive.
@@ -1546,7 +1555,7 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\vspend_nanos\x18\a \x01(\x03R\n" +
 	"spendNanos\x12,\n" +
 	"\x12spend_needed_nanos\x18\b \x01(\x03R\x10spendNeededNanos\x12\x1b\n" +
-	"\tspend_day\x18\t \x01(\x05R\bspendDay\"\xd5\x02\n" +
+	"\tspend_day\x18\t \x01(\x05R\bspendDay\"\x84\x03\n" +
 	"\x15AcquireLimitsResponse\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x16\n" +
 	"\x06tokens\x18\x02 \x01(\x03R\x06tokens\x12/\n" +
@@ -1558,7 +1567,8 @@ const file_oneapi_admission_v1_admission_service_proto_rawDesc = "" +
 	"\vspend_nanos\x18\a \x01(\x03R\n" +
 	"spendNanos\x12@\n" +
 	"\vspend_slice\x18\b \x01(\v2\x1f.oneapi.admission.v1.SpendSliceR\n" +
-	"spendSlice\"}\n" +
+	"spendSlice\x12-\n" +
+	"\x13spend_may_come_back\x18\t \x01(\bR\x10spendMayComeBack\"}\n" +
 	"\x11RenewSpendRequest\x12\x17\n" +
 	"\aedge_id\x18\x01 \x01(\rR\x06edgeId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x129\n" +

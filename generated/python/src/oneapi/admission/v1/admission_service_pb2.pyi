@@ -499,6 +499,7 @@ class AcquireLimitsResponse(_message.Message):
     TOKENS_LEFT_FIELD_NUMBER: _builtins.int
     SPEND_NANOS_FIELD_NUMBER: _builtins.int
     SPEND_SLICE_FIELD_NUMBER: _builtins.int
+    SPEND_MAY_COME_BACK_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     """Requests granted in this minute, beyond earlier slices."""
     tokens: _builtins.int
@@ -513,6 +514,8 @@ class AcquireLimitsResponse(_message.Message):
     """Tokens of the minute that no edge has taken yet."""
     spend_nanos: _builtins.int
     """Spend granted by this call, nano-US-dollars."""
+    spend_may_come_back: _builtins.bool
+    """Whether the spend that was not granted may come back: other edges have it, and were asked."""
     @_builtins.property
     def spend_slice(self) -> _spend_pb2.SpendSlice:
         """The slice of the day as it stands now, if any spend was asked for. An earlier answer may have
@@ -530,10 +533,11 @@ class AcquireLimitsResponse(_message.Message):
         tokens_left: _builtins.int = ...,
         spend_nanos: _builtins.int = ...,
         spend_slice: _spend_pb2.SpendSlice | None = ...,
+        spend_may_come_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spend_slice", b"spend_slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_requests", b"concurrent_requests", "requests", b"requests", "requests_left", b"requests_left", "spend_nanos", b"spend_nanos", "spend_slice", b"spend_slice", "tokens", b"tokens", "tokens_left", b"tokens_left", "window_remaining_ms", b"window_remaining_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_requests", b"concurrent_requests", "requests", b"requests", "requests_left", b"requests_left", "spend_may_come_back", b"spend_may_come_back", "spend_nanos", b"spend_nanos", "spend_slice", b"spend_slice", "tokens", b"tokens", "tokens_left", b"tokens_left", "window_remaining_ms", b"window_remaining_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -583,6 +583,13 @@ export declare type AcquireLimitsResponse = Message<"oneapi.admission.v1.Acquire
    * @generated from field: oneapi.admission.v1.SpendSlice spend_slice = 8;
    */
   spendSlice?: SpendSlice | undefined;
+
+  /**
+   * Whether the spend that was not granted may come back: other edges have it, and were asked.
+   *
+   * @generated from field: bool spend_may_come_back = 9;
+   */
+  spendMayComeBack: boolean;
 };
 
 /**
