@@ -271,8 +271,7 @@ class Worker:
             self.link,
             BodyRoom(settings.large_bodies_bytes),
             max_body_bytes=settings.max_body_bytes,
-            # Its own key, so that a hash of one kind never is one of the other.
-            idempotency_pepper=hmac.digest(peppers[0], b"idempotency-key", "sha256"),
+            idempotency_pepper=_idempotency_pepper(peppers),
         )
 
     def _application(self) -> DataPlaneFirst:
@@ -319,6 +318,16 @@ def _peppers(path: Path) -> list[bytes]:
     """Return the peppers of key hashes, newest first."""
     by_version = {int(version): text for version, text in json.loads(path.read_text()).items()}
     return [bytes.fromhex(by_version[version]) for version in sorted(by_version, reverse=True)]
+
+
+def _idempotency_pepper(peppers: list[bytes]) -> bytes:
+    """Return what clients' idempotency keys are hashed under.
+
+    Of the oldest pepper, which stays while new ones come: a key that was sent again after a new
+    pepper, or to a worker that does not know it yet, must be the same key. Its own key, so that a
+    hash of one kind never is one of the other.
+    """
+    return hmac.digest(peppers[-1], b"idempotency-key", "sha256")
 
 
 async def serve(settings: EdgeSettings, slot_number: int, *, landlock_version: int = 0) -> int:
