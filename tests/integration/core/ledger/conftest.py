@@ -8,9 +8,6 @@ import pytest
 
 from core.db.database import Database
 from tests.support.money_world import MoneyWorld
-from tests.support.postgres import database_url, migrated_template, postgres_server
-
-__all__ = ["database_url", "migrated_template", "postgres_server"]
 
 
 @pytest.fixture

@@ -157,6 +157,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+# A time-out inside a run would pass for a finding, which is then looked into for ever.
+@pytest.mark.timeout(600)
 def test_no_life_of_two_wallets_breaks_the_ledger(
     postgres_server: PostgresServer, migrated_template: str
 ) -> None:
@@ -167,7 +169,7 @@ def test_no_life_of_two_wallets_breaks_the_ledger(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=12,
+            max_examples=8,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.core.metering.conftest import (
-    database_url,
-    migrated_template,
-    postgres_server,
-    world,
-)
+from tests.integration.core.metering.conftest import world
 
-__all__ = ["database_url", "migrated_template", "postgres_server", "world"]
+__all__ = ["world"]
