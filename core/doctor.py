@@ -19,6 +19,9 @@ POSTGRES_OLDEST: Final = 15
 POSTGRES_NEWEST: Final = 18
 SKEW_MICROS_MAX: Final = 2_000_000
 """An edge whose clock is further off stops minting ids."""
+BOOKS_SECONDS: Final = 600.0
+"""How long core may add up the books: all entries are read."""
+_SERVICE: Final = "operations.v1.operations_service"
 _START: Final = "Start `1api up`; if it runs, see logs/core.log."
 
 
@@ -43,13 +46,14 @@ def core(surroundings: Surroundings) -> Iterable[Finding]:
         yield from _database_from_here(surroundings)
         return
     yield from findings_of(found, surroundings.clock)
+    yield from _books()
 
 
 def findings_of(found: Any, clock: Clock) -> Iterator[Finding]:
     """Judge what core has found."""
     yield fine("core", f"answers; Python {found.python_version}")
     yield from _clocks(found, clock)
-    for look in (_versions, _partitions, _alarms, _catalogue, _books, _leases):
+    for look in (_versions, _partitions, _alarms, _catalogue, _leases):
         yield from look(found)
 
 
@@ -62,13 +66,37 @@ def _ask() -> Any:
     from kit.rpc.status import domain_error_of  # noqa: PLC0415
 
     try:
-        return call("operations.v1.operations_service", "Examine")
+        return call(_SERVICE, "Examine")
     except (CommandFailed, ValidationError):
         return None  # no credentials: nobody runs here; wrong settings are told beside this
     except grpc.RpcError as error:
         if isinstance(domain_error_of(error), Unavailable):
             return None
         raise
+
+
+def _books() -> Iterator[Finding]:
+    """Let core add up the books; that it takes long is no sign that core is down."""
+    import grpc  # noqa: PLC0415 - commands start quickly
+
+    from kit.cli_calls import call  # noqa: PLC0415
+
+    try:
+        found = call(_SERVICE, "ExamineBooks", seconds=BOOKS_SECONDS)
+    except grpc.RpcError as error:
+        yield books_not_told(error)
+    else:
+        yield from books_of(found)
+
+
+def books_not_told(error: Any) -> Finding:
+    """Say why the books were not added up, though core has just answered."""
+    import grpc  # noqa: PLC0415 - commands start quickly
+
+    mend = "Run `1api audit verify` when little is going on; it takes its time."
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return warning("books", f"took longer than {BOOKS_SECONDS:.0f} s to add up", mend)
+    return warning("books", f"could not be added up: {error.code().name}", mend)
 
 
 def _versions(found: Any) -> Iterator[Finding]:
@@ -138,7 +166,8 @@ def _catalogue(found: Any) -> Iterator[Finding]:
         yield fine("catalogue", "every route has a price, every upstream a credential")
 
 
-def _books(found: Any) -> Iterator[Finding]:
+def books_of(found: Any) -> Iterator[Finding]:
+    """Judge what the books come to."""
     wrong = {
         "entries do not sum to zero": found.entries_total.amount_nanos,
         "wallets differ from their entries": found.wallets_off,

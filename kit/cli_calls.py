@@ -6,8 +6,10 @@ import importlib
 from typing import Any
 
 
-def call(service: str, method: str, **fields: Any) -> Any:
+def call(service: str, method: str, *, seconds: float | None = None, **fields: Any) -> Any:
     """Call a method such as `call("keys.v1.key_service", "GetKey", key_id=…)` as operator.
+
+    `seconds` is for calls that may take longer than an ordinary one.
 
     Raises:
         CommandFailed: there are no credentials.
@@ -22,7 +24,7 @@ def call(service: str, method: str, **fields: Any) -> Any:
     with core_channel() as channel:
         stub = getattr(stubs, f"{name}Stub")(channel)
         request = getattr(messages, f"{method}Request")(**fields)
-        return getattr(stub, method)(request, timeout=CALL_SECONDS)
+        return getattr(stub, method)(request, timeout=seconds or CALL_SECONDS)
 
 
 def time_of(message: Any, field: str) -> str | None:

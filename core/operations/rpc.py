@@ -21,7 +21,7 @@ from oneapi.operations.v1 import operations_service_pb2 as pb
 from oneapi.operations.v1 import operations_service_pb2_grpc
 
 NAME: Final = "oneapi.operations.v1.OperationsService"
-ALLOWED: Final = {"Examine": frozenset({"operator"})}
+ALLOWED: Final = dict.fromkeys(("Examine", "ExamineBooks"), frozenset({"operator"}))
 ALARMS_OF: Final = timedelta(days=7)
 LEFT_OPEN_AFTER: Final = timedelta(minutes=5)
 """A spool that is left is adopted within seconds, if anybody is there."""
@@ -46,12 +46,24 @@ class OperationsServicer(operations_service_pb2_grpc.OperationsServiceServicer):
             )
             await self._server(tx, found)
             await _catalogue(tx, found, moment)
-            await self._books(tx, found, moment)
+            await self._leases(tx, found, moment)
             for row in await store.alarms_since(tx, moment - ALARMS_OF):
                 found.alarms.add(
                     kind=row.kind, count=row.how_many, last_at=to_timestamp(row.last_at)
                 )
         return found
+
+    async def ExamineBooks(
+        self, request: pb.ExamineBooksRequest, context: Any
+    ) -> pb.ExamineBooksResponse:
+        """Add up the books, for as long as the caller waits."""
+        async with self._pool.transaction("system", snapshot=True) as tx:
+            books = await store.books(tx)
+        return pb.ExamineBooksResponse(
+            entries_total=money_message(int(books.entries_total)),
+            wallets_off=books.wallets_off,
+            holds_off=books.holds_off,
+        )
 
     async def _server(self, tx: Transaction, found: pb.ExamineResponse) -> None:
         before = now_micros(self._clock)
@@ -69,10 +81,7 @@ class OperationsServicer(operations_service_pb2_grpc.OperationsServiceServicer):
             if partition_name(month) not in made
         )
 
-    async def _books(self, tx: Transaction, found: pb.ExamineResponse, moment: datetime) -> None:
-        books = await store.books(tx)
-        found.entries_total.CopyFrom(money_message(int(books.entries_total)))
-        found.wallets_off, found.holds_off = books.wallets_off, books.holds_off
+    async def _leases(self, tx: Transaction, found: pb.ExamineResponse, moment: datetime) -> None:
         silent = await store.silent_leases(tx, moment - self._lease_silence)
         found.silent_leases = silent.how_many
         found.silent_held.CopyFrom(money_message(silent.held))

@@ -11,6 +11,8 @@ from sqlalchemy import Row
 from core.db.database import Transaction
 
 LISTED_MAX: Final = 100
+BOOKS_SECONDS_MAX: Final = 900
+"""More than any caller waits, so that a statement whose caller is gone ends too."""
 
 # The server notes when a cursor was made: the only look at its clock, which counts nowhere else.
 _CURSOR: Final = "DECLARE examination NO SCROLL CURSOR FOR SELECT 1"
@@ -43,6 +45,8 @@ SELECT m.public_id AS model, r.lane FROM route AS r JOIN model AS m ON m.number 
                       AND v.effective_from <= :now)
  ORDER BY m.public_id, r.lane LIMIT :limit
 """
+# The pool's own limit is for jobs; whoever asks for the books says how long they may take.
+_BOOKS_LIMIT: Final = "SELECT set_config('statement_timeout', :limit, true)"
 _BOOKS: Final = """
 SELECT CAST((SELECT coalesce(sum(amount), 0) FROM ledger_entry) AS text) AS entries_total,
        (SELECT count(*) FROM wallet AS w
@@ -103,6 +107,7 @@ async def unpriced(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:
 
 async def books(tx: Transaction) -> Any:
     """Sum the ledger, and count the wallets whose cached figures are not their sums."""
+    await tx.run(_BOOKS_LIMIT, limit=f"{BOOKS_SECONDS_MAX}s")
     return await tx.one(_BOOKS)
 
 

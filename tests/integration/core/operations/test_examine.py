@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import grpc
 import psycopg
 import pytest
 
-from core.doctor import findings_of
+from core.doctor import BOOKS_SECONDS, books_not_told, books_of, findings_of
 from core.operations.rpc import operations_service
 from kit.doctor import Finding, Verdict
 from oneapi.operations.v1 import operations_service_pb2 as pb
@@ -68,8 +69,9 @@ async def examined(port: int, world: MeteringWorld) -> list[Finding]:
     async with calling(port) as channel:
         stub = operations_service_pb2_grpc.OperationsServiceStub(channel)
         found = await stub.Examine(pb.ExamineRequest())
+        books = await stub.ExamineBooks(pb.ExamineBooksRequest())
     found.database_time_micros = found.core_time_micros
-    return list(findings_of(found, WorldClock(world.money)))
+    return [*findings_of(found, WorldClock(world.money)), *books_of(books)]
 
 
 def bad(findings: list[Finding]) -> list[str]:
@@ -118,3 +120,19 @@ async def test_clocks_that_differ_are_a_problem(world: MeteringWorld, port: int)
         stub = operations_service_pb2_grpc.OperationsServiceStub(channel)
         found = await stub.Examine(pb.ExamineRequest())
     assert "clocks" in bad(list(findings_of(found, WorldClock(world.money))))
+
+
+async def test_books_that_take_long_do_not_mean_that_core_is_down(
+    port: int, postgres_server: PostgresServer, database_url: str
+) -> None:
+    """The rest is told all the same; of the books the doctor says how long it has waited."""
+    with psycopg.connect(postgres_server.superuser_url_of(database_url)) as connection:
+        connection.execute("LOCK TABLE ledger_entry IN ACCESS EXCLUSIVE MODE")
+        async with calling(port) as channel:
+            stub = operations_service_pb2_grpc.OperationsServiceStub(channel)
+            assert (await stub.Examine(pb.ExamineRequest())).python_version
+            with pytest.raises(grpc.RpcError) as late:
+                await stub.ExamineBooks(pb.ExamineBooksRequest(), timeout=0.5)
+    finding = books_not_told(late.value)
+    assert finding.verdict is Verdict.WARNING
+    assert f"longer than {BOOKS_SECONDS:.0f} s" in finding.found

@@ -85,12 +85,6 @@ type ExamineResponse struct {
 	UpstreamsWithoutCredential []string `protobuf:"bytes,10,rep,name=upstreams_without_credential,json=upstreamsWithoutCredential,proto3" json:"upstreams_without_credential,omitempty"`
 	// Enabled models that are routed in a lane without a price in force.
 	Unpriced []*Unpriced `protobuf:"bytes,11,rep,name=unpriced,proto3" json:"unpriced,omitempty"`
-	// The sum of all ledger entries: 0.
-	EntriesTotal *v1.Money `protobuf:"bytes,12,opt,name=entries_total,json=entriesTotal,proto3" json:"entries_total,omitempty"`
-	// Wallets whose cached sums are not those of their entries.
-	WalletsOff int64 `protobuf:"varint,13,opt,name=wallets_off,json=walletsOff,proto3" json:"wallets_off,omitempty"`
-	// Wallets whose held credit is not that of their open leases.
-	HoldsOff int64 `protobuf:"varint,14,opt,name=holds_off,json=holdsOff,proto3" json:"holds_off,omitempty"`
 	// Leases that were silent for longer than any request may run.
 	SilentLeases int64 `protobuf:"varint,15,opt,name=silent_leases,json=silentLeases,proto3" json:"silent_leases,omitempty"`
 	// What is held in them.
@@ -208,27 +202,6 @@ func (x *ExamineResponse) GetUnpriced() []*Unpriced {
 	return nil
 }
 
-func (x *ExamineResponse) GetEntriesTotal() *v1.Money {
-	if x != nil {
-		return x.EntriesTotal
-	}
-	return nil
-}
-
-func (x *ExamineResponse) GetWalletsOff() int64 {
-	if x != nil {
-		return x.WalletsOff
-	}
-	return 0
-}
-
-func (x *ExamineResponse) GetHoldsOff() int64 {
-	if x != nil {
-		return x.HoldsOff
-	}
-	return 0
-}
-
 func (x *ExamineResponse) GetSilentLeases() int64 {
 	if x != nil {
 		return x.SilentLeases
@@ -250,6 +223,107 @@ func (x *ExamineResponse) GetEpochsLeftOpen() int64 {
 	return 0
 }
 
+// Asks core to add up its books.
+type ExamineBooksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExamineBooksRequest) Reset() {
+	*x = ExamineBooksRequest{}
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExamineBooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExamineBooksRequest) ProtoMessage() {}
+
+func (x *ExamineBooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExamineBooksRequest.ProtoReflect.Descriptor instead.
+func (*ExamineBooksRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_operations_v1_operations_service_proto_rawDescGZIP(), []int{2}
+}
+
+// What the books come to.
+type ExamineBooksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sum of all ledger entries: 0.
+	EntriesTotal *v1.Money `protobuf:"bytes,1,opt,name=entries_total,json=entriesTotal,proto3" json:"entries_total,omitempty"`
+	// Wallets whose cached sums are not those of their entries.
+	WalletsOff int64 `protobuf:"varint,2,opt,name=wallets_off,json=walletsOff,proto3" json:"wallets_off,omitempty"`
+	// Wallets whose held credit is not that of their open leases.
+	HoldsOff      int64 `protobuf:"varint,3,opt,name=holds_off,json=holdsOff,proto3" json:"holds_off,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExamineBooksResponse) Reset() {
+	*x = ExamineBooksResponse{}
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExamineBooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExamineBooksResponse) ProtoMessage() {}
+
+func (x *ExamineBooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExamineBooksResponse.ProtoReflect.Descriptor instead.
+func (*ExamineBooksResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_operations_v1_operations_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExamineBooksResponse) GetEntriesTotal() *v1.Money {
+	if x != nil {
+		return x.EntriesTotal
+	}
+	return nil
+}
+
+func (x *ExamineBooksResponse) GetWalletsOff() int64 {
+	if x != nil {
+		return x.WalletsOff
+	}
+	return 0
+}
+
+func (x *ExamineBooksResponse) GetHoldsOff() int64 {
+	if x != nil {
+		return x.HoldsOff
+	}
+	return 0
+}
+
 // How often one kind of alarm was raised.
 type AlarmCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -265,7 +339,7 @@ type AlarmCount struct {
 
 func (x *AlarmCount) Reset() {
 	*x = AlarmCount{}
-	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[2]
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +351,7 @@ func (x *AlarmCount) String() string {
 func (*AlarmCount) ProtoMessage() {}
 
 func (x *AlarmCount) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[2]
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +364,7 @@ func (x *AlarmCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlarmCount.ProtoReflect.Descriptor instead.
 func (*AlarmCount) Descriptor() ([]byte, []int) {
-	return file_oneapi_operations_v1_operations_service_proto_rawDescGZIP(), []int{2}
+	return file_oneapi_operations_v1_operations_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AlarmCount) GetKind() string {
@@ -327,7 +401,7 @@ type Unpriced struct {
 
 func (x *Unpriced) Reset() {
 	*x = Unpriced{}
-	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[3]
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +413,7 @@ func (x *Unpriced) String() string {
 func (*Unpriced) ProtoMessage() {}
 
 func (x *Unpriced) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[3]
+	mi := &file_oneapi_operations_v1_operations_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +426,7 @@ func (x *Unpriced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unpriced.ProtoReflect.Descriptor instead.
 func (*Unpriced) Descriptor() ([]byte, []int) {
-	return file_oneapi_operations_v1_operations_service_proto_rawDescGZIP(), []int{3}
+	return file_oneapi_operations_v1_operations_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Unpriced) GetModel() string {
@@ -374,7 +448,7 @@ var File_oneapi_operations_v1_operations_service_proto protoreflect.FileDescript
 const file_oneapi_operations_v1_operations_service_proto_rawDesc = "" +
 	"\n" +
 	"-oneapi/operations/v1/operations_service.proto\x12\x14oneapi.operations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\"\x10\n" +
-	"\x0eExamineRequest\"\xa9\x06\n" +
+	"\x0eExamineRequest\"\xda\x05\n" +
 	"\x0fExamineResponse\x12%\n" +
 	"\x0epython_version\x18\x01 \x01(\tR\rpythonVersion\x126\n" +
 	"\x17postgres_version_number\x18\x02 \x01(\x05R\x15postgresVersionNumber\x12'\n" +
@@ -388,15 +462,17 @@ const file_oneapi_operations_v1_operations_service_proto_rawDesc = "" +
 	"\x06alarms\x18\t \x03(\v2 .oneapi.operations.v1.AlarmCountR\x06alarms\x12@\n" +
 	"\x1cupstreams_without_credential\x18\n" +
 	" \x03(\tR\x1aupstreamsWithoutCredential\x12:\n" +
-	"\bunpriced\x18\v \x03(\v2\x1e.oneapi.operations.v1.UnpricedR\bunpriced\x12<\n" +
-	"\rentries_total\x18\f \x01(\v2\x17.oneapi.common.v1.MoneyR\fentriesTotal\x12\x1f\n" +
-	"\vwallets_off\x18\r \x01(\x03R\n" +
-	"walletsOff\x12\x1b\n" +
-	"\tholds_off\x18\x0e \x01(\x03R\bholdsOff\x12#\n" +
+	"\bunpriced\x18\v \x03(\v2\x1e.oneapi.operations.v1.UnpricedR\bunpriced\x12#\n" +
 	"\rsilent_leases\x18\x0f \x01(\x03R\fsilentLeases\x128\n" +
 	"\vsilent_held\x18\x10 \x01(\v2\x17.oneapi.common.v1.MoneyR\n" +
 	"silentHeld\x12(\n" +
-	"\x10epochs_left_open\x18\x11 \x01(\x03R\x0eepochsLeftOpen\"k\n" +
+	"\x10epochs_left_open\x18\x11 \x01(\x03R\x0eepochsLeftOpenJ\x04\b\f\x10\x0fR\rentries_totalR\vwallets_offR\tholds_off\"\x15\n" +
+	"\x13ExamineBooksRequest\"\x92\x01\n" +
+	"\x14ExamineBooksResponse\x12<\n" +
+	"\rentries_total\x18\x01 \x01(\v2\x17.oneapi.common.v1.MoneyR\fentriesTotal\x12\x1f\n" +
+	"\vwallets_off\x18\x02 \x01(\x03R\n" +
+	"walletsOff\x12\x1b\n" +
+	"\tholds_off\x18\x03 \x01(\x03R\bholdsOff\"k\n" +
 	"\n" +
 	"AlarmCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
@@ -404,9 +480,10 @@ const file_oneapi_operations_v1_operations_service_proto_rawDesc = "" +
 	"\alast_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\"L\n" +
 	"\bUnpriced\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12*\n" +
-	"\x04lane\x18\x02 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane2k\n" +
+	"\x04lane\x18\x02 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane2\xd2\x01\n" +
 	"\x11OperationsService\x12V\n" +
-	"\aExamine\x12$.oneapi.operations.v1.ExamineRequest\x1a%.oneapi.operations.v1.ExamineResponseB\xda\x01\n" +
+	"\aExamine\x12$.oneapi.operations.v1.ExamineRequest\x1a%.oneapi.operations.v1.ExamineResponse\x12e\n" +
+	"\fExamineBooks\x12).oneapi.operations.v1.ExamineBooksRequest\x1a*.oneapi.operations.v1.ExamineBooksResponseB\xda\x01\n" +
 	"\x18com.oneapi.operations.v1B\x16OperationsServiceProtoP\x01Z41api.club/go/stubs/oneapi/operations/v1;operationsv1\xa2\x02\x03OOX\xaa\x02\x14Oneapi.Operations.V1\xca\x02\x14Oneapi\\Operations\\V1\xe2\x02 Oneapi\\Operations\\V1\\GPBMetadata\xea\x02\x16Oneapi::Operations::V1b\x06proto3"
 
 var (
@@ -421,27 +498,31 @@ func file_oneapi_operations_v1_operations_service_proto_rawDescGZIP() []byte {
 	return file_oneapi_operations_v1_operations_service_proto_rawDescData
 }
 
-var file_oneapi_operations_v1_operations_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_oneapi_operations_v1_operations_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_oneapi_operations_v1_operations_service_proto_goTypes = []any{
 	(*ExamineRequest)(nil),        // 0: oneapi.operations.v1.ExamineRequest
 	(*ExamineResponse)(nil),       // 1: oneapi.operations.v1.ExamineResponse
-	(*AlarmCount)(nil),            // 2: oneapi.operations.v1.AlarmCount
-	(*Unpriced)(nil),              // 3: oneapi.operations.v1.Unpriced
-	(*v1.Money)(nil),              // 4: oneapi.common.v1.Money
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(v1.Lane)(0),                  // 6: oneapi.common.v1.Lane
+	(*ExamineBooksRequest)(nil),   // 2: oneapi.operations.v1.ExamineBooksRequest
+	(*ExamineBooksResponse)(nil),  // 3: oneapi.operations.v1.ExamineBooksResponse
+	(*AlarmCount)(nil),            // 4: oneapi.operations.v1.AlarmCount
+	(*Unpriced)(nil),              // 5: oneapi.operations.v1.Unpriced
+	(*v1.Money)(nil),              // 6: oneapi.common.v1.Money
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(v1.Lane)(0),                  // 8: oneapi.common.v1.Lane
 }
 var file_oneapi_operations_v1_operations_service_proto_depIdxs = []int32{
-	2, // 0: oneapi.operations.v1.ExamineResponse.alarms:type_name -> oneapi.operations.v1.AlarmCount
-	3, // 1: oneapi.operations.v1.ExamineResponse.unpriced:type_name -> oneapi.operations.v1.Unpriced
-	4, // 2: oneapi.operations.v1.ExamineResponse.entries_total:type_name -> oneapi.common.v1.Money
-	4, // 3: oneapi.operations.v1.ExamineResponse.silent_held:type_name -> oneapi.common.v1.Money
-	5, // 4: oneapi.operations.v1.AlarmCount.last_at:type_name -> google.protobuf.Timestamp
-	6, // 5: oneapi.operations.v1.Unpriced.lane:type_name -> oneapi.common.v1.Lane
+	4, // 0: oneapi.operations.v1.ExamineResponse.alarms:type_name -> oneapi.operations.v1.AlarmCount
+	5, // 1: oneapi.operations.v1.ExamineResponse.unpriced:type_name -> oneapi.operations.v1.Unpriced
+	6, // 2: oneapi.operations.v1.ExamineResponse.silent_held:type_name -> oneapi.common.v1.Money
+	6, // 3: oneapi.operations.v1.ExamineBooksResponse.entries_total:type_name -> oneapi.common.v1.Money
+	7, // 4: oneapi.operations.v1.AlarmCount.last_at:type_name -> google.protobuf.Timestamp
+	8, // 5: oneapi.operations.v1.Unpriced.lane:type_name -> oneapi.common.v1.Lane
 	0, // 6: oneapi.operations.v1.OperationsService.Examine:input_type -> oneapi.operations.v1.ExamineRequest
-	1, // 7: oneapi.operations.v1.OperationsService.Examine:output_type -> oneapi.operations.v1.ExamineResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
+	2, // 7: oneapi.operations.v1.OperationsService.ExamineBooks:input_type -> oneapi.operations.v1.ExamineBooksRequest
+	1, // 8: oneapi.operations.v1.OperationsService.Examine:output_type -> oneapi.operations.v1.ExamineResponse
+	3, // 9: oneapi.operations.v1.OperationsService.ExamineBooks:output_type -> oneapi.operations.v1.ExamineBooksResponse
+	8, // [8:10] is the sub-list for method output_type
+	6, // [6:8] is the sub-list for method input_type
 	6, // [6:6] is the sub-list for extension type_name
 	6, // [6:6] is the sub-list for extension extendee
 	0, // [0:6] is the sub-list for field type_name
@@ -458,7 +539,7 @@ func file_oneapi_operations_v1_operations_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_operations_v1_operations_service_proto_rawDesc), len(file_oneapi_operations_v1_operations_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

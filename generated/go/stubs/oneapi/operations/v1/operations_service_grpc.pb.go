@@ -19,7 +19,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OperationsService_Examine_FullMethodName = "/oneapi.operations.v1.OperationsService/Examine"
+	OperationsService_Examine_FullMethodName      = "/oneapi.operations.v1.OperationsService/Examine"
+	OperationsService_ExamineBooks_FullMethodName = "/oneapi.operations.v1.OperationsService/ExamineBooks"
 )
 
 // OperationsServiceClient is the client API for OperationsService service.
@@ -28,8 +29,10 @@ const (
 //
 // Looks after the installation itself.
 type OperationsServiceClient interface {
-	// Tells what core sees of itself, its database and its books. Changes nothing.
+	// Tells what core sees of itself and its database. Changes nothing.
 	Examine(ctx context.Context, in *ExamineRequest, opts ...grpc.CallOption) (*ExamineResponse, error)
+	// Sums the whole ledger, which may take minutes once it is large. Changes nothing.
+	ExamineBooks(ctx context.Context, in *ExamineBooksRequest, opts ...grpc.CallOption) (*ExamineBooksResponse, error)
 }
 
 type operationsServiceClient struct {
@@ -50,14 +53,26 @@ func (c *operationsServiceClient) Examine(ctx context.Context, in *ExamineReques
 	return out, nil
 }
 
+func (c *operationsServiceClient) ExamineBooks(ctx context.Context, in *ExamineBooksRequest, opts ...grpc.CallOption) (*ExamineBooksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExamineBooksResponse)
+	err := c.cc.Invoke(ctx, OperationsService_ExamineBooks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperationsServiceServer is the server API for OperationsService service.
 // All implementations must embed UnimplementedOperationsServiceServer
 // for forward compatibility.
 //
 // Looks after the installation itself.
 type OperationsServiceServer interface {
-	// Tells what core sees of itself, its database and its books. Changes nothing.
+	// Tells what core sees of itself and its database. Changes nothing.
 	Examine(context.Context, *ExamineRequest) (*ExamineResponse, error)
+	// Sums the whole ledger, which may take minutes once it is large. Changes nothing.
+	ExamineBooks(context.Context, *ExamineBooksRequest) (*ExamineBooksResponse, error)
 	mustEmbedUnimplementedOperationsServiceServer()
 }
 
@@ -70,6 +85,9 @@ type UnimplementedOperationsServiceServer struct{}
 
 func (UnimplementedOperationsServiceServer) Examine(context.Context, *ExamineRequest) (*ExamineResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Examine not implemented")
+}
+func (UnimplementedOperationsServiceServer) ExamineBooks(context.Context, *ExamineBooksRequest) (*ExamineBooksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExamineBooks not implemented")
 }
 func (UnimplementedOperationsServiceServer) mustEmbedUnimplementedOperationsServiceServer() {}
 func (UnimplementedOperationsServiceServer) testEmbeddedByValue()                           {}
@@ -110,6 +128,24 @@ func _OperationsService_Examine_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperationsService_ExamineBooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExamineBooksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperationsServiceServer).ExamineBooks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperationsService_ExamineBooks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperationsServiceServer).ExamineBooks(ctx, req.(*ExamineBooksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperationsService_ServiceDesc is the grpc.ServiceDesc for OperationsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +156,10 @@ var OperationsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Examine",
 			Handler:    _OperationsService_Examine_Handler,
+		},
+		{
+			MethodName: "ExamineBooks",
+			Handler:    _OperationsService_ExamineBooks_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -55,9 +55,6 @@ class ExamineResponse(_message.Message):
     ALARMS_FIELD_NUMBER: _builtins.int
     UPSTREAMS_WITHOUT_CREDENTIAL_FIELD_NUMBER: _builtins.int
     UNPRICED_FIELD_NUMBER: _builtins.int
-    ENTRIES_TOTAL_FIELD_NUMBER: _builtins.int
-    WALLETS_OFF_FIELD_NUMBER: _builtins.int
-    HOLDS_OFF_FIELD_NUMBER: _builtins.int
     SILENT_LEASES_FIELD_NUMBER: _builtins.int
     SILENT_HELD_FIELD_NUMBER: _builtins.int
     EPOCHS_LEFT_OPEN_FIELD_NUMBER: _builtins.int
@@ -75,10 +72,6 @@ class ExamineResponse(_message.Message):
     """The database's clock at the same moment."""
     database_bytes: _builtins.int
     """The size of the database."""
-    wallets_off: _builtins.int
-    """Wallets whose cached sums are not those of their entries."""
-    holds_off: _builtins.int
-    """Wallets whose held credit is not that of their open leases."""
     silent_leases: _builtins.int
     """Leases that were silent for longer than any request may run."""
     epochs_left_open: _builtins.int
@@ -100,10 +93,6 @@ class ExamineResponse(_message.Message):
         """Enabled models that are routed in a lane without a price in force."""
 
     @_builtins.property
-    def entries_total(self) -> _money_pb2.Money:
-        """The sum of all ledger entries: 0."""
-
-    @_builtins.property
     def silent_held(self) -> _money_pb2.Money:
         """What is held in them."""
 
@@ -121,20 +110,66 @@ class ExamineResponse(_message.Message):
         alarms: _abc.Iterable[Global___AlarmCount] | None = ...,
         upstreams_without_credential: _abc.Iterable[_builtins.str] | None = ...,
         unpriced: _abc.Iterable[Global___Unpriced] | None = ...,
-        entries_total: _money_pb2.Money | None = ...,
-        wallets_off: _builtins.int = ...,
-        holds_off: _builtins.int = ...,
         silent_leases: _builtins.int = ...,
         silent_held: _money_pb2.Money | None = ...,
         epochs_left_open: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entries_total", b"entries_total", "silent_held", b"silent_held"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["silent_held", b"silent_held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "core_time_micros", b"core_time_micros", "database_bytes", b"database_bytes", "database_time_micros", b"database_time_micros", "entries_total", b"entries_total", "epochs_left_open", b"epochs_left_open", "holds_off", b"holds_off", "missing_partitions", b"missing_partitions", "postgres_version_number", b"postgres_version_number", "python_version", b"python_version", "schema_head", b"schema_head", "schema_revision", b"schema_revision", "silent_held", b"silent_held", "silent_leases", b"silent_leases", "unpriced", b"unpriced", "upstreams_without_credential", b"upstreams_without_credential", "wallets_off", b"wallets_off"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "core_time_micros", b"core_time_micros", "database_bytes", b"database_bytes", "database_time_micros", b"database_time_micros", "epochs_left_open", b"epochs_left_open", "missing_partitions", b"missing_partitions", "postgres_version_number", b"postgres_version_number", "python_version", b"python_version", "schema_head", b"schema_head", "schema_revision", b"schema_revision", "silent_held", b"silent_held", "silent_leases", b"silent_leases", "unpriced", b"unpriced", "upstreams_without_credential", b"upstreams_without_credential"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExamineResponse: _TypeAlias = ExamineResponse  # noqa: Y015
+
+@_typing.final
+class ExamineBooksRequest(_message.Message):
+    """Asks core to add up its books."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExamineBooksRequest: _TypeAlias = ExamineBooksRequest  # noqa: Y015
+
+@_typing.final
+class ExamineBooksResponse(_message.Message):
+    """What the books come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_TOTAL_FIELD_NUMBER: _builtins.int
+    WALLETS_OFF_FIELD_NUMBER: _builtins.int
+    HOLDS_OFF_FIELD_NUMBER: _builtins.int
+    wallets_off: _builtins.int
+    """Wallets whose cached sums are not those of their entries."""
+    holds_off: _builtins.int
+    """Wallets whose held credit is not that of their open leases."""
+    @_builtins.property
+    def entries_total(self) -> _money_pb2.Money:
+        """The sum of all ledger entries: 0."""
+
+    def __init__(
+        self,
+        *,
+        entries_total: _money_pb2.Money | None = ...,
+        wallets_off: _builtins.int = ...,
+        holds_off: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entries_total", b"entries_total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries_total", b"entries_total", "holds_off", b"holds_off", "wallets_off", b"wallets_off"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExamineBooksResponse: _TypeAlias = ExamineBooksResponse  # noqa: Y015
 
 @_typing.final
 class AlarmCount(_message.Message):

@@ -40,6 +40,11 @@ class OperationsServiceStub:
                 request_serializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineRequest.SerializeToString,
                 response_deserializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineResponse.FromString,
                 _registered_method=True)
+        self.ExamineBooks = channel.unary_unary(
+                '/oneapi.operations.v1.OperationsService/ExamineBooks',
+                request_serializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineBooksRequest.SerializeToString,
+                response_deserializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineBooksResponse.FromString,
+                _registered_method=True)
 
 
 class OperationsServiceServicer:
@@ -47,7 +52,14 @@ class OperationsServiceServicer:
     """
 
     def Examine(self, request, context):
-        """Tells what core sees of itself, its database and its books. Changes nothing.
+        """Tells what core sees of itself and its database. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExamineBooks(self, request, context):
+        """Sums the whole ledger, which may take minutes once it is large. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +72,11 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.Examine,
                     request_deserializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineRequest.FromString,
                     response_serializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineResponse.SerializeToString,
+            ),
+            'ExamineBooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExamineBooks,
+                    request_deserializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineBooksRequest.FromString,
+                    response_serializer=oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineBooksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class OperationsService:
             '/oneapi.operations.v1.OperationsService/Examine',
             oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineRequest.SerializeToString,
             oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExamineBooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.operations.v1.OperationsService/ExamineBooks',
+            oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineBooksRequest.SerializeToString,
+            oneapi_dot_operations_dot_v1_dot_operations__service__pb2.ExamineBooksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,7 +34,9 @@ class OperationsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperationsServiceAsyncStub: ...
     Examine: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.ExamineRequest, _operations_service_pb2.ExamineResponse]
-    """Tells what core sees of itself, its database and its books. Changes nothing."""
+    """Tells what core sees of itself and its database. Changes nothing."""
+    ExamineBooks: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.ExamineBooksRequest, _operations_service_pb2.ExamineBooksResponse]
+    """Sums the whole ledger, which may take minutes once it is large. Changes nothing."""
 
 @_typing.type_check_only
 class OperationsServiceAsyncStub(OperationsServiceStub):
@@ -42,7 +44,9 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Examine: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.ExamineRequest, _operations_service_pb2.ExamineResponse]  # type: ignore[assignment]
-    """Tells what core sees of itself, its database and its books. Changes nothing."""
+    """Tells what core sees of itself and its database. Changes nothing."""
+    ExamineBooks: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.ExamineBooksRequest, _operations_service_pb2.ExamineBooksResponse]  # type: ignore[assignment]
+    """Sums the whole ledger, which may take minutes once it is large. Changes nothing."""
 
 class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Looks after the installation itself."""
@@ -53,6 +57,14 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_service_pb2.ExamineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_service_pb2.ExamineResponse, _abc.Awaitable[_operations_service_pb2.ExamineResponse]]:
-        """Tells what core sees of itself, its database and its books. Changes nothing."""
+        """Tells what core sees of itself and its database. Changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ExamineBooks(
+        self,
+        request: _operations_service_pb2.ExamineBooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_service_pb2.ExamineBooksResponse, _abc.Awaitable[_operations_service_pb2.ExamineBooksResponse]]:
+        """Sums the whole ledger, which may take minutes once it is large. Changes nothing."""
 
 def add_OperationsServiceServicer_to_server(servicer: OperationsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

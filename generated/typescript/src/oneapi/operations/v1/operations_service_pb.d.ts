@@ -111,27 +111,6 @@ export declare type ExamineResponse = Message<"oneapi.operations.v1.ExamineRespo
   unpriced: Unpriced[];
 
   /**
-   * The sum of all ledger entries: 0.
-   *
-   * @generated from field: oneapi.common.v1.Money entries_total = 12;
-   */
-  entriesTotal?: Money | undefined;
-
-  /**
-   * Wallets whose cached sums are not those of their entries.
-   *
-   * @generated from field: int64 wallets_off = 13;
-   */
-  walletsOff: bigint;
-
-  /**
-   * Wallets whose held credit is not that of their open leases.
-   *
-   * @generated from field: int64 holds_off = 14;
-   */
-  holdsOff: bigint;
-
-  /**
    * Leases that were silent for longer than any request may run.
    *
    * @generated from field: int64 silent_leases = 15;
@@ -158,6 +137,54 @@ export declare type ExamineResponse = Message<"oneapi.operations.v1.ExamineRespo
  * Use `create(ExamineResponseSchema)` to create a new message.
  */
 export declare const ExamineResponseSchema: GenMessage<ExamineResponse>;
+
+/**
+ * Asks core to add up its books.
+ *
+ * @generated from message oneapi.operations.v1.ExamineBooksRequest
+ */
+export declare type ExamineBooksRequest = Message<"oneapi.operations.v1.ExamineBooksRequest"> & {
+};
+
+/**
+ * Describes the message oneapi.operations.v1.ExamineBooksRequest.
+ * Use `create(ExamineBooksRequestSchema)` to create a new message.
+ */
+export declare const ExamineBooksRequestSchema: GenMessage<ExamineBooksRequest>;
+
+/**
+ * What the books come to.
+ *
+ * @generated from message oneapi.operations.v1.ExamineBooksResponse
+ */
+export declare type ExamineBooksResponse = Message<"oneapi.operations.v1.ExamineBooksResponse"> & {
+  /**
+   * The sum of all ledger entries: 0.
+   *
+   * @generated from field: oneapi.common.v1.Money entries_total = 1;
+   */
+  entriesTotal?: Money | undefined;
+
+  /**
+   * Wallets whose cached sums are not those of their entries.
+   *
+   * @generated from field: int64 wallets_off = 2;
+   */
+  walletsOff: bigint;
+
+  /**
+   * Wallets whose held credit is not that of their open leases.
+   *
+   * @generated from field: int64 holds_off = 3;
+   */
+  holdsOff: bigint;
+};
+
+/**
+ * Describes the message oneapi.operations.v1.ExamineBooksResponse.
+ * Use `create(ExamineBooksResponseSchema)` to create a new message.
+ */
+export declare const ExamineBooksResponseSchema: GenMessage<ExamineBooksResponse>;
 
 /**
  * How often one kind of alarm was raised.
@@ -227,7 +254,7 @@ export declare const UnpricedSchema: GenMessage<Unpriced>;
  */
 export declare const OperationsService: GenService<{
   /**
-   * Tells what core sees of itself, its database and its books. Changes nothing.
+   * Tells what core sees of itself and its database. Changes nothing.
    *
    * @generated from rpc oneapi.operations.v1.OperationsService.Examine
    */
@@ -235,6 +262,16 @@ export declare const OperationsService: GenService<{
     methodKind: "unary";
     input: typeof ExamineRequestSchema;
     output: typeof ExamineResponseSchema;
+  },
+  /**
+   * Sums the whole ledger, which may take minutes once it is large. Changes nothing.
+   *
+   * @generated from rpc oneapi.operations.v1.OperationsService.ExamineBooks
+   */
+  examineBooks: {
+    methodKind: "unary";
+    input: typeof ExamineBooksRequestSchema;
+    output: typeof ExamineBooksResponseSchema;
   },
 }>;
 
