@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import timedelta
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +29,15 @@ _T = TypeVar("_T")
 AMOUNTS = st.integers(1, 5_000_000)
 WALLETS = st.integers(0, 1)
 EDGES = st.integers(1, 2)
+_EXPIRED = """
+SELECT CAST(coalesce((
+    SELECT -sum(e.amount) FROM ledger_entry AS e JOIN ledger_txn AS t ON t.id = e.txn_id
+     WHERE t.kind = 'grant_expiry' AND e.workspace_id = :workspace), 0) AS bigint),
+       CAST(coalesce((
+    SELECT sum(remaining) FROM credit_grant
+     WHERE workspace_id = :workspace AND expires_at <= :now), 0) AS bigint)
+"""
+"""What has expired of a wallet: as posted, and what nobody has looked at yet."""
 PROMO, PAID = GrantKind.PROMOTIONAL, GrantKind.PAID
 
 
@@ -49,6 +59,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.wallets = [self.run(self.money.workspace()) for _ in range(2)]
         self.given = [0, 0]
         self.charged = [0, 0]
+        self.expiring: list[tuple[int, int, datetime]] = []
         self.numbers: dict[tuple[int, int], int] = {}
         self.leases: dict[tuple[int, int], bytes] = {}
         self.records: list[tuple[int, UsageRecord]] = []
@@ -68,6 +79,8 @@ class LedgerMachine(RuleBasedStateMachine):
         expires = self.money.now + timedelta(days=days) if days else None
         self.run(self.money.grant(self.wallets[wallet], amount, kind, expires_at=expires))
         self.given[wallet] += amount
+        if expires is not None:
+            self.expiring.append((wallet, amount, expires))
 
     @rule(
         wallet=WALLETS, edge=EDGES, needed=AMOUNTS, rate=st.integers(0, 10_000), again=st.booleans()
@@ -135,14 +148,24 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def everything_adds_up(self) -> None:
-        """What was given = what is left + what was used, less what is owed; and the proof holds."""
+        """What was given = what is left + used + expired, less what is owed; the proof holds."""
         for place, workspace in enumerate(self.wallets):
             balance = self.run(self.money.balance(workspace))
             assert min(balance.held, balance.available, balance.frozen, balance.debt) >= 0
             assert balance.total == balance.held + balance.available + balance.frozen
-            assert balance.total - balance.debt == self.given[place] - self.charged[place]
+            gone = self._expired(place)
+            assert balance.total - balance.debt == self.given[place] - self.charged[place] - gone
         assert self.run(self.world.account("rev.usage")) == sum(self.charged)
         assert self.run(self._proof()) == []
+
+    def _expired(self, place: int) -> int:
+        """Return what has expired: never more than the grants whose time is over."""
+        workspace, now = UUID(bytes=self.wallets[place]), self.money.now
+        ((posted, unposted),) = self.run(self.world.rows(_EXPIRED, workspace=workspace, now=now))
+        gone = cast("int", posted) + cast("int", unposted)
+        over = [amount for wallet, amount, at in self.expiring if wallet == place and at <= now]
+        assert 0 <= gone <= sum(over)
+        return gone
 
     async def _proof(self) -> list[Any]:
         async with self.money.database.jobs.transaction("system", snapshot=True) as tx:
