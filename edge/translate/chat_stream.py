@@ -265,6 +265,9 @@ class ChatStream:
         texts = self._count(choices)
         edits = self._edits(data, chunk, cost)
         edited = sse.with_data(frame, splice.edit(data, chunk, edits)) if edits else frame
+        if sse.has_id(edited):
+            # Nobody resumes a POST; with an id, `openai` takes each later comment for an event.
+            edited = sse.without_id(edited)
         if usage is None and self.has_output and _is_plain(choices):
             self._learn(frame, chunk, edited, texts)
         return edited

@@ -119,6 +119,17 @@ def is_comment(frame: bytes) -> bool:
     return all(line.startswith(b":") for line in _lines(frame) if line)
 
 
+def has_id(frame: bytes) -> bool:
+    """Say whether a frame may have an id line."""
+    return frame.startswith(b"id") or b"\nid" in frame or b"\rid" in frame
+
+
+def without_id(frame: bytes) -> bytes:
+    """Return the frame without its id lines."""
+    kept = [line for line in _lines(frame) if line and line.partition(b":")[0] != b"id"]
+    return b"\n".join(kept) + b"\n\n"
+
+
 def with_data(frame: bytes, data: bytes) -> bytes:
     """Return the frame with other data (JSON: on one line), its other lines unchanged."""
     if frame.startswith(b"data: {") and frame.find(b"\n") == len(frame) - 2:

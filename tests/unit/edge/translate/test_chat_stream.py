@@ -303,3 +303,10 @@ def test_a_frame_without_data_is_left_out_and_a_comment_is_not() -> None:
     relayed = stream.feed(b"retry: 1000\n\n: hello\n\nid: 7\nevent: ping\n\n" + chunk("a"))
     assert relayed.startswith(b": hello\n\ndata: {")
     assert len(split_frames(relayed)) == 2
+
+
+def test_an_id_is_left_out_so_that_a_later_comment_is_no_event() -> None:
+    """`openai` keeps an id and then takes each comment, such as our keep-alives, for an event."""
+    frame = chunk("a")
+    assert stream_of().feed(b"id: 7\r\nevent: message\r\n" + frame).startswith(b"event: message\n")
+    assert b"id: 7" not in stream_of().feed(frame[:-1] + b"id: 7\n\n")
