@@ -9,8 +9,8 @@ import pytest
 from tests.chaos.streams import cuts, leaving, memory, silence, storm
 from tests.support.stack import Stack
 
-UNHURRIED_MS = 5_000.0
-"""Twenty times what is promised: a busy machine is no fault of the code."""
+UNHURRIED_MS = 2_000.0
+"""Eight times what is promised, and less than the upstream's idle time-out, which ends it too."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_clients_that_leave_at_any_moment_leave_nothing_behind(clean: Stack) -> 
 
 def test_a_client_that_reads_nothing_costs_a_bounded_memory(clean: Stack) -> None:
     """The upstream is not read further than the client is."""
-    grown = memory.stalled_readers(clean, clean.edge_pid, streams=20, seconds=1.0)
+    grown = memory.stalled_readers(clean, clean.edge_pid, streams=20, seconds=3.0)
     assert grown.kib_per_stream < 4 * memory.KIB_PER_STREAM_MAX, grown
 
 
