@@ -10,12 +10,11 @@ No call to core is needed as long as the lease has room.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
+from edge.admission.batches import batches
 from edge.admission.lease import Lease, LeaseCalls
 from kit.clock import Clock
 from kit.reasons import CreditInUse, DomainError, InsufficientCredits, Unavailable
@@ -437,7 +436,7 @@ class Credit:
             for account in accounts
             if account.lease is not None
         }
-        for batch in _batches(leases, MAX_RENEWALS):
+        for batch in batches(leases, MAX_RENEWALS):
             sent_at = self._clock.monotonic()
             answers = await self._calls.renew({key: total for key, (_, total) in batch.items()})
             for message in answers:
@@ -456,12 +455,3 @@ class Credit:
 def _again(error: DomainError) -> DomainError:
     """Return the same error anew: one that is raised again and again collects its tracebacks."""
     return type(error)(**error.metadata)
-
-
-Batch = dict[bytes, tuple[WorkspaceCredit, int]]
-
-
-def _batches(leases: Batch, size: int) -> Iterator[Batch]:
-    items = iter(leases.items())
-    while batch := dict(itertools.islice(items, size)):
-        yield batch

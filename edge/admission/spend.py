@@ -9,10 +9,10 @@ back: when a slice is idle, when core asks for it, when its day is over.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final, Protocol
 
+from edge.admission.batches import batches
 from kit.clock import Clock
 from kit.ids import unix_ms_of
 from oneapi.admission.v1 import spend_pb2
@@ -169,7 +169,7 @@ class Spend:
             for key in self._keys.values()
             for found in key.prepare(recalled, now)
         }
-        for batch in _batches(slices, MAX_RENEWALS):
+        for batch in batches(slices, MAX_RENEWALS):
             sent_at = self._clock.monotonic()
             totals = {slice_id: found.returned for slice_id, (_, found) in batch.items()}
             for message in await self._calls.renew_spend(totals):
@@ -178,12 +178,3 @@ class Spend:
                     found.apply(message, sent_at)
             for key, found in batch.values():
                 key.ended(found)
-
-
-Batch = dict[bytes, tuple[KeySpend, SpendSlice]]
-
-
-def _batches(slices: Batch, size: int) -> Iterator[Batch]:
-    items = iter(slices.items())
-    while batch := dict(itertools.islice(items, size)):
-        yield batch
