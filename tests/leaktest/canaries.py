@@ -18,7 +18,6 @@ BASE = len(DIGITS)
 STEM_LETTERS = 4
 MARK_LETTERS = 6
 CANARIES_MAX = BASE**3
-FIELDS_PER_CASE = 100
 
 
 @dataclass(frozen=True)
@@ -71,24 +70,33 @@ class Kind:
 
 @dataclass
 class Mint:
-    """Numbers canaries of one kind so that a find names its case and its field."""
+    """Numbers canaries of one kind, in the order of their making: a find names case and field."""
 
     kind: Kind
     cases: list[str] = field(default_factory=list)
-    fields: list[str] = field(default_factory=list)
-    made: int = 0
+    made: list[tuple[int, str]] = field(default_factory=list)
+    """The case and the field of each number."""
+    numbers: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def case(self, name: str) -> Case:
         """Begin a case."""
         self.cases.append(name)
         return Case(self, len(self.cases) - 1)
 
+    def number(self, case: int, field_name: str) -> int:
+        """Return the number of a field of a case, a new one the first time."""
+        place = (case, field_name)
+        if place not in self.numbers:
+            self.numbers[place] = len(self.made)
+            self.made.append(place)
+        return self.numbers[place]
+
     def origin(self, number: int) -> str:
         """Return which case and field a number belongs to."""
-        case, place = divmod(number, FIELDS_PER_CASE)
-        if case >= len(self.cases) or place >= len(self.fields):
+        if number >= len(self.made):
             return f"{self.kind.name} {number}"
-        return f"{self.fields[place]} of {self.cases[case]}"
+        case, field_name = self.made[number]
+        return f"{field_name} of {self.cases[case]}"
 
 
 @dataclass(frozen=True)
@@ -96,13 +104,8 @@ class Case:
     """Gives each field of one case its canary."""
 
     mint: Mint
-    number: int
+    index: int
 
     def __call__(self, field_name: str) -> str:
         """Return the canary of a field."""
-        fields = self.mint.fields
-        if field_name not in fields:
-            assert len(fields) < FIELDS_PER_CASE
-            fields.append(field_name)
-        self.mint.made += 1
-        return self.mint.kind.canary(self.number * FIELDS_PER_CASE + fields.index(field_name))
+        return self.mint.kind.canary(self.mint.number(self.index, field_name))

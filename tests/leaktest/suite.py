@@ -74,7 +74,7 @@ def run(folder: Path, chosen: Sequence[str], *, memory_requests: int = 0, every:
         _look_everywhere(world, before, found)
     found.opens, found.writes = world.opens, world.writes
     found.calls, found.faults = world.calls_made, world.faults
-    found.canaries = world.mint.made
+    found.canaries = len(world.mint.made)
     found.origins = {
         number: world.mint.origin(number)
         for leak in found.looked.leaks
