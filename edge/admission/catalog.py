@@ -8,7 +8,13 @@ from typing import Final
 from kit.charge import Price, PriceTier
 from oneapi.admission.v1 import snapshot_pb2
 from oneapi.catalog.v1 import catalog_pb2
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
+from oneapi.common.v1.endpoint_pb2 import Endpoint
 from oneapi.common.v1.lane_pb2 import Lane
+
+Kind = catalog_pb2.Model.Kind
+Dialect = catalog_pb2.Upstream.Dialect
+Status = catalog_pb2.EndpointState.Status
 
 LANE_NAMES: Final = {
     "default": Lane.LANE_DEFAULT,
@@ -23,6 +29,37 @@ SERVICE_TIERS: Final = {
     "fast": Lane.LANE_PRIORITY,
 }
 """The `service_tier` values that choose a lane."""
+ENDPOINT_KINDS: Final[dict[int, int]] = {
+    Endpoint.ENDPOINT_CHAT_COMPLETIONS: Kind.KIND_TEXT,
+    Endpoint.ENDPOINT_RESPONSES: Kind.KIND_TEXT,
+    Endpoint.ENDPOINT_COMPLETIONS: Kind.KIND_TEXT,
+    Endpoint.ENDPOINT_EMBEDDINGS: Kind.KIND_EMBEDDING,
+    Endpoint.ENDPOINT_MESSAGES: Kind.KIND_TEXT,
+    Endpoint.ENDPOINT_GENERATE_CONTENT: Kind.KIND_TEXT,
+    Endpoint.ENDPOINT_MODERATIONS: Kind.KIND_MODERATION,
+    Endpoint.ENDPOINT_IMAGE_GENERATIONS: Kind.KIND_IMAGE,
+    Endpoint.ENDPOINT_IMAGE_EDITS: Kind.KIND_IMAGE,
+    Endpoint.ENDPOINT_AUDIO_SPEECH: Kind.KIND_SPEECH,
+    Endpoint.ENDPOINT_AUDIO_TRANSCRIPTIONS: Kind.KIND_TRANSCRIPTION,
+    Endpoint.ENDPOINT_COUNT_TOKENS: Kind.KIND_TEXT,
+}
+"""The kind of models that each endpoint takes."""
+CONVERSATIONS: Final = frozenset(
+    {
+        Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+        Endpoint.ENDPOINT_RESPONSES,
+        Endpoint.ENDPOINT_MESSAGES,
+        Endpoint.ENDPOINT_GENERATE_CONTENT,
+    }
+)
+"""Endpoints that are translated into one another; any other needs an upstream that has it."""
+_CHAT_ONLY: Final[frozenset[int]] = frozenset({Endpoint.ENDPOINT_CHAT_COMPLETIONS})
+_DIALECT_SURFACES: Final[dict[int, frozenset[int]]] = {
+    Dialect.DIALECT_OPENAI: _CHAT_ONLY,
+    Dialect.DIALECT_ANTHROPIC: frozenset({Endpoint.ENDPOINT_MESSAGES}),
+    Dialect.DIALECT_GOOGLE: frozenset({Endpoint.ENDPOINT_GENERATE_CONTENT}),
+}
+"""What an upstream of a dialect always has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +82,7 @@ class Model:
     enabled: bool
     created_at_seconds: int
     capabilities: tuple[str, ...]
+    kind: int = Kind.KIND_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +97,9 @@ class Upstream:
     drains_on_disconnect: bool
     bills_refused: bool
     credential: bytes
+    surfaces: frozenset[int] = _CHAT_ONLY
+    """The endpoints that it serves itself."""
+    data_policy: int = DataPolicy.DATA_POLICY_UNSPECIFIED
 
     def __repr__(self) -> str:
         """Name the upstream without its credential."""
@@ -76,6 +117,8 @@ class Candidate:
     first_byte_timeout_seconds: float
     idle_timeout_seconds: float
     max_running: int = 0
+    surfaces: frozenset[int] = _CHAT_ONLY
+    """The endpoints by which the upstream serves this model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +164,9 @@ class Catalog:
             self._prices.setdefault((price.model_number, price.lane), []).append(_price(price))
         for versions in self._prices.values():
             versions.sort(key=lambda price: price.effective_from_micros)
+        self._endpoints: dict[int, int] = {
+            endpoint: self._can_be_served(endpoint) for endpoint in ENDPOINT_KINDS
+        } | {state.endpoint: state.status for state in snapshot.endpoints if state.status}
 
     def named(self, name: str) -> Model | None:
         """Return the enabled model of a public id or alias."""
@@ -140,6 +186,26 @@ class Catalog:
                 found = price
         return found
 
+    def endpoint_state(self, endpoint: int) -> int:
+        """Return whether an endpoint can be used, as an `EndpointState.Status`.
+
+        What the operator states; else ready if any model can be served there, else not available.
+        """
+        return self._endpoints.get(endpoint, Status.STATUS_NOT_AVAILABLE)
+
+    def _can_be_served(self, endpoint: int) -> int:
+        for (model_number, lane), route in self._routes.items():
+            model = self.models.get(model_number)
+            if (
+                model is not None
+                and model.enabled
+                and model.kind == ENDPOINT_KINDS[endpoint]
+                and (model_number, lane) in self._prices
+                and any(can_serve(candidate, endpoint) for candidate in route.candidates)
+            ):
+                return Status.STATUS_READY
+        return Status.STATUS_NOT_AVAILABLE
+
     def servable(self, at_micros: int) -> list[Model]:
         """Return the models that can be served and priced in some lane, by public id."""
         lanes = LANE_NAMES.values()
@@ -152,6 +218,13 @@ class Catalog:
             )
         ]
         return sorted(models, key=lambda model: model.public_id)
+
+
+def can_serve(candidate: Candidate, endpoint: int) -> bool:
+    """Say whether a candidate has an endpoint itself or by translation."""
+    return endpoint in candidate.surfaces or (
+        endpoint in CONVERSATIONS and not CONVERSATIONS.isdisjoint(candidate.surfaces)
+    )
 
 
 EMPTY: Final = Catalog(snapshot_pb2.CatalogSnapshot())
@@ -174,6 +247,7 @@ def _model(message: catalog_pb2.Model) -> Model:
         enabled=message.enabled,
         created_at_seconds=message.created_at.seconds,
         capabilities=tuple(message.capabilities),
+        kind=message.kind or Kind.KIND_TEXT,
     )
 
 
@@ -190,6 +264,10 @@ def _upstream(item: snapshot_pb2.SnapshotUpstream) -> Upstream:
         ),
         bills_refused=message.bills_refused,
         credential=item.credential,
+        surfaces=(
+            frozenset(message.surfaces) or _DIALECT_SURFACES.get(message.dialect, _CHAT_ONLY)
+        ),
+        data_policy=message.data_policy,
     )
 
 
@@ -203,6 +281,7 @@ def _route(message: catalog_pb2.Route, upstreams: dict[int, Upstream]) -> Route:
             first_byte_timeout_seconds=item.first_byte_timeout_ms / 1000,
             idle_timeout_seconds=item.idle_timeout_ms / 1000,
             max_running=item.max_running,
+            surfaces=_surfaces(item, upstreams[item.upstream_number]),
         )
         for item in message.candidates
         if item.upstream_number in upstreams
@@ -215,6 +294,10 @@ def _route(message: catalog_pb2.Route, upstreams: dict[int, Upstream]) -> Route:
         queue_wait_seconds=message.policy.queue_wait_ms / 1000,
     )
     return Route(tuple(candidates), message.max_attempts, policy)
+
+
+def _surfaces(item: catalog_pb2.RouteCandidate, upstream: Upstream) -> frozenset[int]:
+    return upstream.surfaces & frozenset(item.surfaces) if item.surfaces else upstream.surfaces
 
 
 def _price(message: catalog_pb2.PriceVersion) -> Price:

@@ -46,6 +46,10 @@ class Grant:
     networks: tuple[Network, ...]
     secrets: dict[bytes, int]
     has_spend_limit: bool
+    requires_zero_retention: bool = False
+    """Whether only upstreams that keep nothing may serve it."""
+    cors_origins: frozenset[str] = frozenset()
+    """The web origins whose pages may use it."""
 
     @property
     def has_limits(self) -> bool:
@@ -76,6 +80,8 @@ def grant_from(message: grant_pb2.Grant) -> Grant:
         networks=tuple(_network(text) for text in message.allowed_networks),
         secrets={secret.secret_hash: secret.expires_at_micros for secret in message.secrets},
         has_spend_limit=message.has_spend_limit,
+        requires_zero_retention=message.requires_zero_retention,
+        cors_origins=frozenset(message.cors_origins),
     )
 
 

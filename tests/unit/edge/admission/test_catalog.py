@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from edge.admission.catalog import EMPTY, Catalog
+from typing import Any
+
+from edge.admission.catalog import (
+    EMPTY,
+    ENDPOINT_KINDS,
+    Catalog,
+    Dialect,
+    Kind,
+    Status,
+    Upstream,
+)
+from oneapi.admission.v1 import snapshot_pb2
+from oneapi.catalog.v1 import catalog_pb2
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
+from oneapi.common.v1.endpoint_pb2 import Endpoint
 from oneapi.common.v1.lane_pb2 import Lane
 from tests.unit.edge.admission.world import add_price, snapshot
 
@@ -65,3 +79,99 @@ def test_an_upstream_never_shows_its_credential() -> None:
     model = catalog.named("small")
     assert model is not None
     assert "upstream-secret" not in repr(catalog.route(model, DEFAULT))
+
+
+def test_an_upstream_without_surfaces_has_what_its_dialect_always_has() -> None:
+    """A document need not repeat what each dialect has anyway."""
+    found = {
+        dialect: _only_upstream(catalog_pb2.Upstream(number=1, enabled=True, dialect=dialect))
+        for dialect in (Dialect.DIALECT_OPENAI, Dialect.DIALECT_ANTHROPIC, Dialect.DIALECT_GOOGLE)
+    }
+    assert {dialect: set(upstream.surfaces) for dialect, upstream in found.items()} == {
+        Dialect.DIALECT_OPENAI: {Endpoint.ENDPOINT_CHAT_COMPLETIONS},
+        Dialect.DIALECT_ANTHROPIC: {Endpoint.ENDPOINT_MESSAGES},
+        Dialect.DIALECT_GOOGLE: {Endpoint.ENDPOINT_GENERATE_CONTENT},
+    }
+
+
+def test_an_upstream_without_a_data_policy_is_not_known() -> None:
+    """Not known is the worst class, never a better one."""
+    upstream = _only_upstream(catalog_pb2.Upstream(number=1, enabled=True))
+    assert upstream.data_policy == DataPolicy.DATA_POLICY_UNSPECIFIED
+
+
+def test_a_candidate_narrows_what_its_upstream_has() -> None:
+    """Never more than the upstream has; all of it where the candidate says nothing."""
+    both = [Endpoint.ENDPOINT_CHAT_COMPLETIONS, Endpoint.ENDPOINT_RESPONSES]
+    told = [[], [Endpoint.ENDPOINT_RESPONSES], [Endpoint.ENDPOINT_EMBEDDINGS]]
+    message = snapshot_pb2.CatalogSnapshot(upstreams=[_item(number=1, surfaces=both)])
+    candidates = [catalog_pb2.RouteCandidate(upstream_number=1, surfaces=one) for one in told]
+    message.routes.add(model_number=1, lane=DEFAULT, candidates=candidates)
+    message.models.add(number=1, public_id="m", enabled=True)
+    catalog = Catalog(message)
+    route = catalog.route(catalog.models[1], DEFAULT)
+    assert route is not None
+    seen = [set(one.surfaces) for one in route.candidates]
+    assert seen == [set(both), {Endpoint.ENDPOINT_RESPONSES}, set()]
+
+
+def test_conversations_are_ready_wherever_a_text_model_can_be_served() -> None:
+    """They are translated into one another; what cannot be translated needs its own upstream."""
+    catalog = Catalog(snapshot())
+    states = {endpoint: catalog.endpoint_state(endpoint) for endpoint in Endpoint.values()}
+    assert {one for one, state in states.items() if state == Status.STATUS_READY} == {
+        Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+        Endpoint.ENDPOINT_RESPONSES,
+        Endpoint.ENDPOINT_MESSAGES,
+        Endpoint.ENDPOINT_GENERATE_CONTENT,
+    }
+    assert set(states.values()) == {Status.STATUS_READY, Status.STATUS_NOT_AVAILABLE}
+
+
+def test_an_endpoint_is_ready_by_models_of_its_kind_only() -> None:
+    """An upstream that has embeddings makes nothing ready without a model for them."""
+    message = snapshot()
+    for item in message.upstreams:
+        item.upstream.surfaces.append(Endpoint.ENDPOINT_EMBEDDINGS)
+    embeddings = Endpoint.ENDPOINT_EMBEDDINGS
+    assert Catalog(message).endpoint_state(embeddings) == Status.STATUS_NOT_AVAILABLE
+    message.models[0].kind = Kind.KIND_EMBEDDING
+    assert Catalog(message).endpoint_state(embeddings) == Status.STATUS_READY
+    message.models[0].enabled = False
+    assert Catalog(message).endpoint_state(embeddings) == Status.STATUS_NOT_AVAILABLE
+
+
+def test_what_an_operator_states_of_an_endpoint_goes_before() -> None:
+    """Also against what the routes say."""
+    message = snapshot()
+    limited, off = Status.STATUS_LIMITED, Status.STATUS_NOT_AVAILABLE
+    message.endpoints.add(endpoint=Endpoint.ENDPOINT_EMBEDDINGS, status=limited)
+    message.endpoints.add(endpoint=Endpoint.ENDPOINT_RESPONSES, status=off)
+    message.endpoints.add(endpoint=Endpoint.ENDPOINT_MESSAGES)
+    catalog = Catalog(message)
+    assert catalog.endpoint_state(Endpoint.ENDPOINT_EMBEDDINGS) == limited
+    assert catalog.endpoint_state(Endpoint.ENDPOINT_RESPONSES) == off
+    assert catalog.endpoint_state(Endpoint.ENDPOINT_MESSAGES) == Status.STATUS_READY
+
+
+def test_every_endpoint_takes_models_of_some_kind() -> None:
+    """A new endpoint cannot be forgotten here."""
+    assert {*ENDPOINT_KINDS, Endpoint.ENDPOINT_UNSPECIFIED} == set(Endpoint.values())
+    assert {*ENDPOINT_KINDS.values(), Kind.KIND_UNSPECIFIED} == set(Kind.values())
+
+
+def _item(**fields: Any) -> snapshot_pb2.SnapshotUpstream:
+    return snapshot_pb2.SnapshotUpstream(upstream=catalog_pb2.Upstream(enabled=True, **fields))
+
+
+def _only_upstream(upstream: catalog_pb2.Upstream) -> Upstream:
+    message = snapshot_pb2.CatalogSnapshot(
+        upstreams=[snapshot_pb2.SnapshotUpstream(upstream=upstream)]
+    )
+    message.models.add(number=1, public_id="m", enabled=True)
+    candidates = [catalog_pb2.RouteCandidate(upstream_number=upstream.number)]
+    message.routes.add(model_number=1, lane=DEFAULT, candidates=candidates)
+    catalog = Catalog(message)
+    route = catalog.route(catalog.models[1], DEFAULT)
+    assert route is not None
+    return route.candidates[0].upstream

@@ -94,7 +94,12 @@ type Workspace struct {
 	// When it was created.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Grows with each change.
-	Version       int64 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	// Whether requests may only go to upstreams that keep nothing, whatever their keys say.
+	RequiresZeroRetention bool `protobuf:"varint,7,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
+	// The web origins whose pages may use the workspace's keys (RFC 6454: scheme, host, port), such
+	// as `https://app.example.com`; empty: none, CORS is off.
+	CorsOrigins   []string `protobuf:"bytes,8,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,11 +176,25 @@ func (x *Workspace) GetVersion() int64 {
 	return 0
 }
 
+func (x *Workspace) GetRequiresZeroRetention() bool {
+	if x != nil {
+		return x.RequiresZeroRetention
+	}
+	return false
+}
+
+func (x *Workspace) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
+}
+
 var File_oneapi_accounts_v1_workspace_proto protoreflect.FileDescriptor
 
 const file_oneapi_accounts_v1_workspace_proto_rawDesc = "" +
 	"\n" +
-	"\"oneapi/accounts/v1/workspace.proto\x12\x12oneapi.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\"\xf5\x02\n" +
+	"\"oneapi/accounts/v1/workspace.proto\x12\x12oneapi.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\"\xd0\x03\n" +
 	"\tWorkspace\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x129\n" +
@@ -183,7 +202,9 @@ const file_oneapi_accounts_v1_workspace_proto_rawDesc = "" +
 	"\fdefault_lane\x18\x04 \x01(\x0e2\x16.oneapi.common.v1.LaneR\vdefaultLane\x129\n" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\x03R\aversion\"W\n" +
+	"\aversion\x18\x06 \x01(\x03R\aversion\x126\n" +
+	"\x17requires_zero_retention\x18\a \x01(\bR\x15requiresZeroRetention\x12!\n" +
+	"\fcors_origins\x18\b \x03(\tR\vcorsOrigins\"W\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +

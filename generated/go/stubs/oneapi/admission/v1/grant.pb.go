@@ -130,7 +130,11 @@ type Grant struct {
 	// the catalogue that they have when a request comes.
 	AllowedModels []string `protobuf:"bytes,16,rep,name=allowed_models,json=allowedModels,proto3" json:"allowed_models,omitempty"`
 	// Public id or alias of the model of requests that name none, empty if there is none.
-	DefaultModel  string `protobuf:"bytes,17,opt,name=default_model,json=defaultModel,proto3" json:"default_model,omitempty"`
+	DefaultModel string `protobuf:"bytes,17,opt,name=default_model,json=defaultModel,proto3" json:"default_model,omitempty"`
+	// Whether the key or its workspace takes only upstreams that keep nothing.
+	RequiresZeroRetention bool `protobuf:"varint,18,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
+	// The web origins whose pages may use the workspace's keys; empty: none.
+	CorsOrigins   []string `protobuf:"bytes,19,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,6 +290,20 @@ func (x *Grant) GetDefaultModel() string {
 	return ""
 }
 
+func (x *Grant) GetRequiresZeroRetention() bool {
+	if x != nil {
+		return x.RequiresZeroRetention
+	}
+	return false
+}
+
+func (x *Grant) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
+}
+
 // A client's own name of a model.
 type GrantAlias struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -412,7 +430,7 @@ var File_oneapi_admission_v1_grant_proto protoreflect.FileDescriptor
 
 const file_oneapi_admission_v1_grant_proto_rawDesc = "" +
 	"\n" +
-	"\x1foneapi/admission/v1/grant.proto\x12\x13oneapi.admission.v1\x1a\x1boneapi/common/v1/lane.proto\"\x95\a\n" +
+	"\x1foneapi/admission/v1/grant.proto\x12\x13oneapi.admission.v1\x1a\x1boneapi/common/v1/lane.proto\"\xf0\a\n" +
 	"\x05Grant\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\fR\vworkspaceId\x12\x18\n" +
@@ -431,7 +449,9 @@ const file_oneapi_admission_v1_grant_proto_rawDesc = "" +
 	"\asecrets\x18\x0e \x03(\v2 .oneapi.admission.v1.GrantSecretR\asecrets\x12&\n" +
 	"\x0fhas_spend_limit\x18\x0f \x01(\bR\rhasSpendLimit\x12%\n" +
 	"\x0eallowed_models\x18\x10 \x03(\tR\rallowedModels\x12#\n" +
-	"\rdefault_model\x18\x11 \x01(\tR\fdefaultModel\"\x96\x01\n" +
+	"\rdefault_model\x18\x11 \x01(\tR\fdefaultModel\x126\n" +
+	"\x17requires_zero_retention\x18\x12 \x01(\bR\x15requiresZeroRetention\x12!\n" +
+	"\fcors_origins\x18\x13 \x03(\tR\vcorsOrigins\"\x96\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x16\n" +

@@ -34,7 +34,9 @@ type CatalogSnapshot struct {
 	// The routes.
 	Routes []*v1.Route `protobuf:"bytes,4,rep,name=routes,proto3" json:"routes,omitempty"`
 	// The price versions in force and those that will be within a day.
-	Prices        []*v1.PriceVersion `protobuf:"bytes,5,rep,name=prices,proto3" json:"prices,omitempty"`
+	Prices []*v1.PriceVersion `protobuf:"bytes,5,rep,name=prices,proto3" json:"prices,omitempty"`
+	// What operators state of endpoints.
+	Endpoints     []*v1.EndpointState `protobuf:"bytes,6,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,6 +106,13 @@ func (x *CatalogSnapshot) GetPrices() []*v1.PriceVersion {
 	return nil
 }
 
+func (x *CatalogSnapshot) GetEndpoints() []*v1.EndpointState {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
 // An upstream with the credential that its requests carry.
 type SnapshotUpstream struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -163,13 +172,14 @@ var File_oneapi_admission_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_oneapi_admission_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\"oneapi/admission/v1/snapshot.proto\x12\x13oneapi.admission.v1\x1a\x1foneapi/catalog/v1/catalog.proto\"\x8d\x02\n" +
+	"\"oneapi/admission/v1/snapshot.proto\x12\x13oneapi.admission.v1\x1a\x1foneapi/catalog/v1/catalog.proto\"\xcd\x02\n" +
 	"\x0fCatalogSnapshot\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x120\n" +
 	"\x06models\x18\x02 \x03(\v2\x18.oneapi.catalog.v1.ModelR\x06models\x12C\n" +
 	"\tupstreams\x18\x03 \x03(\v2%.oneapi.admission.v1.SnapshotUpstreamR\tupstreams\x120\n" +
 	"\x06routes\x18\x04 \x03(\v2\x18.oneapi.catalog.v1.RouteR\x06routes\x127\n" +
-	"\x06prices\x18\x05 \x03(\v2\x1f.oneapi.catalog.v1.PriceVersionR\x06prices\"k\n" +
+	"\x06prices\x18\x05 \x03(\v2\x1f.oneapi.catalog.v1.PriceVersionR\x06prices\x12>\n" +
+	"\tendpoints\x18\x06 \x03(\v2 .oneapi.catalog.v1.EndpointStateR\tendpoints\"k\n" +
 	"\x10SnapshotUpstream\x127\n" +
 	"\bupstream\x18\x01 \x01(\v2\x1b.oneapi.catalog.v1.UpstreamR\bupstream\x12\x1e\n" +
 	"\n" +
@@ -196,19 +206,21 @@ var file_oneapi_admission_v1_snapshot_proto_goTypes = []any{
 	(*v1.Model)(nil),         // 2: oneapi.catalog.v1.Model
 	(*v1.Route)(nil),         // 3: oneapi.catalog.v1.Route
 	(*v1.PriceVersion)(nil),  // 4: oneapi.catalog.v1.PriceVersion
-	(*v1.Upstream)(nil),      // 5: oneapi.catalog.v1.Upstream
+	(*v1.EndpointState)(nil), // 5: oneapi.catalog.v1.EndpointState
+	(*v1.Upstream)(nil),      // 6: oneapi.catalog.v1.Upstream
 }
 var file_oneapi_admission_v1_snapshot_proto_depIdxs = []int32{
 	2, // 0: oneapi.admission.v1.CatalogSnapshot.models:type_name -> oneapi.catalog.v1.Model
 	1, // 1: oneapi.admission.v1.CatalogSnapshot.upstreams:type_name -> oneapi.admission.v1.SnapshotUpstream
 	3, // 2: oneapi.admission.v1.CatalogSnapshot.routes:type_name -> oneapi.catalog.v1.Route
 	4, // 3: oneapi.admission.v1.CatalogSnapshot.prices:type_name -> oneapi.catalog.v1.PriceVersion
-	5, // 4: oneapi.admission.v1.SnapshotUpstream.upstream:type_name -> oneapi.catalog.v1.Upstream
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 4: oneapi.admission.v1.CatalogSnapshot.endpoints:type_name -> oneapi.catalog.v1.EndpointState
+	6, // 5: oneapi.admission.v1.SnapshotUpstream.upstream:type_name -> oneapi.catalog.v1.Upstream
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_admission_v1_snapshot_proto_init() }

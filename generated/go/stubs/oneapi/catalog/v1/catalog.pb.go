@@ -23,6 +23,75 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What a model makes of its input, which decides the endpoints that take it.
+type Model_Kind int32
+
+const (
+	// Not stated; means text.
+	Model_KIND_UNSPECIFIED Model_Kind = 0
+	// Text, in conversations or completions.
+	Model_KIND_TEXT Model_Kind = 1
+	// Embeddings.
+	Model_KIND_EMBEDDING Model_Kind = 2
+	// Moderation verdicts.
+	Model_KIND_MODERATION Model_Kind = 3
+	// Images.
+	Model_KIND_IMAGE Model_Kind = 4
+	// Speech.
+	Model_KIND_SPEECH Model_Kind = 5
+	// Transcriptions of speech.
+	Model_KIND_TRANSCRIPTION Model_Kind = 6
+)
+
+// Enum value maps for Model_Kind.
+var (
+	Model_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_TEXT",
+		2: "KIND_EMBEDDING",
+		3: "KIND_MODERATION",
+		4: "KIND_IMAGE",
+		5: "KIND_SPEECH",
+		6: "KIND_TRANSCRIPTION",
+	}
+	Model_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED":   0,
+		"KIND_TEXT":          1,
+		"KIND_EMBEDDING":     2,
+		"KIND_MODERATION":    3,
+		"KIND_IMAGE":         4,
+		"KIND_SPEECH":        5,
+		"KIND_TRANSCRIPTION": 6,
+	}
+)
+
+func (x Model_Kind) Enum() *Model_Kind {
+	p := new(Model_Kind)
+	*p = x
+	return p
+}
+
+func (x Model_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Model_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_oneapi_catalog_v1_catalog_proto_enumTypes[0].Descriptor()
+}
+
+func (Model_Kind) Type() protoreflect.EnumType {
+	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[0]
+}
+
+func (x Model_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Model_Kind.Descriptor instead.
+func (Model_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{0, 0}
+}
+
 // How the client's leaving is handled.
 type Upstream_DisconnectPolicy int32
 
@@ -60,11 +129,11 @@ func (x Upstream_DisconnectPolicy) String() string {
 }
 
 func (Upstream_DisconnectPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_catalog_v1_catalog_proto_enumTypes[0].Descriptor()
+	return file_oneapi_catalog_v1_catalog_proto_enumTypes[1].Descriptor()
 }
 
 func (Upstream_DisconnectPolicy) Type() protoreflect.EnumType {
-	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[0]
+	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[1]
 }
 
 func (x Upstream_DisconnectPolicy) Number() protoreflect.EnumNumber {
@@ -113,11 +182,11 @@ func (x Upstream_StreamEnd) String() string {
 }
 
 func (Upstream_StreamEnd) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_catalog_v1_catalog_proto_enumTypes[1].Descriptor()
+	return file_oneapi_catalog_v1_catalog_proto_enumTypes[2].Descriptor()
 }
 
 func (Upstream_StreamEnd) Type() protoreflect.EnumType {
-	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[1]
+	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[2]
 }
 
 func (x Upstream_StreamEnd) Number() protoreflect.EnumNumber {
@@ -170,11 +239,11 @@ func (x Upstream_Dialect) String() string {
 }
 
 func (Upstream_Dialect) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_catalog_v1_catalog_proto_enumTypes[2].Descriptor()
+	return file_oneapi_catalog_v1_catalog_proto_enumTypes[3].Descriptor()
 }
 
 func (Upstream_Dialect) Type() protoreflect.EnumType {
-	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[2]
+	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[3]
 }
 
 func (x Upstream_Dialect) Number() protoreflect.EnumNumber {
@@ -227,11 +296,11 @@ func (x RoutePolicy_Balance) String() string {
 }
 
 func (RoutePolicy_Balance) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_catalog_v1_catalog_proto_enumTypes[3].Descriptor()
+	return file_oneapi_catalog_v1_catalog_proto_enumTypes[4].Descriptor()
 }
 
 func (RoutePolicy_Balance) Type() protoreflect.EnumType {
-	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[3]
+	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[4]
 }
 
 func (x RoutePolicy_Balance) Number() protoreflect.EnumNumber {
@@ -241,6 +310,63 @@ func (x RoutePolicy_Balance) Number() protoreflect.EnumNumber {
 // Deprecated: Use RoutePolicy_Balance.Descriptor instead.
 func (RoutePolicy_Balance) EnumDescriptor() ([]byte, []int) {
 	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{5, 0}
+}
+
+// Whether it can be used.
+type EndpointState_Status int32
+
+const (
+	// Not stated.
+	EndpointState_STATUS_UNSPECIFIED EndpointState_Status = 0
+	// It can.
+	EndpointState_STATUS_READY EndpointState_Status = 1
+	// Depending on model and account.
+	EndpointState_STATUS_LIMITED EndpointState_Status = 2
+	// It cannot: a documented error.
+	EndpointState_STATUS_NOT_AVAILABLE EndpointState_Status = 3
+)
+
+// Enum value maps for EndpointState_Status.
+var (
+	EndpointState_Status_name = map[int32]string{
+		0: "STATUS_UNSPECIFIED",
+		1: "STATUS_READY",
+		2: "STATUS_LIMITED",
+		3: "STATUS_NOT_AVAILABLE",
+	}
+	EndpointState_Status_value = map[string]int32{
+		"STATUS_UNSPECIFIED":   0,
+		"STATUS_READY":         1,
+		"STATUS_LIMITED":       2,
+		"STATUS_NOT_AVAILABLE": 3,
+	}
+)
+
+func (x EndpointState_Status) Enum() *EndpointState_Status {
+	p := new(EndpointState_Status)
+	*p = x
+	return p
+}
+
+func (x EndpointState_Status) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EndpointState_Status) Descriptor() protoreflect.EnumDescriptor {
+	return file_oneapi_catalog_v1_catalog_proto_enumTypes[5].Descriptor()
+}
+
+func (EndpointState_Status) Type() protoreflect.EnumType {
+	return &file_oneapi_catalog_v1_catalog_proto_enumTypes[5]
+}
+
+func (x EndpointState_Status) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EndpointState_Status.Descriptor instead.
+func (EndpointState_Status) EnumDescriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{7, 0}
 }
 
 // A model that clients may name.
@@ -277,7 +403,9 @@ type Model struct {
 	// Other names that clients may send.
 	Aliases []string `protobuf:"bytes,15,rep,name=aliases,proto3" json:"aliases,omitempty"`
 	// What the model can do, as short names such as `tools`, `reasoning`, `image_input`.
-	Capabilities  []string `protobuf:"bytes,16,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	Capabilities []string `protobuf:"bytes,16,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// What it makes.
+	Kind          Model_Kind `protobuf:"varint,17,opt,name=kind,proto3,enum=oneapi.catalog.v1.Model_Kind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -422,6 +550,13 @@ func (x *Model) GetCapabilities() []string {
 		return x.Capabilities
 	}
 	return nil
+}
+
+func (x *Model) GetKind() Model_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Model_KIND_UNSPECIFIED
 }
 
 // What one lane of one model costs from an instant on. A version never changes.
@@ -691,6 +826,11 @@ type Upstream struct {
 	Enabled bool `protobuf:"varint,8,opt,name=enabled,proto3" json:"enabled,omitempty"`
 	// Whether a credential is stored; the credential itself is never shown.
 	HasCredential bool `protobuf:"varint,9,opt,name=has_credential,json=hasCredential,proto3" json:"has_credential,omitempty"`
+	// The endpoints that it serves itself. Empty: what its dialect always has, which is chat
+	// completions of OpenAI's, messages of Anthropic's, generate content of Google's.
+	Surfaces []v1.Endpoint `protobuf:"varint,10,rep,packed,name=surfaces,proto3,enum=oneapi.common.v1.Endpoint" json:"surfaces,omitempty"`
+	// What it does with requests and answers.
+	DataPolicy    v1.DataPolicy `protobuf:"varint,11,opt,name=data_policy,json=dataPolicy,proto3,enum=oneapi.common.v1.DataPolicy" json:"data_policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -786,6 +926,20 @@ func (x *Upstream) GetHasCredential() bool {
 		return x.HasCredential
 	}
 	return false
+}
+
+func (x *Upstream) GetSurfaces() []v1.Endpoint {
+	if x != nil {
+		return x.Surfaces
+	}
+	return nil
+}
+
+func (x *Upstream) GetDataPolicy() v1.DataPolicy {
+	if x != nil {
+		return x.DataPolicy
+	}
+	return v1.DataPolicy(0)
 }
 
 // The ordered candidates of a model in a lane.
@@ -960,7 +1114,9 @@ type RouteCandidate struct {
 	IdleTimeoutMs uint32 `protobuf:"varint,6,opt,name=idle_timeout_ms,json=idleTimeoutMs,proto3" json:"idle_timeout_ms,omitempty"`
 	// Up to how many running requests of one edge this route's requests may go there: all lanes'
 	// requests for the upstream's model count. 0: no limit.
-	MaxRunning    uint32 `protobuf:"varint,7,opt,name=max_running,json=maxRunning,proto3" json:"max_running,omitempty"`
+	MaxRunning uint32 `protobuf:"varint,7,opt,name=max_running,json=maxRunning,proto3" json:"max_running,omitempty"`
+	// Which of the upstream's endpoints it serves this model by; empty: all of them.
+	Surfaces      []v1.Endpoint `protobuf:"varint,8,rep,packed,name=surfaces,proto3,enum=oneapi.common.v1.Endpoint" json:"surfaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1044,11 +1200,83 @@ func (x *RouteCandidate) GetMaxRunning() uint32 {
 	return 0
 }
 
+func (x *RouteCandidate) GetSurfaces() []v1.Endpoint {
+	if x != nil {
+		return x.Surfaces
+	}
+	return nil
+}
+
+// Whether clients can use an endpoint, as an operator states it. Of an endpoint without a statement
+// edges say by themselves whether any model can be served there.
+type EndpointState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The endpoint.
+	Endpoint v1.Endpoint `protobuf:"varint,1,opt,name=endpoint,proto3,enum=oneapi.common.v1.Endpoint" json:"endpoint,omitempty"`
+	// Whether it can be used.
+	Status EndpointState_Status `protobuf:"varint,2,opt,name=status,proto3,enum=oneapi.catalog.v1.EndpointState_Status" json:"status,omitempty"`
+	// The operator's words for people.
+	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointState) Reset() {
+	*x = EndpointState{}
+	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointState) ProtoMessage() {}
+
+func (x *EndpointState) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_catalog_v1_catalog_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointState.ProtoReflect.Descriptor instead.
+func (*EndpointState) Descriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *EndpointState) GetEndpoint() v1.Endpoint {
+	if x != nil {
+		return x.Endpoint
+	}
+	return v1.Endpoint(0)
+}
+
+func (x *EndpointState) GetStatus() EndpointState_Status {
+	if x != nil {
+		return x.Status
+	}
+	return EndpointState_STATUS_UNSPECIFIED
+}
+
+func (x *EndpointState) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 var File_oneapi_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1foneapi/catalog/v1/catalog.proto\x12\x11oneapi.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\"\x96\x05\n" +
+	"\x1foneapi/catalog/v1/catalog.proto\x12\x11oneapi.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"oneapi/common/v1/data_policy.proto\x1a\x1foneapi/common/v1/endpoint.proto\x1a\x1boneapi/common/v1/lane.proto\"\xd9\x06\n" +
 	"\x05Model\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x1b\n" +
 	"\tpublic_id\x18\x02 \x01(\tR\bpublicId\x12!\n" +
@@ -1067,7 +1295,17 @@ const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
 	"\aaliases\x18\x0f \x03(\tR\aaliases\x12\"\n" +
-	"\fcapabilities\x18\x10 \x03(\tR\fcapabilities\"\x89\x02\n" +
+	"\fcapabilities\x18\x10 \x03(\tR\fcapabilities\x121\n" +
+	"\x04kind\x18\x11 \x01(\x0e2\x1d.oneapi.catalog.v1.Model.KindR\x04kind\"\x8d\x01\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tKIND_TEXT\x10\x01\x12\x12\n" +
+	"\x0eKIND_EMBEDDING\x10\x02\x12\x13\n" +
+	"\x0fKIND_MODERATION\x10\x03\x12\x0e\n" +
+	"\n" +
+	"KIND_IMAGE\x10\x04\x12\x0f\n" +
+	"\vKIND_SPEECH\x10\x05\x12\x16\n" +
+	"\x12KIND_TRANSCRIPTION\x10\x06\"\x89\x02\n" +
 	"\fPriceVersion\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12!\n" +
 	"\fmodel_number\x18\x02 \x01(\rR\vmodelNumber\x12*\n" +
@@ -1093,7 +1331,7 @@ const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\fimage_output\x18\v \x01(\x03R\vimageOutput\x12\x1a\n" +
 	"\brequests\x18\f \x01(\x03R\brequests\x12\x1d\n" +
 	"\n" +
-	"tool_calls\x18\r \x01(\x03R\ttoolCalls\"\xc2\x05\n" +
+	"tool_calls\x18\r \x01(\x03R\ttoolCalls\"\xb9\x06\n" +
 	"\bUpstream\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x19\n" +
@@ -1104,7 +1342,11 @@ const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x11disconnect_policy\x18\x06 \x01(\x0e2,.oneapi.catalog.v1.Upstream.DisconnectPolicyR\x10disconnectPolicy\x12#\n" +
 	"\rbills_refused\x18\a \x01(\bR\fbillsRefused\x12\x18\n" +
 	"\aenabled\x18\b \x01(\bR\aenabled\x12%\n" +
-	"\x0ehas_credential\x18\t \x01(\bR\rhasCredential\"p\n" +
+	"\x0ehas_credential\x18\t \x01(\bR\rhasCredential\x126\n" +
+	"\bsurfaces\x18\n" +
+	" \x03(\x0e2\x1a.oneapi.common.v1.EndpointR\bsurfaces\x12=\n" +
+	"\vdata_policy\x18\v \x01(\x0e2\x1c.oneapi.common.v1.DataPolicyR\n" +
+	"dataPolicy\"p\n" +
 	"\x10DisconnectPolicy\x12!\n" +
 	"\x1dDISCONNECT_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18DISCONNECT_POLICY_CANCEL\x10\x01\x12\x1b\n" +
@@ -1137,7 +1379,7 @@ const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x13BALANCE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10BALANCE_WEIGHTED\x10\x01\x12\x12\n" +
 	"\x0eBALANCE_STICKY\x10\x02\x12\x1a\n" +
-	"\x16BALANCE_LOWEST_LATENCY\x10\x03\"\x90\x02\n" +
+	"\x16BALANCE_LOWEST_LATENCY\x10\x03\"\xc8\x02\n" +
 	"\x0eRouteCandidate\x12'\n" +
 	"\x0fupstream_number\x18\x01 \x01(\rR\x0eupstreamNumber\x12%\n" +
 	"\x0eupstream_model\x18\x02 \x01(\tR\rupstreamModel\x12\x16\n" +
@@ -1146,7 +1388,17 @@ const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x15first_byte_timeout_ms\x18\x05 \x01(\rR\x12firstByteTimeoutMs\x12&\n" +
 	"\x0fidle_timeout_ms\x18\x06 \x01(\rR\ridleTimeoutMs\x12\x1f\n" +
 	"\vmax_running\x18\a \x01(\rR\n" +
-	"maxRunningB\xbb\x01\n" +
+	"maxRunning\x126\n" +
+	"\bsurfaces\x18\b \x03(\x0e2\x1a.oneapi.common.v1.EndpointR\bsurfaces\"\xfe\x01\n" +
+	"\rEndpointState\x126\n" +
+	"\bendpoint\x18\x01 \x01(\x0e2\x1a.oneapi.common.v1.EndpointR\bendpoint\x12?\n" +
+	"\x06status\x18\x02 \x01(\x0e2'.oneapi.catalog.v1.EndpointState.StatusR\x06status\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\"`\n" +
+	"\x06Status\x12\x16\n" +
+	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fSTATUS_READY\x10\x01\x12\x12\n" +
+	"\x0eSTATUS_LIMITED\x10\x02\x12\x18\n" +
+	"\x14STATUS_NOT_AVAILABLE\x10\x03B\xbb\x01\n" +
 	"\x15com.oneapi.catalog.v1B\fCatalogProtoP\x01Z.1api.club/go/stubs/oneapi/catalog/v1;catalogv1\xa2\x02\x03OCX\xaa\x02\x11Oneapi.Catalog.V1\xca\x02\x11Oneapi\\Catalog\\V1\xe2\x02\x1dOneapi\\Catalog\\V1\\GPBMetadata\xea\x02\x13Oneapi::Catalog::V1b\x06proto3"
 
 var (
@@ -1161,40 +1413,51 @@ func file_oneapi_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_oneapi_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_oneapi_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_oneapi_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_oneapi_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_oneapi_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_oneapi_catalog_v1_catalog_proto_goTypes = []any{
-	(Upstream_DisconnectPolicy)(0), // 0: oneapi.catalog.v1.Upstream.DisconnectPolicy
-	(Upstream_StreamEnd)(0),        // 1: oneapi.catalog.v1.Upstream.StreamEnd
-	(Upstream_Dialect)(0),          // 2: oneapi.catalog.v1.Upstream.Dialect
-	(RoutePolicy_Balance)(0),       // 3: oneapi.catalog.v1.RoutePolicy.Balance
-	(*Model)(nil),                  // 4: oneapi.catalog.v1.Model
-	(*PriceVersion)(nil),           // 5: oneapi.catalog.v1.PriceVersion
-	(*PriceTier)(nil),              // 6: oneapi.catalog.v1.PriceTier
-	(*Upstream)(nil),               // 7: oneapi.catalog.v1.Upstream
-	(*Route)(nil),                  // 8: oneapi.catalog.v1.Route
-	(*RoutePolicy)(nil),            // 9: oneapi.catalog.v1.RoutePolicy
-	(*RouteCandidate)(nil),         // 10: oneapi.catalog.v1.RouteCandidate
-	(*timestamppb.Timestamp)(nil),  // 11: google.protobuf.Timestamp
-	(v1.Lane)(0),                   // 12: oneapi.common.v1.Lane
+	(Model_Kind)(0),                // 0: oneapi.catalog.v1.Model.Kind
+	(Upstream_DisconnectPolicy)(0), // 1: oneapi.catalog.v1.Upstream.DisconnectPolicy
+	(Upstream_StreamEnd)(0),        // 2: oneapi.catalog.v1.Upstream.StreamEnd
+	(Upstream_Dialect)(0),          // 3: oneapi.catalog.v1.Upstream.Dialect
+	(RoutePolicy_Balance)(0),       // 4: oneapi.catalog.v1.RoutePolicy.Balance
+	(EndpointState_Status)(0),      // 5: oneapi.catalog.v1.EndpointState.Status
+	(*Model)(nil),                  // 6: oneapi.catalog.v1.Model
+	(*PriceVersion)(nil),           // 7: oneapi.catalog.v1.PriceVersion
+	(*PriceTier)(nil),              // 8: oneapi.catalog.v1.PriceTier
+	(*Upstream)(nil),               // 9: oneapi.catalog.v1.Upstream
+	(*Route)(nil),                  // 10: oneapi.catalog.v1.Route
+	(*RoutePolicy)(nil),            // 11: oneapi.catalog.v1.RoutePolicy
+	(*RouteCandidate)(nil),         // 12: oneapi.catalog.v1.RouteCandidate
+	(*EndpointState)(nil),          // 13: oneapi.catalog.v1.EndpointState
+	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
+	(v1.Lane)(0),                   // 15: oneapi.common.v1.Lane
+	(v1.Endpoint)(0),               // 16: oneapi.common.v1.Endpoint
+	(v1.DataPolicy)(0),             // 17: oneapi.common.v1.DataPolicy
 }
 var file_oneapi_catalog_v1_catalog_proto_depIdxs = []int32{
-	11, // 0: oneapi.catalog.v1.Model.created_at:type_name -> google.protobuf.Timestamp
-	12, // 1: oneapi.catalog.v1.PriceVersion.lane:type_name -> oneapi.common.v1.Lane
-	11, // 2: oneapi.catalog.v1.PriceVersion.effective_from:type_name -> google.protobuf.Timestamp
-	6,  // 3: oneapi.catalog.v1.PriceVersion.tiers:type_name -> oneapi.catalog.v1.PriceTier
-	2,  // 4: oneapi.catalog.v1.Upstream.dialect:type_name -> oneapi.catalog.v1.Upstream.Dialect
-	1,  // 5: oneapi.catalog.v1.Upstream.stream_end:type_name -> oneapi.catalog.v1.Upstream.StreamEnd
-	0,  // 6: oneapi.catalog.v1.Upstream.disconnect_policy:type_name -> oneapi.catalog.v1.Upstream.DisconnectPolicy
-	12, // 7: oneapi.catalog.v1.Route.lane:type_name -> oneapi.common.v1.Lane
-	10, // 8: oneapi.catalog.v1.Route.candidates:type_name -> oneapi.catalog.v1.RouteCandidate
-	9,  // 9: oneapi.catalog.v1.Route.policy:type_name -> oneapi.catalog.v1.RoutePolicy
-	3,  // 10: oneapi.catalog.v1.RoutePolicy.balance:type_name -> oneapi.catalog.v1.RoutePolicy.Balance
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	14, // 0: oneapi.catalog.v1.Model.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 1: oneapi.catalog.v1.Model.kind:type_name -> oneapi.catalog.v1.Model.Kind
+	15, // 2: oneapi.catalog.v1.PriceVersion.lane:type_name -> oneapi.common.v1.Lane
+	14, // 3: oneapi.catalog.v1.PriceVersion.effective_from:type_name -> google.protobuf.Timestamp
+	8,  // 4: oneapi.catalog.v1.PriceVersion.tiers:type_name -> oneapi.catalog.v1.PriceTier
+	3,  // 5: oneapi.catalog.v1.Upstream.dialect:type_name -> oneapi.catalog.v1.Upstream.Dialect
+	2,  // 6: oneapi.catalog.v1.Upstream.stream_end:type_name -> oneapi.catalog.v1.Upstream.StreamEnd
+	1,  // 7: oneapi.catalog.v1.Upstream.disconnect_policy:type_name -> oneapi.catalog.v1.Upstream.DisconnectPolicy
+	16, // 8: oneapi.catalog.v1.Upstream.surfaces:type_name -> oneapi.common.v1.Endpoint
+	17, // 9: oneapi.catalog.v1.Upstream.data_policy:type_name -> oneapi.common.v1.DataPolicy
+	15, // 10: oneapi.catalog.v1.Route.lane:type_name -> oneapi.common.v1.Lane
+	12, // 11: oneapi.catalog.v1.Route.candidates:type_name -> oneapi.catalog.v1.RouteCandidate
+	11, // 12: oneapi.catalog.v1.Route.policy:type_name -> oneapi.catalog.v1.RoutePolicy
+	4,  // 13: oneapi.catalog.v1.RoutePolicy.balance:type_name -> oneapi.catalog.v1.RoutePolicy.Balance
+	16, // 14: oneapi.catalog.v1.RouteCandidate.surfaces:type_name -> oneapi.common.v1.Endpoint
+	16, // 15: oneapi.catalog.v1.EndpointState.endpoint:type_name -> oneapi.common.v1.Endpoint
+	5,  // 16: oneapi.catalog.v1.EndpointState.status:type_name -> oneapi.catalog.v1.EndpointState.Status
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_catalog_v1_catalog_proto_init() }
@@ -1207,8 +1470,8 @@ func file_oneapi_catalog_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_catalog_v1_catalog_proto_rawDesc), len(file_oneapi_catalog_v1_catalog_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   7,
+			NumEnums:      6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

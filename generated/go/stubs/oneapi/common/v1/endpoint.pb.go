@@ -39,27 +39,51 @@ const (
 	Endpoint_ENDPOINT_MESSAGES Endpoint = 5
 	// POST /v1beta/models/{model}:generateContent.
 	Endpoint_ENDPOINT_GENERATE_CONTENT Endpoint = 6
+	// POST /v1/moderations.
+	Endpoint_ENDPOINT_MODERATIONS Endpoint = 7
+	// POST /v1/images/generations.
+	Endpoint_ENDPOINT_IMAGE_GENERATIONS Endpoint = 8
+	// POST /v1/images/edits.
+	Endpoint_ENDPOINT_IMAGE_EDITS Endpoint = 9
+	// POST /v1/audio/speech.
+	Endpoint_ENDPOINT_AUDIO_SPEECH Endpoint = 10
+	// POST /v1/audio/transcriptions.
+	Endpoint_ENDPOINT_AUDIO_TRANSCRIPTIONS Endpoint = 11
+	// POST /v1/messages/count_tokens.
+	Endpoint_ENDPOINT_COUNT_TOKENS Endpoint = 12
 )
 
 // Enum value maps for Endpoint.
 var (
 	Endpoint_name = map[int32]string{
-		0: "ENDPOINT_UNSPECIFIED",
-		1: "ENDPOINT_CHAT_COMPLETIONS",
-		2: "ENDPOINT_RESPONSES",
-		3: "ENDPOINT_COMPLETIONS",
-		4: "ENDPOINT_EMBEDDINGS",
-		5: "ENDPOINT_MESSAGES",
-		6: "ENDPOINT_GENERATE_CONTENT",
+		0:  "ENDPOINT_UNSPECIFIED",
+		1:  "ENDPOINT_CHAT_COMPLETIONS",
+		2:  "ENDPOINT_RESPONSES",
+		3:  "ENDPOINT_COMPLETIONS",
+		4:  "ENDPOINT_EMBEDDINGS",
+		5:  "ENDPOINT_MESSAGES",
+		6:  "ENDPOINT_GENERATE_CONTENT",
+		7:  "ENDPOINT_MODERATIONS",
+		8:  "ENDPOINT_IMAGE_GENERATIONS",
+		9:  "ENDPOINT_IMAGE_EDITS",
+		10: "ENDPOINT_AUDIO_SPEECH",
+		11: "ENDPOINT_AUDIO_TRANSCRIPTIONS",
+		12: "ENDPOINT_COUNT_TOKENS",
 	}
 	Endpoint_value = map[string]int32{
-		"ENDPOINT_UNSPECIFIED":      0,
-		"ENDPOINT_CHAT_COMPLETIONS": 1,
-		"ENDPOINT_RESPONSES":        2,
-		"ENDPOINT_COMPLETIONS":      3,
-		"ENDPOINT_EMBEDDINGS":       4,
-		"ENDPOINT_MESSAGES":         5,
-		"ENDPOINT_GENERATE_CONTENT": 6,
+		"ENDPOINT_UNSPECIFIED":          0,
+		"ENDPOINT_CHAT_COMPLETIONS":     1,
+		"ENDPOINT_RESPONSES":            2,
+		"ENDPOINT_COMPLETIONS":          3,
+		"ENDPOINT_EMBEDDINGS":           4,
+		"ENDPOINT_MESSAGES":             5,
+		"ENDPOINT_GENERATE_CONTENT":     6,
+		"ENDPOINT_MODERATIONS":          7,
+		"ENDPOINT_IMAGE_GENERATIONS":    8,
+		"ENDPOINT_IMAGE_EDITS":          9,
+		"ENDPOINT_AUDIO_SPEECH":         10,
+		"ENDPOINT_AUDIO_TRANSCRIPTIONS": 11,
+		"ENDPOINT_COUNT_TOKENS":         12,
 	}
 )
 
@@ -94,7 +118,7 @@ var File_oneapi_common_v1_endpoint_proto protoreflect.FileDescriptor
 
 const file_oneapi_common_v1_endpoint_proto_rawDesc = "" +
 	"\n" +
-	"\x1foneapi/common/v1/endpoint.proto\x12\x10oneapi.common.v1*\xc4\x01\n" +
+	"\x1foneapi/common/v1/endpoint.proto\x12\x10oneapi.common.v1*\xf1\x02\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\x14ENDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ENDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x16\n" +
@@ -102,7 +126,14 @@ const file_oneapi_common_v1_endpoint_proto_rawDesc = "" +
 	"\x14ENDPOINT_COMPLETIONS\x10\x03\x12\x17\n" +
 	"\x13ENDPOINT_EMBEDDINGS\x10\x04\x12\x15\n" +
 	"\x11ENDPOINT_MESSAGES\x10\x05\x12\x1d\n" +
-	"\x19ENDPOINT_GENERATE_CONTENT\x10\x06B\xb5\x01\n" +
+	"\x19ENDPOINT_GENERATE_CONTENT\x10\x06\x12\x18\n" +
+	"\x14ENDPOINT_MODERATIONS\x10\a\x12\x1e\n" +
+	"\x1aENDPOINT_IMAGE_GENERATIONS\x10\b\x12\x18\n" +
+	"\x14ENDPOINT_IMAGE_EDITS\x10\t\x12\x19\n" +
+	"\x15ENDPOINT_AUDIO_SPEECH\x10\n" +
+	"\x12!\n" +
+	"\x1dENDPOINT_AUDIO_TRANSCRIPTIONS\x10\v\x12\x19\n" +
+	"\x15ENDPOINT_COUNT_TOKENS\x10\fB\xb5\x01\n" +
 	"\x14com.oneapi.common.v1B\rEndpointProtoP\x01Z,1api.club/go/stubs/oneapi/common/v1;commonv1\xa2\x02\x03OCX\xaa\x02\x10Oneapi.Common.V1\xca\x02\x10Oneapi\\Common\\V1\xe2\x02\x1cOneapi\\Common\\V1\\GPBMetadata\xea\x02\x12Oneapi::Common::V1b\x06proto3"
 
 var (

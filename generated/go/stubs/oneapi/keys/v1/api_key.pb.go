@@ -293,8 +293,10 @@ type KeySettings struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Addresses or networks (CIDR) that may use the key; empty means all.
 	AllowedNetworks []string `protobuf:"bytes,7,rep,name=allowed_networks,json=allowedNetworks,proto3" json:"allowed_networks,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Whether requests may only go to upstreams that keep nothing; the workspace may require it too.
+	RequiresZeroRetention bool `protobuf:"varint,8,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *KeySettings) Reset() {
@@ -374,6 +376,13 @@ func (x *KeySettings) GetAllowedNetworks() []string {
 		return x.AllowedNetworks
 	}
 	return nil
+}
+
+func (x *KeySettings) GetRequiresZeroRetention() bool {
+	if x != nil {
+		return x.RequiresZeroRetention
+	}
+	return false
 }
 
 // How much a key may do; 0 means no limit of its own.
@@ -571,7 +580,7 @@ const file_oneapi_keys_v1_api_key_proto_rawDesc = "" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x12\n" +
 	"\x0eSTATE_DISABLED\x10\x02\x12\x11\n" +
 	"\rSTATE_REVOKED\x10\x03\x12\x11\n" +
-	"\rSTATE_EXPIRED\x10\x04\"\xb3\x03\n" +
+	"\rSTATE_EXPIRED\x10\x04\"\xeb\x03\n" +
 	"\vKeySettings\x12*\n" +
 	"\x04lane\x18\x01 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane\x12%\n" +
 	"\x0eallowed_models\x18\x02 \x03(\tR\rallowedModels\x12#\n" +
@@ -580,7 +589,8 @@ const file_oneapi_keys_v1_api_key_proto_rawDesc = "" +
 	"\x06limits\x18\x05 \x01(\v2\x19.oneapi.keys.v1.KeyLimitsR\x06limits\x129\n" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12)\n" +
-	"\x10allowed_networks\x18\a \x03(\tR\x0fallowedNetworks\x1a?\n" +
+	"\x10allowed_networks\x18\a \x03(\tR\x0fallowedNetworks\x126\n" +
+	"\x17requires_zero_retention\x18\b \x01(\bR\x15requiresZeroRetention\x1a?\n" +
 	"\x11ModelAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd0\x02\n" +

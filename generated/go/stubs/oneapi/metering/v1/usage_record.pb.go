@@ -431,7 +431,10 @@ type UsageRecord struct {
 	// Output events that were relayed to the client.
 	DeliveredEvents uint32 `protobuf:"varint,24,opt,name=delivered_events,json=deliveredEvents,proto3" json:"delivered_events,omitempty"`
 	// Why the edge waived the charge.
-	WaiveReason   WaiveReason `protobuf:"varint,25,opt,name=waive_reason,json=waiveReason,proto3,enum=oneapi.metering.v1.WaiveReason" json:"waive_reason,omitempty"`
+	WaiveReason WaiveReason `protobuf:"varint,25,opt,name=waive_reason,json=waiveReason,proto3,enum=oneapi.metering.v1.WaiveReason" json:"waive_reason,omitempty"`
+	// The data policy of the upstream that served, as the catalogue had it then; unspecified where
+	// none did.
+	DataPolicy    v1.DataPolicy `protobuf:"varint,26,opt,name=data_policy,json=dataPolicy,proto3,enum=oneapi.common.v1.DataPolicy" json:"data_policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -641,6 +644,13 @@ func (x *UsageRecord) GetWaiveReason() WaiveReason {
 	return WaiveReason_WAIVE_REASON_UNSPECIFIED
 }
 
+func (x *UsageRecord) GetDataPolicy() v1.DataPolicy {
+	if x != nil {
+		return x.DataPolicy
+	}
+	return v1.DataPolicy(0)
+}
+
 // One upstream attempt of a request.
 type Attempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -727,7 +737,7 @@ var File_oneapi_metering_v1_usage_record_proto protoreflect.FileDescriptor
 
 const file_oneapi_metering_v1_usage_record_proto_rawDesc = "" +
 	"\n" +
-	"%oneapi/metering/v1/usage_record.proto\x12\x12oneapi.metering.v1\x1a\x1foneapi/common/v1/endpoint.proto\x1a\x1boneapi/common/v1/lane.proto\x1a!oneapi/common/v1/quantities.proto\"\x87\t\n" +
+	"%oneapi/metering/v1/usage_record.proto\x12\x12oneapi.metering.v1\x1a\"oneapi/common/v1/data_policy.proto\x1a\x1foneapi/common/v1/endpoint.proto\x1a\x1boneapi/common/v1/lane.proto\x1a!oneapi/common/v1/quantities.proto\"\xc6\t\n" +
 	"\vUsageRecord\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -761,7 +771,9 @@ const file_oneapi_metering_v1_usage_record_proto_rawDesc = "" +
 	"\x10attempts_omitted\x18\x16 \x01(\rR\x0fattemptsOmitted\x12E\n" +
 	"\rfinish_reason\x18\x17 \x01(\x0e2 .oneapi.metering.v1.FinishReasonR\ffinishReason\x12)\n" +
 	"\x10delivered_events\x18\x18 \x01(\rR\x0fdeliveredEvents\x12B\n" +
-	"\fwaive_reason\x18\x19 \x01(\x0e2\x1f.oneapi.metering.v1.WaiveReasonR\vwaiveReason\"\xd4\x01\n" +
+	"\fwaive_reason\x18\x19 \x01(\x0e2\x1f.oneapi.metering.v1.WaiveReasonR\vwaiveReason\x12=\n" +
+	"\vdata_policy\x18\x1a \x01(\x0e2\x1c.oneapi.common.v1.DataPolicyR\n" +
+	"dataPolicy\"\xd4\x01\n" +
 	"\aAttempt\x12'\n" +
 	"\x0fupstream_number\x18\x01 \x01(\rR\x0eupstreamNumber\x12\x1f\n" +
 	"\vhttp_status\x18\x02 \x01(\rR\n" +
@@ -844,6 +856,7 @@ var file_oneapi_metering_v1_usage_record_proto_goTypes = []any{
 	(v1.Lane)(0),          // 7: oneapi.common.v1.Lane
 	(v1.Endpoint)(0),      // 8: oneapi.common.v1.Endpoint
 	(*v1.Quantities)(nil), // 9: oneapi.common.v1.Quantities
+	(v1.DataPolicy)(0),    // 10: oneapi.common.v1.DataPolicy
 }
 var file_oneapi_metering_v1_usage_record_proto_depIdxs = []int32{
 	7,  // 0: oneapi.metering.v1.UsageRecord.requested_lane:type_name -> oneapi.common.v1.Lane
@@ -856,12 +869,13 @@ var file_oneapi_metering_v1_usage_record_proto_depIdxs = []int32{
 	6,  // 7: oneapi.metering.v1.UsageRecord.attempts:type_name -> oneapi.metering.v1.Attempt
 	3,  // 8: oneapi.metering.v1.UsageRecord.finish_reason:type_name -> oneapi.metering.v1.FinishReason
 	4,  // 9: oneapi.metering.v1.UsageRecord.waive_reason:type_name -> oneapi.metering.v1.WaiveReason
-	1,  // 10: oneapi.metering.v1.Attempt.error_class:type_name -> oneapi.metering.v1.ErrorClass
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 10: oneapi.metering.v1.UsageRecord.data_policy:type_name -> oneapi.common.v1.DataPolicy
+	1,  // 11: oneapi.metering.v1.Attempt.error_class:type_name -> oneapi.metering.v1.ErrorClass
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_metering_v1_usage_record_proto_init() }

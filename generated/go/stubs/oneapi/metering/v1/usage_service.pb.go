@@ -84,8 +84,11 @@ type Usage struct {
 	Epoch uint64 `protobuf:"varint,28,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Output events that were relayed to the client.
 	DeliveredEvents uint32 `protobuf:"varint,29,opt,name=delivered_events,json=deliveredEvents,proto3" json:"delivered_events,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The data policy of the upstream that served, as the catalogue had it then; unspecified where it
+	// is not known or none served.
+	DataPolicy    v1.DataPolicy `protobuf:"varint,30,opt,name=data_policy,json=dataPolicy,proto3,enum=oneapi.common.v1.DataPolicy" json:"data_policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Usage) Reset() {
@@ -319,6 +322,13 @@ func (x *Usage) GetDeliveredEvents() uint32 {
 		return x.DeliveredEvents
 	}
 	return 0
+}
+
+func (x *Usage) GetDataPolicy() v1.DataPolicy {
+	if x != nil {
+		return x.DataPolicy
+	}
+	return v1.DataPolicy(0)
 }
 
 // Asks for one usage record.
@@ -874,7 +884,7 @@ var File_oneapi_metering_v1_usage_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_metering_v1_usage_service_proto_rawDesc = "" +
 	"\n" +
-	"&oneapi/metering/v1/usage_service.proto\x12\x12oneapi.metering.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1foneapi/common/v1/endpoint.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\x1a%oneapi/metering/v1/usage_record.proto\"\x97\n" +
+	"&oneapi/metering/v1/usage_service.proto\x12\x12oneapi.metering.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"oneapi/common/v1/data_policy.proto\x1a\x1foneapi/common/v1/endpoint.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\x1a%oneapi/metering/v1/usage_record.proto\"\xd6\n" +
 	"\n" +
 	"\x05Usage\x12\x1d\n" +
 	"\n" +
@@ -913,7 +923,9 @@ const file_oneapi_metering_v1_usage_service_proto_rawDesc = "" +
 	"\rsettlement_id\x18\x1a \x01(\tR\fsettlementId\x12\x17\n" +
 	"\aedge_id\x18\x1b \x01(\rR\x06edgeId\x12\x14\n" +
 	"\x05epoch\x18\x1c \x01(\x04R\x05epoch\x12)\n" +
-	"\x10delivered_events\x18\x1d \x01(\rR\x0fdeliveredEvents\"0\n" +
+	"\x10delivered_events\x18\x1d \x01(\rR\x0fdeliveredEvents\x12=\n" +
+	"\vdata_policy\x18\x1e \x01(\x0e2\x1c.oneapi.common.v1.DataPolicyR\n" +
+	"dataPolicy\"0\n" +
 	"\x0fGetUsageRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\"C\n" +
@@ -993,6 +1005,7 @@ var file_oneapi_metering_v1_usage_service_proto_goTypes = []any{
 	(WaiveReason)(0),              // 18: oneapi.metering.v1.WaiveReason
 	(*Attempt)(nil),               // 19: oneapi.metering.v1.Attempt
 	(FinishReason)(0),             // 20: oneapi.metering.v1.FinishReason
+	(v1.DataPolicy)(0),            // 21: oneapi.common.v1.DataPolicy
 }
 var file_oneapi_metering_v1_usage_service_proto_depIdxs = []int32{
 	10, // 0: oneapi.metering.v1.Usage.started_at:type_name -> google.protobuf.Timestamp
@@ -1009,32 +1022,33 @@ var file_oneapi_metering_v1_usage_service_proto_depIdxs = []int32{
 	16, // 11: oneapi.metering.v1.Usage.hold:type_name -> oneapi.common.v1.Money
 	19, // 12: oneapi.metering.v1.Usage.attempts:type_name -> oneapi.metering.v1.Attempt
 	20, // 13: oneapi.metering.v1.Usage.finish_reason:type_name -> oneapi.metering.v1.FinishReason
-	0,  // 14: oneapi.metering.v1.GetUsageResponse.usage:type_name -> oneapi.metering.v1.Usage
-	10, // 15: oneapi.metering.v1.ListUsageRequest.started_from:type_name -> google.protobuf.Timestamp
-	10, // 16: oneapi.metering.v1.ListUsageRequest.started_before:type_name -> google.protobuf.Timestamp
-	0,  // 17: oneapi.metering.v1.ListUsageResponse.usages:type_name -> oneapi.metering.v1.Usage
-	10, // 18: oneapi.metering.v1.SumUsageRequest.started_from:type_name -> google.protobuf.Timestamp
-	10, // 19: oneapi.metering.v1.SumUsageRequest.started_before:type_name -> google.protobuf.Timestamp
-	7,  // 20: oneapi.metering.v1.SumUsageResponse.sums:type_name -> oneapi.metering.v1.UsageSum
-	7,  // 21: oneapi.metering.v1.SumUsageResponse.total:type_name -> oneapi.metering.v1.UsageSum
-	11, // 22: oneapi.metering.v1.UsageSum.lane:type_name -> oneapi.common.v1.Lane
-	13, // 23: oneapi.metering.v1.UsageSum.quantities:type_name -> oneapi.common.v1.Quantities
-	16, // 24: oneapi.metering.v1.UsageSum.charge:type_name -> oneapi.common.v1.Money
-	16, // 25: oneapi.metering.v1.UsageSum.waived:type_name -> oneapi.common.v1.Money
-	0,  // 26: oneapi.metering.v1.TailUsageResponse.usage:type_name -> oneapi.metering.v1.Usage
-	1,  // 27: oneapi.metering.v1.UsageService.GetUsage:input_type -> oneapi.metering.v1.GetUsageRequest
-	3,  // 28: oneapi.metering.v1.UsageService.ListUsage:input_type -> oneapi.metering.v1.ListUsageRequest
-	5,  // 29: oneapi.metering.v1.UsageService.SumUsage:input_type -> oneapi.metering.v1.SumUsageRequest
-	8,  // 30: oneapi.metering.v1.UsageService.TailUsage:input_type -> oneapi.metering.v1.TailUsageRequest
-	2,  // 31: oneapi.metering.v1.UsageService.GetUsage:output_type -> oneapi.metering.v1.GetUsageResponse
-	4,  // 32: oneapi.metering.v1.UsageService.ListUsage:output_type -> oneapi.metering.v1.ListUsageResponse
-	6,  // 33: oneapi.metering.v1.UsageService.SumUsage:output_type -> oneapi.metering.v1.SumUsageResponse
-	9,  // 34: oneapi.metering.v1.UsageService.TailUsage:output_type -> oneapi.metering.v1.TailUsageResponse
-	31, // [31:35] is the sub-list for method output_type
-	27, // [27:31] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	21, // 14: oneapi.metering.v1.Usage.data_policy:type_name -> oneapi.common.v1.DataPolicy
+	0,  // 15: oneapi.metering.v1.GetUsageResponse.usage:type_name -> oneapi.metering.v1.Usage
+	10, // 16: oneapi.metering.v1.ListUsageRequest.started_from:type_name -> google.protobuf.Timestamp
+	10, // 17: oneapi.metering.v1.ListUsageRequest.started_before:type_name -> google.protobuf.Timestamp
+	0,  // 18: oneapi.metering.v1.ListUsageResponse.usages:type_name -> oneapi.metering.v1.Usage
+	10, // 19: oneapi.metering.v1.SumUsageRequest.started_from:type_name -> google.protobuf.Timestamp
+	10, // 20: oneapi.metering.v1.SumUsageRequest.started_before:type_name -> google.protobuf.Timestamp
+	7,  // 21: oneapi.metering.v1.SumUsageResponse.sums:type_name -> oneapi.metering.v1.UsageSum
+	7,  // 22: oneapi.metering.v1.SumUsageResponse.total:type_name -> oneapi.metering.v1.UsageSum
+	11, // 23: oneapi.metering.v1.UsageSum.lane:type_name -> oneapi.common.v1.Lane
+	13, // 24: oneapi.metering.v1.UsageSum.quantities:type_name -> oneapi.common.v1.Quantities
+	16, // 25: oneapi.metering.v1.UsageSum.charge:type_name -> oneapi.common.v1.Money
+	16, // 26: oneapi.metering.v1.UsageSum.waived:type_name -> oneapi.common.v1.Money
+	0,  // 27: oneapi.metering.v1.TailUsageResponse.usage:type_name -> oneapi.metering.v1.Usage
+	1,  // 28: oneapi.metering.v1.UsageService.GetUsage:input_type -> oneapi.metering.v1.GetUsageRequest
+	3,  // 29: oneapi.metering.v1.UsageService.ListUsage:input_type -> oneapi.metering.v1.ListUsageRequest
+	5,  // 30: oneapi.metering.v1.UsageService.SumUsage:input_type -> oneapi.metering.v1.SumUsageRequest
+	8,  // 31: oneapi.metering.v1.UsageService.TailUsage:input_type -> oneapi.metering.v1.TailUsageRequest
+	2,  // 32: oneapi.metering.v1.UsageService.GetUsage:output_type -> oneapi.metering.v1.GetUsageResponse
+	4,  // 33: oneapi.metering.v1.UsageService.ListUsage:output_type -> oneapi.metering.v1.ListUsageResponse
+	6,  // 34: oneapi.metering.v1.UsageService.SumUsage:output_type -> oneapi.metering.v1.SumUsageResponse
+	9,  // 35: oneapi.metering.v1.UsageService.TailUsage:output_type -> oneapi.metering.v1.TailUsageResponse
+	32, // [32:36] is the sub-list for method output_type
+	28, // [28:32] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_metering_v1_usage_service_proto_init() }

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oneapi.common.v1 import lane_pb2 as _lane_pb2
 import builtins as _builtins
@@ -58,6 +60,8 @@ class Workspace(_message.Message):
     DEFAULT_LANE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
+    CORS_ORIGINS_FIELD_NUMBER: _builtins.int
     workspace_id: _builtins.str
     """Opaque id, `ws_` and 32 hex digits."""
     display_name: _builtins.str
@@ -68,9 +72,17 @@ class Workspace(_message.Message):
     """The lane of requests whose key and request choose none."""
     version: _builtins.int
     """Grows with each change."""
+    requires_zero_retention: _builtins.bool
+    """Whether requests may only go to upstreams that keep nothing, whatever their keys say."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def cors_origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The web origins whose pages may use the workspace's keys (RFC 6454: scheme, host, port), such
+        as `https://app.example.com`; empty: none, CORS is off.
+        """
 
     def __init__(
         self,
@@ -81,10 +93,12 @@ class Workspace(_message.Message):
         default_lane: _lane_pb2.Lane.ValueType = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        requires_zero_retention: _builtins.bool = ...,
+        cors_origins: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "default_lane", b"default_lane", "display_name", b"display_name", "state", b"state", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "created_at", b"created_at", "default_lane", b"default_lane", "display_name", b"display_name", "requires_zero_retention", b"requires_zero_retention", "state", b"state", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -85,6 +85,8 @@ class Grant(_message.Message):
     HAS_SPEND_LIMIT_FIELD_NUMBER: _builtins.int
     ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
     DEFAULT_MODEL_FIELD_NUMBER: _builtins.int
+    REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
+    CORS_ORIGINS_FIELD_NUMBER: _builtins.int
     key_id: _builtins.bytes
     """The key, 16 bytes."""
     workspace_id: _builtins.bytes
@@ -117,6 +119,8 @@ class Grant(_message.Message):
     """The epoch of limits: whether spend limits apply, so that the edge asks core for credit by key."""
     default_model: _builtins.str
     """Public id or alias of the model of requests that name none, empty if there is none."""
+    requires_zero_retention: _builtins.bool
+    """Whether the key or its workspace takes only upstreams that keep nothing."""
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def allowed_model_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -142,6 +146,10 @@ class Grant(_message.Message):
         the catalogue that they have when a request comes.
         """
 
+    @_builtins.property
+    def cors_origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The web origins whose pages may use the workspace's keys; empty: none."""
+
     def __init__(
         self,
         *,
@@ -162,10 +170,12 @@ class Grant(_message.Message):
         has_spend_limit: _builtins.bool = ...,
         allowed_models: _abc.Iterable[_builtins.str] | None = ...,
         default_model: _builtins.str = ...,
+        requires_zero_retention: _builtins.bool = ...,
+        cors_origins: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "allowed_model_numbers", b"allowed_model_numbers", "allowed_models", b"allowed_models", "allowed_networks", b"allowed_networks", "concurrent_requests", b"concurrent_requests", "default_model", b"default_model", "default_model_number", b"default_model_number", "expires_at_micros", b"expires_at_micros", "has_spend_limit", b"has_spend_limit", "key_id", b"key_id", "lane", b"lane", "requests_per_minute", b"requests_per_minute", "secrets", b"secrets", "state", b"state", "tokens_per_minute", b"tokens_per_minute", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "allowed_model_numbers", b"allowed_model_numbers", "allowed_models", b"allowed_models", "allowed_networks", b"allowed_networks", "concurrent_requests", b"concurrent_requests", "cors_origins", b"cors_origins", "default_model", b"default_model", "default_model_number", b"default_model_number", "expires_at_micros", b"expires_at_micros", "has_spend_limit", b"has_spend_limit", "key_id", b"key_id", "lane", b"lane", "requests_per_minute", b"requests_per_minute", "requires_zero_retention", b"requires_zero_retention", "secrets", b"secrets", "state", b"state", "tokens_per_minute", b"tokens_per_minute", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

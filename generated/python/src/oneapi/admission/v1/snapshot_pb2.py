@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from oneapi.catalog.v1 import catalog_pb2 as oneapi_dot_catalog_dot_v1_dot_catalog__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"oneapi/admission/v1/snapshot.proto\x12\x13oneapi.admission.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1foneapi/catalog/v1/catalog.proto\"\x8d\x02\n\x0f\x43\x61talogSnapshot\x12\x18\n\x07version\x18\x01 \x01(\x04R\x07version\x12\x30\n\x06models\x18\x02 \x03(\x0b\x32\x18.oneapi.catalog.v1.ModelR\x06models\x12\x43\n\tupstreams\x18\x03 \x03(\x0b\x32%.oneapi.admission.v1.SnapshotUpstreamR\tupstreams\x12\x30\n\x06routes\x18\x04 \x03(\x0b\x32\x18.oneapi.catalog.v1.RouteR\x06routes\x12\x37\n\x06prices\x18\x05 \x03(\x0b\x32\x1f.oneapi.catalog.v1.PriceVersionR\x06prices\"u\n\x10SnapshotUpstream\x12\x37\n\x08upstream\x18\x01 \x01(\x0b\x32\x1b.oneapi.catalog.v1.UpstreamR\x08upstream\x12(\n\ncredential\x18\x02 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80 R\ncredentialb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"oneapi/admission/v1/snapshot.proto\x12\x13oneapi.admission.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1foneapi/catalog/v1/catalog.proto\"\xcd\x02\n\x0f\x43\x61talogSnapshot\x12\x18\n\x07version\x18\x01 \x01(\x04R\x07version\x12\x30\n\x06models\x18\x02 \x03(\x0b\x32\x18.oneapi.catalog.v1.ModelR\x06models\x12\x43\n\tupstreams\x18\x03 \x03(\x0b\x32%.oneapi.admission.v1.SnapshotUpstreamR\tupstreams\x12\x30\n\x06routes\x18\x04 \x03(\x0b\x32\x18.oneapi.catalog.v1.RouteR\x06routes\x12\x37\n\x06prices\x18\x05 \x03(\x0b\x32\x1f.oneapi.catalog.v1.PriceVersionR\x06prices\x12>\n\tendpoints\x18\x06 \x03(\x0b\x32 .oneapi.catalog.v1.EndpointStateR\tendpoints\"u\n\x10SnapshotUpstream\x12\x37\n\x08upstream\x18\x01 \x01(\x0b\x32\x1b.oneapi.catalog.v1.UpstreamR\x08upstream\x12(\n\ncredential\x18\x02 \x01(\x0c\x42\x08\xbaH\x05z\x03\x18\x80 R\ncredentialb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTUPSTREAM'].fields_by_name['credential']._loaded_options = None
   _globals['_SNAPSHOTUPSTREAM'].fields_by_name['credential']._serialized_options = b'\272H\005z\003\030\200 '
   _globals['_CATALOGSNAPSHOT']._serialized_start=122
-  _globals['_CATALOGSNAPSHOT']._serialized_end=391
-  _globals['_SNAPSHOTUPSTREAM']._serialized_start=393
-  _globals['_SNAPSHOTUPSTREAM']._serialized_end=510
+  _globals['_CATALOGSNAPSHOT']._serialized_end=455
+  _globals['_SNAPSHOTUPSTREAM']._serialized_start=457
+  _globals['_SNAPSHOTUPSTREAM']._serialized_end=574
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,7 @@ class CatalogSnapshot(_message.Message):
     UPSTREAMS_FIELD_NUMBER: _builtins.int
     ROUTES_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Grows with each change (the sequence of the change feed)."""
     @_builtins.property
@@ -48,6 +49,10 @@ class CatalogSnapshot(_message.Message):
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.PriceVersion]:
         """The price versions in force and those that will be within a day."""
 
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.EndpointState]:
+        """What operators state of endpoints."""
+
     def __init__(
         self,
         *,
@@ -56,10 +61,11 @@ class CatalogSnapshot(_message.Message):
         upstreams: _abc.Iterable[Global___SnapshotUpstream] | None = ...,
         routes: _abc.Iterable[_catalog_pb2.Route] | None = ...,
         prices: _abc.Iterable[_catalog_pb2.PriceVersion] | None = ...,
+        endpoints: _abc.Iterable[_catalog_pb2.EndpointState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "prices", b"prices", "routes", b"routes", "upstreams", b"upstreams", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "models", b"models", "prices", b"prices", "routes", b"routes", "upstreams", b"upstreams", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

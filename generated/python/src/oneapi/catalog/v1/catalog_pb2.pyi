@@ -9,6 +9,8 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from oneapi.common.v1 import data_policy_pb2 as _data_policy_pb2
+from oneapi.common.v1 import endpoint_pb2 as _endpoint_pb2
 from oneapi.common.v1 import lane_pb2 as _lane_pb2
 import builtins as _builtins
 import sys
@@ -27,6 +29,45 @@ class Model(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Model._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Model._Kind.ValueType  # 0
+        """Not stated; means text."""
+        KIND_TEXT: Model._Kind.ValueType  # 1
+        """Text, in conversations or completions."""
+        KIND_EMBEDDING: Model._Kind.ValueType  # 2
+        """Embeddings."""
+        KIND_MODERATION: Model._Kind.ValueType  # 3
+        """Moderation verdicts."""
+        KIND_IMAGE: Model._Kind.ValueType  # 4
+        """Images."""
+        KIND_SPEECH: Model._Kind.ValueType  # 5
+        """Speech."""
+        KIND_TRANSCRIPTION: Model._Kind.ValueType  # 6
+        """Transcriptions of speech."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What a model makes of its input, which decides the endpoints that take it."""
+
+    KIND_UNSPECIFIED: Model.Kind.ValueType  # 0
+    """Not stated; means text."""
+    KIND_TEXT: Model.Kind.ValueType  # 1
+    """Text, in conversations or completions."""
+    KIND_EMBEDDING: Model.Kind.ValueType  # 2
+    """Embeddings."""
+    KIND_MODERATION: Model.Kind.ValueType  # 3
+    """Moderation verdicts."""
+    KIND_IMAGE: Model.Kind.ValueType  # 4
+    """Images."""
+    KIND_SPEECH: Model.Kind.ValueType  # 5
+    """Speech."""
+    KIND_TRANSCRIPTION: Model.Kind.ValueType  # 6
+    """Transcriptions of speech."""
+
     NUMBER_FIELD_NUMBER: _builtins.int
     PUBLIC_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
@@ -43,6 +84,7 @@ class Model(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """The catalogue's number of it; never reused."""
     public_id: _builtins.str
@@ -69,6 +111,8 @@ class Model(_message.Message):
     """Reasoning tokens beyond the output limit at most; 0 where reasoning counts inside the limit."""
     enabled: _builtins.bool
     """Whether clients may use it now."""
+    kind: Global___Model.Kind.ValueType
+    """What it makes."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When the catalogue got it."""
@@ -100,10 +144,11 @@ class Model(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
+        kind: Global___Model.Kind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "audio_max_tokens", b"audio_max_tokens", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "created_at", b"created_at", "display_name", b"display_name", "enabled", b"enabled", "file_max_tokens", b"file_max_tokens", "image_max_tokens", b"image_max_tokens", "input_overhead_tokens", b"input_overhead_tokens", "input_overhead_with_tools_tokens", b"input_overhead_with_tools_tokens", "maker", b"maker", "max_output_tokens", b"max_output_tokens", "number", b"number", "public_id", b"public_id", "reasoning_beyond_limit_tokens", b"reasoning_beyond_limit_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "audio_max_tokens", b"audio_max_tokens", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "created_at", b"created_at", "display_name", b"display_name", "enabled", b"enabled", "file_max_tokens", b"file_max_tokens", "image_max_tokens", b"image_max_tokens", "input_overhead_tokens", b"input_overhead_tokens", "input_overhead_with_tools_tokens", b"input_overhead_with_tools_tokens", "kind", b"kind", "maker", b"maker", "max_output_tokens", b"max_output_tokens", "number", b"number", "public_id", b"public_id", "reasoning_beyond_limit_tokens", b"reasoning_beyond_limit_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -315,6 +360,8 @@ class Upstream(_message.Message):
     BILLS_REFUSED_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
     HAS_CREDENTIAL_FIELD_NUMBER: _builtins.int
+    SURFACES_FIELD_NUMBER: _builtins.int
+    DATA_POLICY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """The catalogue's number of it; never reused."""
     name: _builtins.str
@@ -333,6 +380,14 @@ class Upstream(_message.Message):
     """Whether it is used."""
     has_credential: _builtins.bool
     """Whether a credential is stored; the credential itself is never shown."""
+    data_policy: _data_policy_pb2.DataPolicy.ValueType
+    """What it does with requests and answers."""
+    @_builtins.property
+    def surfaces(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_pb2.Endpoint.ValueType]:
+        """The endpoints that it serves itself. Empty: what its dialect always has, which is chat
+        completions of OpenAI's, messages of Anthropic's, generate content of Google's.
+        """
+
     def __init__(
         self,
         *,
@@ -345,10 +400,12 @@ class Upstream(_message.Message):
         bills_refused: _builtins.bool = ...,
         enabled: _builtins.bool = ...,
         has_credential: _builtins.bool = ...,
+        surfaces: _abc.Iterable[_endpoint_pb2.Endpoint.ValueType] | None = ...,
+        data_policy: _data_policy_pb2.DataPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "bills_refused", b"bills_refused", "dialect", b"dialect", "disconnect_policy", b"disconnect_policy", "enabled", b"enabled", "has_credential", b"has_credential", "name", b"name", "number", b"number", "stream_end", b"stream_end"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "bills_refused", b"bills_refused", "data_policy", b"data_policy", "dialect", b"dialect", "disconnect_policy", b"disconnect_policy", "enabled", b"enabled", "has_credential", b"has_credential", "name", b"name", "number", b"number", "stream_end", b"stream_end", "surfaces", b"surfaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -470,6 +527,7 @@ class RouteCandidate(_message.Message):
     FIRST_BYTE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     IDLE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     MAX_RUNNING_FIELD_NUMBER: _builtins.int
+    SURFACES_FIELD_NUMBER: _builtins.int
     upstream_number: _builtins.int
     """The upstream."""
     upstream_model: _builtins.str
@@ -486,6 +544,10 @@ class RouteCandidate(_message.Message):
     """Up to how many running requests of one edge this route's requests may go there: all lanes'
     requests for the upstream's model count. 0: no limit.
     """
+    @_builtins.property
+    def surfaces(self) -> _containers.RepeatedScalarFieldContainer[_endpoint_pb2.Endpoint.ValueType]:
+        """Which of the upstream's endpoints it serves this model by; empty: all of them."""
+
     def __init__(
         self,
         *,
@@ -496,11 +558,71 @@ class RouteCandidate(_message.Message):
         first_byte_timeout_ms: _builtins.int = ...,
         idle_timeout_ms: _builtins.int = ...,
         max_running: _builtins.int = ...,
+        surfaces: _abc.Iterable[_endpoint_pb2.Endpoint.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_byte_timeout_ms", b"first_byte_timeout_ms", "idle_timeout_ms", b"idle_timeout_ms", "max_running", b"max_running", "priority", b"priority", "upstream_model", b"upstream_model", "upstream_number", b"upstream_number", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_byte_timeout_ms", b"first_byte_timeout_ms", "idle_timeout_ms", b"idle_timeout_ms", "max_running", b"max_running", "priority", b"priority", "surfaces", b"surfaces", "upstream_model", b"upstream_model", "upstream_number", b"upstream_number", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RouteCandidate: _TypeAlias = RouteCandidate  # noqa: Y015
+
+@_typing.final
+class EndpointState(_message.Message):
+    """Whether clients can use an endpoint, as an operator states it. Of an endpoint without a statement
+    edges say by themselves whether any model can be served there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Status:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[EndpointState._Status.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATUS_UNSPECIFIED: EndpointState._Status.ValueType  # 0
+        """Not stated."""
+        STATUS_READY: EndpointState._Status.ValueType  # 1
+        """It can."""
+        STATUS_LIMITED: EndpointState._Status.ValueType  # 2
+        """Depending on model and account."""
+        STATUS_NOT_AVAILABLE: EndpointState._Status.ValueType  # 3
+        """It cannot: a documented error."""
+
+    class Status(_Status, metaclass=_StatusEnumTypeWrapper):
+        """Whether it can be used."""
+
+    STATUS_UNSPECIFIED: EndpointState.Status.ValueType  # 0
+    """Not stated."""
+    STATUS_READY: EndpointState.Status.ValueType  # 1
+    """It can."""
+    STATUS_LIMITED: EndpointState.Status.ValueType  # 2
+    """Depending on model and account."""
+    STATUS_NOT_AVAILABLE: EndpointState.Status.ValueType  # 3
+    """It cannot: a documented error."""
+
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    endpoint: _endpoint_pb2.Endpoint.ValueType
+    """The endpoint."""
+    status: Global___EndpointState.Status.ValueType
+    """Whether it can be used."""
+    note: _builtins.str
+    """The operator's words for people."""
+    def __init__(
+        self,
+        *,
+        endpoint: _endpoint_pb2.Endpoint.ValueType = ...,
+        status: Global___EndpointState.Status.ValueType = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "note", b"note", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointState: _TypeAlias = EndpointState  # noqa: Y015

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1foneapi/common/v1/endpoint.proto\x12\x10oneapi.common.v1*\xc4\x01\n\x08\x45ndpoint\x12\x18\n\x14\x45NDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45NDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x16\n\x12\x45NDPOINT_RESPONSES\x10\x02\x12\x18\n\x14\x45NDPOINT_COMPLETIONS\x10\x03\x12\x17\n\x13\x45NDPOINT_EMBEDDINGS\x10\x04\x12\x15\n\x11\x45NDPOINT_MESSAGES\x10\x05\x12\x1d\n\x19\x45NDPOINT_GENERATE_CONTENT\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1foneapi/common/v1/endpoint.proto\x12\x10oneapi.common.v1*\xf1\x02\n\x08\x45ndpoint\x12\x18\n\x14\x45NDPOINT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45NDPOINT_CHAT_COMPLETIONS\x10\x01\x12\x16\n\x12\x45NDPOINT_RESPONSES\x10\x02\x12\x18\n\x14\x45NDPOINT_COMPLETIONS\x10\x03\x12\x17\n\x13\x45NDPOINT_EMBEDDINGS\x10\x04\x12\x15\n\x11\x45NDPOINT_MESSAGES\x10\x05\x12\x1d\n\x19\x45NDPOINT_GENERATE_CONTENT\x10\x06\x12\x18\n\x14\x45NDPOINT_MODERATIONS\x10\x07\x12\x1e\n\x1a\x45NDPOINT_IMAGE_GENERATIONS\x10\x08\x12\x18\n\x14\x45NDPOINT_IMAGE_EDITS\x10\t\x12\x19\n\x15\x45NDPOINT_AUDIO_SPEECH\x10\n\x12!\n\x1d\x45NDPOINT_AUDIO_TRANSCRIPTIONS\x10\x0b\x12\x19\n\x15\x45NDPOINT_COUNT_TOKENS\x10\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oneapi.common.v1.endpoint_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENDPOINT']._serialized_start=54
-  _globals['_ENDPOINT']._serialized_end=250
+  _globals['_ENDPOINT']._serialized_end=423
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,18 @@ class _EndpointEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Endpoint.Val
     """POST /v1/messages."""
     ENDPOINT_GENERATE_CONTENT: _Endpoint.ValueType  # 6
     """POST /v1beta/models/{model}:generateContent."""
+    ENDPOINT_MODERATIONS: _Endpoint.ValueType  # 7
+    """POST /v1/moderations."""
+    ENDPOINT_IMAGE_GENERATIONS: _Endpoint.ValueType  # 8
+    """POST /v1/images/generations."""
+    ENDPOINT_IMAGE_EDITS: _Endpoint.ValueType  # 9
+    """POST /v1/images/edits."""
+    ENDPOINT_AUDIO_SPEECH: _Endpoint.ValueType  # 10
+    """POST /v1/audio/speech."""
+    ENDPOINT_AUDIO_TRANSCRIPTIONS: _Endpoint.ValueType  # 11
+    """POST /v1/audio/transcriptions."""
+    ENDPOINT_COUNT_TOKENS: _Endpoint.ValueType  # 12
+    """POST /v1/messages/count_tokens."""
 
 class Endpoint(_Endpoint, metaclass=_EndpointEnumTypeWrapper):
     """The client-facing API surface that a request came in by."""
@@ -54,4 +66,16 @@ ENDPOINT_MESSAGES: Endpoint.ValueType  # 5
 """POST /v1/messages."""
 ENDPOINT_GENERATE_CONTENT: Endpoint.ValueType  # 6
 """POST /v1beta/models/{model}:generateContent."""
+ENDPOINT_MODERATIONS: Endpoint.ValueType  # 7
+"""POST /v1/moderations."""
+ENDPOINT_IMAGE_GENERATIONS: Endpoint.ValueType  # 8
+"""POST /v1/images/generations."""
+ENDPOINT_IMAGE_EDITS: Endpoint.ValueType  # 9
+"""POST /v1/images/edits."""
+ENDPOINT_AUDIO_SPEECH: Endpoint.ValueType  # 10
+"""POST /v1/audio/speech."""
+ENDPOINT_AUDIO_TRANSCRIPTIONS: Endpoint.ValueType  # 11
+"""POST /v1/audio/transcriptions."""
+ENDPOINT_COUNT_TOKENS: Endpoint.ValueType  # 12
+"""POST /v1/messages/count_tokens."""
 Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015

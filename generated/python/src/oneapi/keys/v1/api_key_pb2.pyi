@@ -148,10 +148,13 @@ class KeySettings(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
+    REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
     lane: _lane_pb2.Lane.ValueType
     """The lane of requests that choose none."""
     default_model: _builtins.str
     """The model of requests that name none."""
+    requires_zero_retention: _builtins.bool
+    """Whether requests may only go to upstreams that keep nothing; the workspace may require it too."""
     @_builtins.property
     def allowed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The public model ids that may be used; empty means all."""
@@ -182,10 +185,11 @@ class KeySettings(_message.Message):
         limits: Global___KeyLimits | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
+        requires_zero_retention: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_models", b"allowed_models", "allowed_networks", b"allowed_networks", "default_model", b"default_model", "expires_at", b"expires_at", "lane", b"lane", "limits", b"limits", "model_aliases", b"model_aliases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_models", b"allowed_models", "allowed_networks", b"allowed_networks", "default_model", b"default_model", "expires_at", b"expires_at", "lane", b"lane", "limits", b"limits", "model_aliases", b"model_aliases", "requires_zero_retention", b"requires_zero_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

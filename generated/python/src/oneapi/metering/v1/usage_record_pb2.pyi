@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from oneapi.common.v1 import data_policy_pb2 as _data_policy_pb2
 from oneapi.common.v1 import endpoint_pb2 as _endpoint_pb2
 from oneapi.common.v1 import lane_pb2 as _lane_pb2
 from oneapi.common.v1 import quantities_pb2 as _quantities_pb2
@@ -265,6 +266,7 @@ class UsageRecord(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     DELIVERED_EVENTS_FIELD_NUMBER: _builtins.int
     WAIVE_REASON_FIELD_NUMBER: _builtins.int
+    DATA_POLICY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """UUIDv7 of the request, 16 bytes."""
     workspace_id: _builtins.bytes
@@ -311,6 +313,10 @@ class UsageRecord(_message.Message):
     """Output events that were relayed to the client."""
     waive_reason: Global___WaiveReason.ValueType
     """Why the edge waived the charge."""
+    data_policy: _data_policy_pb2.DataPolicy.ValueType
+    """The data policy of the upstream that served, as the catalogue had it then; unspecified where
+    none did.
+    """
     @_builtins.property
     def quantities(self) -> _quantities_pb2.Quantities:
         """What was used."""
@@ -347,10 +353,11 @@ class UsageRecord(_message.Message):
         finish_reason: Global___FinishReason.ValueType = ...,
         delivered_events: _builtins.int = ...,
         waive_reason: Global___WaiveReason.ValueType = ...,
+        data_policy: _data_policy_pb2.DataPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["quantities", b"quantities"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_omitted", b"attempts_omitted", "charge_nanos", b"charge_nanos", "delivered_events", b"delivered_events", "endpoint", b"endpoint", "error_class", b"error_class", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "hold_nanos", b"hold_nanos", "http_status", b"http_status", "key_id", b"key_id", "model_number", b"model_number", "outcome", b"outcome", "price_version", b"price_version", "quantities", b"quantities", "request_id", b"request_id", "requested_lane", b"requested_lane", "served_lane", b"served_lane", "started_at_micros", b"started_at_micros", "streamed", b"streamed", "total_ms", b"total_ms", "upstream_number", b"upstream_number", "usage_source", b"usage_source", "waive_reason", b"waive_reason", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_omitted", b"attempts_omitted", "charge_nanos", b"charge_nanos", "data_policy", b"data_policy", "delivered_events", b"delivered_events", "endpoint", b"endpoint", "error_class", b"error_class", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "hold_nanos", b"hold_nanos", "http_status", b"http_status", "key_id", b"key_id", "model_number", b"model_number", "outcome", b"outcome", "price_version", b"price_version", "quantities", b"quantities", "request_id", b"request_id", "requested_lane", b"requested_lane", "served_lane", b"served_lane", "started_at_micros", b"started_at_micros", "streamed", b"streamed", "total_ms", b"total_ms", "upstream_number", b"upstream_number", "usage_source", b"usage_source", "waive_reason", b"waive_reason", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

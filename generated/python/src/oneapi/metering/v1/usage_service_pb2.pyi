@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from oneapi.common.v1 import data_policy_pb2 as _data_policy_pb2
 from oneapi.common.v1 import endpoint_pb2 as _endpoint_pb2
 from oneapi.common.v1 import lane_pb2 as _lane_pb2
 from oneapi.common.v1 import money_pb2 as _money_pb2
@@ -59,6 +60,7 @@ class Usage(_message.Message):
     EDGE_ID_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     DELIVERED_EVENTS_FIELD_NUMBER: _builtins.int
+    DATA_POLICY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """`req_` and 32 hex digits: the `x-request-id` that the client saw."""
     workspace_id: _builtins.str
@@ -105,6 +107,10 @@ class Usage(_message.Message):
     """The edge's epoch."""
     delivered_events: _builtins.int
     """Output events that were relayed to the client."""
+    data_policy: _data_policy_pb2.DataPolicy.ValueType
+    """The data policy of the upstream that served, as the catalogue had it then; unspecified where it
+    is not known or none served.
+    """
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the request was accepted."""
@@ -161,10 +167,11 @@ class Usage(_message.Message):
         edge_id: _builtins.int = ...,
         epoch: _builtins.int = ...,
         delivered_events: _builtins.int = ...,
+        data_policy: _data_policy_pb2.DataPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "hold", b"hold", "quantities", b"quantities", "started_at", b"started_at", "waived", b"waived"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_omitted", b"attempts_omitted", "charge", b"charge", "delivered_events", b"delivered_events", "edge_id", b"edge_id", "endpoint", b"endpoint", "epoch", b"epoch", "error_class", b"error_class", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "hold", b"hold", "http_status", b"http_status", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "quantities", b"quantities", "request_id", b"request_id", "requested_lane", b"requested_lane", "served_lane", b"served_lane", "settlement_id", b"settlement_id", "started_at", b"started_at", "streamed", b"streamed", "total_ms", b"total_ms", "upstream", b"upstream", "usage_source", b"usage_source", "waive_reason", b"waive_reason", "waived", b"waived", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "attempts_omitted", b"attempts_omitted", "charge", b"charge", "data_policy", b"data_policy", "delivered_events", b"delivered_events", "edge_id", b"edge_id", "endpoint", b"endpoint", "epoch", b"epoch", "error_class", b"error_class", "finish_reason", b"finish_reason", "first_token_ms", b"first_token_ms", "hold", b"hold", "http_status", b"http_status", "key_id", b"key_id", "model", b"model", "outcome", b"outcome", "price_version", b"price_version", "quantities", b"quantities", "request_id", b"request_id", "requested_lane", b"requested_lane", "served_lane", b"served_lane", "settlement_id", b"settlement_id", "started_at", b"started_at", "streamed", b"streamed", "total_ms", b"total_ms", "upstream", b"upstream", "usage_source", b"usage_source", "waive_reason", b"waive_reason", "waived", b"waived", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

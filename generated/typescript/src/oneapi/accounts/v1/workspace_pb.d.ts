@@ -59,6 +59,21 @@ export declare type Workspace = Message<"oneapi.accounts.v1.Workspace"> & {
    * @generated from field: int64 version = 6;
    */
   version: bigint;
+
+  /**
+   * Whether requests may only go to upstreams that keep nothing, whatever their keys say.
+   *
+   * @generated from field: bool requires_zero_retention = 7;
+   */
+  requiresZeroRetention: boolean;
+
+  /**
+   * The web origins whose pages may use the workspace's keys (RFC 6454: scheme, host, port), such
+   * as `https://app.example.com`; empty: none, CORS is off.
+   *
+   * @generated from field: repeated string cors_origins = 8;
+   */
+  corsOrigins: string[];
 };
 
 /**

@@ -140,6 +140,20 @@ export declare type Grant = Message<"oneapi.admission.v1.Grant"> & {
    * @generated from field: string default_model = 17;
    */
   defaultModel: string;
+
+  /**
+   * Whether the key or its workspace takes only upstreams that keep nothing.
+   *
+   * @generated from field: bool requires_zero_retention = 18;
+   */
+  requiresZeroRetention: boolean;
+
+  /**
+   * The web origins whose pages may use the workspace's keys; empty: none.
+   *
+   * @generated from field: repeated string cors_origins = 19;
+   */
+  corsOrigins: string[];
 };
 
 /**

@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Model, PriceVersion, Route, Upstream } from "../../catalog/v1/catalog_pb.js";
+import type { EndpointState, Model, PriceVersion, Route, Upstream } from "../../catalog/v1/catalog_pb.js";
 
 /**
  * Describes the file oneapi/admission/v1/snapshot.proto.
@@ -51,6 +51,13 @@ export declare type CatalogSnapshot = Message<"oneapi.admission.v1.CatalogSnapsh
    * @generated from field: repeated oneapi.catalog.v1.PriceVersion prices = 5;
    */
   prices: PriceVersion[];
+
+  /**
+   * What operators state of endpoints.
+   *
+   * @generated from field: repeated oneapi.catalog.v1.EndpointState endpoints = 6;
+   */
+  endpoints: EndpointState[];
 };
 
 /**

@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Lane } from "../../common/v1/lane_pb.js";
+import type { Endpoint } from "../../common/v1/endpoint_pb.js";
+import type { DataPolicy } from "../../common/v1/data_policy_pb.js";
 
 /**
  * Describes the file oneapi/catalog/v1/catalog.proto.
@@ -129,6 +131,13 @@ export declare type Model = Message<"oneapi.catalog.v1.Model"> & {
    * @generated from field: repeated string capabilities = 16;
    */
   capabilities: string[];
+
+  /**
+   * What it makes.
+   *
+   * @generated from field: oneapi.catalog.v1.Model.Kind kind = 17;
+   */
+  kind: Model_Kind;
 };
 
 /**
@@ -136,6 +145,67 @@ export declare type Model = Message<"oneapi.catalog.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export declare const ModelSchema: GenMessage<Model>;
+
+/**
+ * What a model makes of its input, which decides the endpoints that take it.
+ *
+ * @generated from enum oneapi.catalog.v1.Model.Kind
+ */
+export enum Model_Kind {
+  /**
+   * Not stated; means text.
+   *
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Text, in conversations or completions.
+   *
+   * @generated from enum value: KIND_TEXT = 1;
+   */
+  TEXT = 1,
+
+  /**
+   * Embeddings.
+   *
+   * @generated from enum value: KIND_EMBEDDING = 2;
+   */
+  EMBEDDING = 2,
+
+  /**
+   * Moderation verdicts.
+   *
+   * @generated from enum value: KIND_MODERATION = 3;
+   */
+  MODERATION = 3,
+
+  /**
+   * Images.
+   *
+   * @generated from enum value: KIND_IMAGE = 4;
+   */
+  IMAGE = 4,
+
+  /**
+   * Speech.
+   *
+   * @generated from enum value: KIND_SPEECH = 5;
+   */
+  SPEECH = 5,
+
+  /**
+   * Transcriptions of speech.
+   *
+   * @generated from enum value: KIND_TRANSCRIPTION = 6;
+   */
+  TRANSCRIPTION = 6,
+}
+
+/**
+ * Describes the enum oneapi.catalog.v1.Model.Kind.
+ */
+export declare const Model_KindSchema: GenEnum<Model_Kind>;
 
 /**
  * What one lane of one model costs from an instant on. A version never changes.
@@ -365,6 +435,21 @@ export declare type Upstream = Message<"oneapi.catalog.v1.Upstream"> & {
    * @generated from field: bool has_credential = 9;
    */
   hasCredential: boolean;
+
+  /**
+   * The endpoints that it serves itself. Empty: what its dialect always has, which is chat
+   * completions of OpenAI's, messages of Anthropic's, generate content of Google's.
+   *
+   * @generated from field: repeated oneapi.common.v1.Endpoint surfaces = 10;
+   */
+  surfaces: Endpoint[];
+
+  /**
+   * What it does with requests and answers.
+   *
+   * @generated from field: oneapi.common.v1.DataPolicy data_policy = 11;
+   */
+  dataPolicy: DataPolicy;
 };
 
 /**
@@ -663,6 +748,13 @@ export declare type RouteCandidate = Message<"oneapi.catalog.v1.RouteCandidate">
    * @generated from field: uint32 max_running = 7;
    */
   maxRunning: number;
+
+  /**
+   * Which of the upstream's endpoints it serves this model by; empty: all of them.
+   *
+   * @generated from field: repeated oneapi.common.v1.Endpoint surfaces = 8;
+   */
+  surfaces: Endpoint[];
 };
 
 /**
@@ -670,4 +762,79 @@ export declare type RouteCandidate = Message<"oneapi.catalog.v1.RouteCandidate">
  * Use `create(RouteCandidateSchema)` to create a new message.
  */
 export declare const RouteCandidateSchema: GenMessage<RouteCandidate>;
+
+/**
+ * Whether clients can use an endpoint, as an operator states it. Of an endpoint without a statement
+ * edges say by themselves whether any model can be served there.
+ *
+ * @generated from message oneapi.catalog.v1.EndpointState
+ */
+export declare type EndpointState = Message<"oneapi.catalog.v1.EndpointState"> & {
+  /**
+   * The endpoint.
+   *
+   * @generated from field: oneapi.common.v1.Endpoint endpoint = 1;
+   */
+  endpoint: Endpoint;
+
+  /**
+   * Whether it can be used.
+   *
+   * @generated from field: oneapi.catalog.v1.EndpointState.Status status = 2;
+   */
+  status: EndpointState_Status;
+
+  /**
+   * The operator's words for people.
+   *
+   * @generated from field: string note = 3;
+   */
+  note: string;
+};
+
+/**
+ * Describes the message oneapi.catalog.v1.EndpointState.
+ * Use `create(EndpointStateSchema)` to create a new message.
+ */
+export declare const EndpointStateSchema: GenMessage<EndpointState>;
+
+/**
+ * Whether it can be used.
+ *
+ * @generated from enum oneapi.catalog.v1.EndpointState.Status
+ */
+export enum EndpointState_Status {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It can.
+   *
+   * @generated from enum value: STATUS_READY = 1;
+   */
+  READY = 1,
+
+  /**
+   * Depending on model and account.
+   *
+   * @generated from enum value: STATUS_LIMITED = 2;
+   */
+  LIMITED = 2,
+
+  /**
+   * It cannot: a documented error.
+   *
+   * @generated from enum value: STATUS_NOT_AVAILABLE = 3;
+   */
+  NOT_AVAILABLE = 3,
+}
+
+/**
+ * Describes the enum oneapi.catalog.v1.EndpointState.Status.
+ */
+export declare const EndpointState_StatusSchema: GenEnum<EndpointState_Status>;
 

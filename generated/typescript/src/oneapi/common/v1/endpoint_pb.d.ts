@@ -63,6 +63,48 @@ export enum Endpoint {
    * @generated from enum value: ENDPOINT_GENERATE_CONTENT = 6;
    */
   GENERATE_CONTENT = 6,
+
+  /**
+   * POST /v1/moderations.
+   *
+   * @generated from enum value: ENDPOINT_MODERATIONS = 7;
+   */
+  MODERATIONS = 7,
+
+  /**
+   * POST /v1/images/generations.
+   *
+   * @generated from enum value: ENDPOINT_IMAGE_GENERATIONS = 8;
+   */
+  IMAGE_GENERATIONS = 8,
+
+  /**
+   * POST /v1/images/edits.
+   *
+   * @generated from enum value: ENDPOINT_IMAGE_EDITS = 9;
+   */
+  IMAGE_EDITS = 9,
+
+  /**
+   * POST /v1/audio/speech.
+   *
+   * @generated from enum value: ENDPOINT_AUDIO_SPEECH = 10;
+   */
+  AUDIO_SPEECH = 10,
+
+  /**
+   * POST /v1/audio/transcriptions.
+   *
+   * @generated from enum value: ENDPOINT_AUDIO_TRANSCRIPTIONS = 11;
+   */
+  AUDIO_TRANSCRIPTIONS = 11,
+
+  /**
+   * POST /v1/messages/count_tokens.
+   *
+   * @generated from enum value: ENDPOINT_COUNT_TOKENS = 12;
+   */
+  COUNT_TOKENS = 12,
 }
 
 /**

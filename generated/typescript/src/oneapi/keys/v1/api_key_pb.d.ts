@@ -191,6 +191,13 @@ export declare type KeySettings = Message<"oneapi.keys.v1.KeySettings"> & {
    * @generated from field: repeated string allowed_networks = 7;
    */
   allowedNetworks: string[];
+
+  /**
+   * Whether requests may only go to upstreams that keep nothing; the workspace may require it too.
+   *
+   * @generated from field: bool requires_zero_retention = 8;
+   */
+  requiresZeroRetention: boolean;
 };
 
 /**

@@ -7,6 +7,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Lane } from "../../common/v1/lane_pb.js";
 import type { Endpoint } from "../../common/v1/endpoint_pb.js";
 import type { Quantities } from "../../common/v1/quantities_pb.js";
+import type { DataPolicy } from "../../common/v1/data_policy_pb.js";
 
 /**
  * Describes the file oneapi/metering/v1/usage_record.proto.
@@ -193,6 +194,14 @@ export declare type UsageRecord = Message<"oneapi.metering.v1.UsageRecord"> & {
    * @generated from field: oneapi.metering.v1.WaiveReason waive_reason = 25;
    */
   waiveReason: WaiveReason;
+
+  /**
+   * The data policy of the upstream that served, as the catalogue had it then; unspecified where
+   * none did.
+   *
+   * @generated from field: oneapi.common.v1.DataPolicy data_policy = 26;
+   */
+  dataPolicy: DataPolicy;
 };
 
 /**

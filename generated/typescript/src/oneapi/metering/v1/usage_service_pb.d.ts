@@ -10,6 +10,7 @@ import type { Endpoint } from "../../common/v1/endpoint_pb.js";
 import type { Quantities } from "../../common/v1/quantities_pb.js";
 import type { Attempt, ErrorClass, FinishReason, Outcome, UsageSource, WaiveReason } from "./usage_record_pb.js";
 import type { Money } from "../../common/v1/money_pb.js";
+import type { DataPolicy } from "../../common/v1/data_policy_pb.js";
 
 /**
  * Describes the file oneapi/metering/v1/usage_service.proto.
@@ -224,6 +225,14 @@ export declare type Usage = Message<"oneapi.metering.v1.Usage"> & {
    * @generated from field: uint32 delivered_events = 29;
    */
   deliveredEvents: number;
+
+  /**
+   * The data policy of the upstream that served, as the catalogue had it then; unspecified where it
+   * is not known or none served.
+   *
+   * @generated from field: oneapi.common.v1.DataPolicy data_policy = 30;
+   */
+  dataPolicy: DataPolicy;
 };
 
 /**
