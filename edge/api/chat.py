@@ -30,16 +30,17 @@ from edge.api.http import (
     read_body,
     sent_of,
 )
-from edge.api.json_body import parsed
 from edge.api.recording import Accepted, Parts
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from edge.metering.errors import SpoolFull, SpoolUnavailable
 from edge.metering.records import Intent
 from edge.server.cycle import WHOLE
-from edge.translate import chat_openai, chat_shape
-from edge.translate.chat_openai import ChatRequest
+from edge.translate.chat import native as chat_openai
+from edge.translate.chat import shape as chat_shape
+from edge.translate.chat.native import ChatRequest
 from edge.translate.errors import InvalidRequest
+from edge.translate.json_body import parsed
 from kit.clock import now_micros
 from kit.hold import RequestShape
 from kit.ids import format_id, new_request_id
@@ -117,7 +118,7 @@ class ChatCompletions:
         peer = scope["client"][0] if scope["client"] else None
         grant = await self._parts.admission.authenticate(key, peer)
         raw = await read_body(sent, receive, self._max_body_bytes, self._room, request_id)
-        body = parsed(raw)
+        body = _parsed(raw)
         del raw
         name, claimed = body.get("model"), None
         try:
@@ -240,6 +241,13 @@ def _already(claim: pb2.ClaimIdempotencyKeyResponse) -> ApiError:
     error.extra["request_id"] = format_id("req", claim.request_id)
     error.headers.update(errors.NO_RETRY)
     return error
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    try:
+        return parsed(raw)
+    except InvalidRequest as error:
+        raise errors.invalid(error.code, error.message, error.param) from None
 
 
 def _checked(body: dict[str, Any], choice: Choice) -> tuple[ChatRequest, Any]:

@@ -16,8 +16,10 @@ from edge.api.client_side import ClientSide
 from edge.api.http import EVENT_STREAM, JSON, Scope
 from edge.api.recording import Accepted, Parts, Recording
 from edge.server.cycle import DEPARTURE, AnswerCut
-from edge.translate import chat_openai, estimate
-from edge.translate.chat_stream import ChatStream, Dialect, EndKind, Fault, StreamEnd, error_event
+from edge.translate import estimate
+from edge.translate.answer import EndKind, Fault, StreamEnd, StreamEnding
+from edge.translate.chat import native as chat_openai
+from edge.translate.chat.stream import ChatStream, error_event
 from edge.translate.errors import MalformedAnswer
 from edge.translate.quirks import quirks_of
 from edge.upstream.attempts import (
@@ -194,7 +196,7 @@ class Exchange:
             public_model=choice.model.public_id,
             show_usage=self._accepted.chat.include_usage,
             price_of=self._price_of,
-            dialect=Dialect.TERMINAL if terminal else Dialect.EOF,
+            ending=StreamEnding.TERMINAL if terminal else StreamEnding.EOF,
             choices=self._accepted.chat.choices,
             quirks=quirks_of(answer.candidate.upstream.name),
         )

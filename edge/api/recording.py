@@ -12,7 +12,7 @@ from edge.metering.spool import Spool
 from edge.metering.ticket import Ticket
 from edge.metering.verdict import Facts, decide
 from edge.translate import estimate
-from edge.translate.chat_openai import ChatRequest
+from edge.translate.chat.native import ChatRequest
 from edge.upstream.attempts import Attempts, Endpoints
 from edge.upstream.client import UpstreamClient
 from edge.upstream.routing import Router

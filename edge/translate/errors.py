@@ -7,7 +7,9 @@
     ├── IntegerBelowMinimum     integer_below_min_value
     ├── IntegerAboveMaximum     integer_above_max_value
     ├── InvalidValue            invalid_value
+    ├── InvalidJson             invalid_json: no JSON, or no object
     ├── NestedTooDeeply         invalid_json: deeper than what can be written again
+    ├── TooComplex              body_too_complex: more values than are parsed
     ├── UnsupportedValue        unsupported_value: not with this model, or its cost has no bound
     └── UnsupportedParameter    unsupported_parameter: as above, a whole parameter
 
@@ -85,6 +87,26 @@ class InvalidValue(InvalidRequest):
 
     def __init__(self, param: str) -> None:
         super().__init__(param, f"Invalid value for '{param}'.")
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not JSON, or not an object."""
+
+    code = "invalid_json"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(None, message)
+
+
+class TooComplex(InvalidRequest):
+    """The body has more lists, objects and members than are parsed."""
+
+    code = "body_too_complex"
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(
+            None, f"The request body has more than {maximum} lists, objects and members."
+        )
 
 
 class NestedTooDeeply(InvalidRequest):

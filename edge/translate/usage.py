@@ -46,18 +46,19 @@ class UsageTally:
     one, which no cumulative count may be; the caller raises an alarm.
     """
 
-    __slots__ = ("_price_of", "_quirks", "decreased", "invalid", "quantities")
+    __slots__ = ("_price_of", "decreased", "invalid", "quantities")
 
-    def __init__(self, price_of: PriceOf, quirks: Quirks) -> None:
+    def __init__(self, price_of: PriceOf) -> None:
         self._price_of = price_of
-        self._quirks = quirks
         self.quantities: Quantities | None = None
         self.invalid = False
         self.decreased = False
 
-    def report(self, usage: Mapping[str, Any]) -> str | None:
-        """Take a report; return its cost in dollars as a decimal string, None if it has none."""
-        counted = from_openai(usage, quirks=self._quirks)
+    def take(self, counted: Quantities | None) -> str | None:
+        """Take a count, None if it cannot be true; return its cost in dollars, None if none.
+
+        The cost is a decimal string.
+        """
         if counted is None:
             self.invalid = True
             return None

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from edge.translate.chat_openai import response
-from edge.translate.chat_stream import ChatStream, EndKind, Fault, StreamEnd
+from edge.translate.answer import EndKind, Fault, StreamEnd
+from edge.translate.chat.native import response
+from edge.translate.chat.stream import ChatStream
 from kit.charge import Dimension, Quantities, charge_nanos
 from tests.contract.charge_table import CHARGES, GPT_41_MINI, Charge
 from tests.support.recordings import Recording, load_fixtures, load_recordings

@@ -15,7 +15,8 @@ import httptools
 
 from edge.metering.frames import FRAME_BYTES, Frame, _sealed, decode, encode
 from edge.server.head import refuse_head
-from edge.translate.chat_stream import ChatStream, Dialect, StreamEnd
+from edge.translate.answer import StreamEnd, StreamEnding
+from edge.translate.chat.stream import ChatStream
 from tests.contract.bad_bodies import BAD_BODIES
 from tests.contract.bad_inputs import FRAMING, HEADS, PROTOCOLS, TARGETS, Target
 from tests.support.recordings import load_fixtures
@@ -34,20 +35,18 @@ def sse(data: bytes) -> None:
     if len(data) < 2:
         return
     size, choice, stream = data[0] % 23 + 1, data[1], data[2:]
-    dialect = Dialect.EOF if choice & 1 else Dialect.TERMINAL
-    expected = _streamed([stream], dialect, whole=bool(choice & 2))
+    ending = StreamEnding.EOF if choice & 1 else StreamEnding.TERMINAL
+    expected = _streamed([stream], ending, whole=bool(choice & 2))
     for step in (size, 1):
         pieces = [stream[at : at + step] for at in range(0, len(stream), step)]
-        if _streamed(pieces, dialect, whole=bool(choice & 2)) != expected:
+        if _streamed(pieces, ending, whole=bool(choice & 2)) != expected:
             raise Finding(f"pieces of {step}")
     if expected[1].quantities is not None and min(expected[1].quantities) < 0:
         raise Finding("a negative quantity")
 
 
-def _streamed(pieces: list[bytes], dialect: Dialect, *, whole: bool) -> tuple[bytes, StreamEnd]:
-    stream = ChatStream(
-        public_model="public", show_usage=True, price_of=lambda _: 1, dialect=dialect
-    )
+def _streamed(pieces: list[bytes], ending: StreamEnding, *, whole: bool) -> tuple[bytes, StreamEnd]:
+    stream = ChatStream(public_model="public", show_usage=True, price_of=lambda _: 1, ending=ending)
     relayed = b"".join([stream.feed(piece) for piece in pieces])
     return relayed, stream.finish(body_complete=whole)
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from edge.translate.chat_stream import ChatStream
+from edge.translate.chat.stream import ChatStream
 from tests.fuzz import targets
 from tests.fuzz.targets import TARGETS_BY_NAME, Finding, seeds
 

@@ -10,8 +10,10 @@ import orjson
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from edge.translate import chat_openai, chat_shape
-from edge.translate.chat_stream import ChatStream, Dialect, StreamEnd
+from edge.translate.answer import StreamEnd, StreamEnding, WholeAnswer
+from edge.translate.chat import native as chat_openai
+from edge.translate.chat import shape as chat_shape
+from edge.translate.chat.stream import ChatStream
 from edge.translate.errors import InvalidRequest, MalformedAnswer
 from kit.charge import MAX_QUANTITY
 from tests.unit.edge.translate.test_chat_shape import Limits
@@ -100,7 +102,7 @@ def test_any_whole_answer_is_edited_or_malformed(body: bytes) -> None:
     result = _whole(body)
     if result is None:
         return
-    assert isinstance(result, chat_openai.ResponseResult)
+    assert isinstance(result, WholeAnswer)
     told = orjson.loads(result.body)
     if "model" in told:
         assert told["model"] == "public"
@@ -116,26 +118,26 @@ CHUNKS = st.lists(
 ).map(b"".join)
 
 
-def streamed(pieces: list[bytes], *, dialect: Dialect, whole: bool) -> tuple[bytes, StreamEnd]:
+def streamed(pieces: list[bytes], *, ending: StreamEnding, whole: bool) -> tuple[bytes, StreamEnd]:
     """Return what a client gets of a stream in these pieces, and how it ends."""
-    stream = ChatStream(
-        public_model="public", show_usage=True, price_of=lambda _: 1, dialect=dialect
-    )
+    stream = ChatStream(public_model="public", show_usage=True, price_of=lambda _: 1, ending=ending)
     relayed = b"".join([stream.feed(piece) for piece in pieces])
     return relayed, stream.finish(body_complete=whole)
 
 
-@given(CHUNKS, st.lists(st.integers(0, 500), max_size=12), st.sampled_from(Dialect), st.booleans())
+@given(
+    CHUNKS, st.lists(st.integers(0, 500), max_size=12), st.sampled_from(StreamEnding), st.booleans()
+)
 def test_any_stream_in_any_pieces_comes_to_the_same(
     stream: bytes,
     places: list[int],
-    dialect: Dialect,
+    ending: StreamEnding,
     whole: bool,  # noqa: FBT001  drawn in order
 ) -> None:
     """Bytes that are relayed, counts, fault and end: the network decides none of them."""
     edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(edges)]
     single = [stream[at : at + 1] for at in range(len(stream))]
-    expected = streamed([stream], dialect=dialect, whole=whole)
-    assert streamed(pieces, dialect=dialect, whole=whole) == expected
-    assert streamed(single, dialect=dialect, whole=whole) == expected
+    expected = streamed([stream], ending=ending, whole=whole)
+    assert streamed(pieces, ending=ending, whole=whole) == expected
+    assert streamed(single, ending=ending, whole=whole) == expected

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from edge.translate import errors
-from edge.translate.chat_openai import parse, prepare, response
+from edge.translate.chat.native import parse, prepare, response
 from edge.translate.errors import InvalidRequest, MalformedAnswer
 from edge.translate.quirks import quirks_of
 from kit.charge import Quantities, quantities

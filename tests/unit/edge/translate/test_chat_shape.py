@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from edge.translate import errors
-from edge.translate.chat_openai import parse
-from edge.translate.chat_shape import shape
+from edge.translate.chat.native import parse
+from edge.translate.chat.shape import shape
 from edge.translate.errors import InvalidRequest
 from kit.hold import RequestShape
 from tests.support.recordings import load_fixtures, load_recordings

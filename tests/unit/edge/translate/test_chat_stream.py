@@ -7,15 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from edge.translate.chat_stream import (
-    MAX_HELD_BYTES,
-    ChatStream,
-    Dialect,
-    EndKind,
-    Fault,
-    error_event,
-    terminal_frame,
-)
+from edge.translate.answer import MAX_HELD_BYTES, EndKind, Fault, StreamEnding
+from edge.translate.chat.stream import ChatStream, error_event, terminal_frame
 from edge.translate.sse import MAX_FRAME_BYTES, data_of, frame_of, split_frames
 from kit.charge import Quantities, quantities
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
@@ -96,7 +89,7 @@ def test_a_missing_terminal_frame_is_a_cut_even_at_a_proper_end() -> None:
 
 def test_an_upstream_that_ends_with_its_body_gets_our_terminal_frame() -> None:
     """The frame with the finish reason and all after it wait for the proper end."""
-    stream = stream_of(dialect=Dialect.EOF)
+    stream = stream_of(ending=StreamEnding.EOF)
     assert chunks(stream.feed(chunk("a") + chunk(None, FINISHED) + chunk(None)))[0]["choices"]
     assert stream.feed(b": note\n\n") == b""
     end = stream.finish(body_complete=True)
@@ -108,7 +101,7 @@ def test_an_upstream_that_ends_with_its_body_gets_our_terminal_frame() -> None:
 @pytest.mark.parametrize(("finish", "body_complete"), [(FINISHED, False), (None, True)])
 def test_such_an_upstream_cut_is_a_cut(finish: str | None, *, body_complete: bool) -> None:
     """Its held frames are not shown: they would look like a good end; nor are they counted."""
-    stream = stream_of(dialect=Dialect.EOF)
+    stream = stream_of(ending=StreamEnding.EOF)
     stream.feed(chunk("a") + chunk("b", finish))
     end = stream.finish(body_complete=body_complete)
     assert end.kind is EndKind.CUT
@@ -119,14 +112,14 @@ def test_such_an_upstream_cut_is_a_cut(finish: str | None, *, body_complete: boo
 
 def test_such_an_upstream_may_still_send_the_terminal_frame() -> None:
     """Then it is one of the other kind."""
-    stream = stream_of(dialect=Dialect.EOF)
+    stream = stream_of(ending=StreamEnding.EOF)
     stream.feed(chunk("a", FINISHED) + DONE + DONE)
     assert stream.finish(body_complete=False).tail == chunk("a", FINISHED, model="pub") + DONE
 
 
 def test_the_frames_held_are_bounded() -> None:
     """An endless stream after its finish reason is broken."""
-    stream = stream_of(dialect=Dialect.EOF)
+    stream = stream_of(ending=StreamEnding.EOF)
     stream.feed(chunk("a", FINISHED))
     for _ in range(MAX_HELD_BYTES // 65536 + 1):
         stream.feed(b": " + b"x" * 65536 + b"\n\n")
@@ -136,7 +129,7 @@ def test_the_frames_held_are_bounded() -> None:
 
 def test_with_several_choices_the_end_waits_for_the_last_of_them() -> None:
     """The first that finishes does not stop the others."""
-    stream = stream_of(dialect=Dialect.EOF, choices=2)
+    stream = stream_of(ending=StreamEnding.EOF, choices=2)
 
     def of(index: int, finish: str | None) -> bytes:
         choice = {"index": index, "delta": {"content": "x"}, "finish_reason": finish}
@@ -292,7 +285,7 @@ def test_no_output_is_known_at_the_end() -> None:
 
 def test_an_end_does_not_show_content() -> None:
     """Its representation may end up in a log."""
-    stream = stream_of(dialect=Dialect.EOF)
+    stream = stream_of(ending=StreamEnding.EOF)
     stream.feed(chunk("SECRET", FINISHED))
     assert "SECRET" not in repr(stream.finish(body_complete=True))
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.translate import plain_frames
-from edge.translate.chat_stream import ChatStream
+from edge.translate.chat import plain_frames
+from edge.translate.chat.stream import ChatStream
 from edge.translate.sse import data_of, frame_of, split_frames
 
 NASTY = [

@@ -170,19 +170,19 @@ def test_what_is_accepted_adds_up_to_the_providers_total(
 
 def tally(price_of: Any = sum) -> UsageTally:
     """Return a tally that prices a token, and the request, at one nano-dollar."""
-    return UsageTally(price_of, Quirks())
+    return UsageTally(price_of)
 
 
 def test_a_report_is_priced_as_a_decimal_string() -> None:
     """Exactly, in dollars."""
-    assert tally().report(usage(10, 4)) == "0.000000015"
+    assert tally().take(from_openai(usage(10, 4))) == "0.000000015"
 
 
 def test_of_several_reports_the_last_counts() -> None:
     """Cumulative counts, as some upstreams send with each chunk."""
     counter = tally()
     for completion in (1, 2, 5):
-        counter.report(usage(10, completion))
+        counter.take(from_openai(usage(10, completion)))
     assert counter.quantities == quantities(input=10, output=5, requests=1)
     assert not counter.decreased
 
@@ -191,8 +191,8 @@ def test_of_several_reports_the_last_counts() -> None:
 def test_a_count_that_decreases_is_flagged(later: dict[str, Any]) -> None:
     """The last one still counts, as it is what the client was shown last."""
     counter = tally()
-    counter.report(usage(10, 5))
-    counter.report(later)
+    counter.take(from_openai(usage(10, 5)))
+    counter.take(from_openai(later))
     assert counter.decreased
     assert counter.quantities == from_openai(later)
 
@@ -200,8 +200,8 @@ def test_a_count_that_decreases_is_flagged(later: dict[str, Any]) -> None:
 def test_an_invalid_report_is_flagged_and_leaves_the_valid_one() -> None:
     """What was counted before stays known."""
     counter = tally()
-    counter.report(usage(10, 5))
-    assert counter.report(usage(10, -1)) is None
+    counter.take(from_openai(usage(10, 5)))
+    assert counter.take(from_openai(usage(10, -1))) is None
     assert counter.invalid
     assert counter.quantities == quantities(input=10, output=5, requests=1)
 
@@ -213,6 +213,6 @@ def test_a_charge_beyond_the_ledger_is_an_invalid_report() -> None:
         raise InvalidAmountError
 
     counter = tally(beyond)
-    assert counter.report(usage(10, 5)) is None
+    assert counter.take(from_openai(usage(10, 5))) is None
     assert counter.invalid
     assert counter.quantities is None

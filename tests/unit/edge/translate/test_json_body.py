@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.api import json_body
-from edge.api.json_body import MAX_VALUES, UNCOUNTED_BYTES, has_too_many_values, parsed
-from edge.errors import ApiError
+from edge.translate import json_body
+from edge.translate.errors import InvalidRequest
+from edge.translate.json_body import MAX_VALUES, UNCOUNTED_BYTES, has_too_many_values, parsed
 
 MANY = MAX_VALUES + 1
 
@@ -21,8 +21,8 @@ def code_of(body: bytes) -> str | None:
     """Return the code of the error that a body gets, None if it is taken."""
     try:
         parsed(body)
-    except ApiError as error:
-        return error.code if error.status == 400 else str(error.status)
+    except InvalidRequest as error:
+        return error.code
     return None
 
 

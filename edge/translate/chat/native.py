@@ -2,7 +2,7 @@
 
 Only what we use is checked; everything else passes to the provider, unknown fields included. What
 the provider sees is what is billed: the object is serialised again from what was parsed.
-The stream is in `chat_stream.py`, the bound of a request's usage in `chat_shape.py`.
+The stream is in `stream.py`, the bound of a request's usage in `shape.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from edge.translate import finish, splice
+from edge.translate.answer import WholeAnswer
 from edge.translate.errors import (
     EmptyArray,
     IntegerAboveMaximum,
@@ -24,9 +25,7 @@ from edge.translate.errors import (
     MissingParameter,
 )
 from edge.translate.quirks import COMPATIBLE, Quirks
-from edge.translate.usage import PriceOf, UsageTally
-from kit.charge import Quantities
-from oneapi.metering.v1.usage_record_pb2 import FinishReason
+from edge.translate.usage import PriceOf, UsageTally, from_openai
 
 MAX_CHOICES: Final = 128
 MAX_MESSAGES: Final = 16_384
@@ -55,21 +54,6 @@ class ChatRequest:
     limit_fields: tuple[str, ...]
     service_tier: str | None
     has_tools: bool
-
-
-@dataclass(slots=True)
-class ResponseResult:
-    """A whole answer: what the client gets, and what the record says about it.
-
-    `quantities` is None where the provider counted nothing usable; then the caller estimates.
-    """
-
-    body: bytes = field(repr=False)
-    quantities: Quantities | None
-    usage_invalid: bool
-    finish_reason: FinishReason.ValueType
-    has_output: bool
-    content_bytes: int
 
 
 def parse(body: Any) -> ChatRequest:
@@ -124,7 +108,7 @@ def prepare(
 
 def response(
     body: bytes, *, public_model: str, price_of: PriceOf, quirks: Quirks = COMPATIBLE
-) -> ResponseResult:
+) -> WholeAnswer:
     """Return a whole answer with our two edits: the public model id, and the cost in `usage`.
 
     Every other byte is the provider's.
@@ -133,19 +117,19 @@ def response(
         MalformedAnswer: the body is not a JSON object.
     """
     answer = _parsed(body)
-    tally = UsageTally(price_of, quirks)
+    tally = UsageTally(price_of)
     edits: dict[str, bytes | None] = {}
     if "model" in answer:
         edits["model"] = orjson.dumps(public_model)
     if isinstance(usage := answer.get("usage"), dict):
-        edits |= with_cost(body, answer, tally.report(usage))
+        edits |= with_cost(body, answer, tally.take(from_openai(usage, quirks=quirks)))
     made, size, reasons = False, 0, []
     for choice in objects(answer.get("choices")):
         message = choice.get("message")
         made = made or has_output(message)
         size += size_of(texts_of(message))
         reasons.append(finish.finish_reason(choice.get("finish_reason")))
-    return ResponseResult(
+    return WholeAnswer(
         body=splice.edit(body, answer, edits),
         quantities=tally.quantities,
         usage_invalid=tally.invalid,

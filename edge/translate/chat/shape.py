@@ -8,11 +8,11 @@ bounded by the catalogue only: where it has no maximum they are refused, as a ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
-from edge.translate.chat_openai import ChatRequest
+from edge.translate.chat.native import ChatRequest
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
@@ -20,6 +20,7 @@ from edge.translate.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
 TEXT_PARTS: Final = frozenset(
@@ -40,30 +41,6 @@ PROVIDER_TOOL_FIELDS: Final = (
 )
 """Fields that switch on tools of OpenAI, xAI, OpenRouter, Alibaba and Groq; each call is billed."""
 _DATA_FIELDS: Final = ("url", "data", "file_data", "image_url", "document_url", "audio_url")
-
-
-class ModelLimits(Protocol):
-    """The catalogue's maxima of a model, named as in `oneapi.catalog.v1.Model`; 0 refuses."""
-
-    @property
-    def input_overhead_tokens(self) -> int:
-        """What a provider may count beyond the bytes."""
-
-    @property
-    def input_overhead_with_tools_tokens(self) -> int:
-        """The same where the request has tools."""
-
-    @property
-    def image_max_tokens(self) -> int:
-        """Tokens of one image."""
-
-    @property
-    def audio_max_tokens(self) -> int:
-        """Tokens of one piece of audio."""
-
-    @property
-    def file_max_tokens(self) -> int:
-        """Tokens of one file."""
 
 
 def shape(request: ChatRequest, limits: ModelLimits) -> RequestShape:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.errors import ApiError, invalid
+from edge.translate.errors import InvalidJson, TooComplex
 
 MAX_VALUES: Final = 500_000
 """Of lists, objects and their members together: several times what a full context needs."""
@@ -25,20 +25,16 @@ def parsed(body: bytes) -> dict[str, Any]:
     """Return the object.
 
     Raises:
-        ApiError: 400, the body is no JSON object, or has too many values.
+        InvalidRequest: the body is no JSON object, or has too many values.
     """
     if len(body) > UNCOUNTED_BYTES and has_too_many_values(body):
-        raise ApiError(
-            400,
-            "body_too_complex",
-            f"The request body has more than {MAX_VALUES} lists, objects and members.",
-        )
+        raise TooComplex(MAX_VALUES)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise invalid("invalid_json", "The request body is not valid JSON.") from None
+        raise InvalidJson("The request body is not valid JSON.") from None
     if not isinstance(document, dict):
-        raise invalid("invalid_json", "The request body is not a JSON object.")
+        raise InvalidJson("The request body is not a JSON object.")
     return document
 
 

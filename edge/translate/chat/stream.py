@@ -6,14 +6,14 @@ An answer that the upstream cut is never given a clean end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final
 
 import orjson
 
-from edge.translate import finish, plain_frames, splice, sse
-from edge.translate.chat_openai import (
+from edge.translate import finish, splice, sse
+from edge.translate.answer import MAX_HELD_BYTES, EndKind, Fault, StreamEnd, StreamEnding
+from edge.translate.chat import plain_frames
+from edge.translate.chat.native import (
     MAX_CHOICES,
     has_output,
     objects,
@@ -21,64 +21,17 @@ from edge.translate.chat_openai import (
     texts_of,
     with_cost,
 )
-from edge.translate.plain_frames import NO_BURST
+from edge.translate.chat.plain_frames import NO_BURST
 from edge.translate.quirks import COMPATIBLE, Quirks
-from edge.translate.usage import PriceOf, UsageTally
+from edge.translate.usage import PriceOf, UsageTally, from_openai
 from kit.charge import Quantities
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
 
-MAX_HELD_BYTES: Final = 1 << 20
-"""What may follow the finish reason of a stream that ends with its body."""
 MAX_LEARNINGS: Final = 64
 """A stream whose chunks never repeat their ends is parsed chunk by chunk."""
 LAST_CHOICE_INDEX: Final = MAX_CHOICES - 1
 
 _DONE: Final = b"[DONE]"
-
-
-class Dialect(Enum):
-    """How streams of an upstream end: with a terminal frame, or with the body."""
-
-    TERMINAL = 1
-    EOF = 2
-
-
-class EndKind(Enum):
-    """Whether the upstream finished its answer."""
-
-    PROPER = 1
-    CUT = 2
-
-
-class Fault(Enum):
-    """Why a stream is broken before its body ended."""
-
-    NONE = 0
-    UPSTREAM_ERROR = 1
-    MALFORMED = 2
-    TOO_LARGE = 3
-
-
-@dataclass(slots=True)
-class StreamEnd:
-    """How a stream ended, and what the record says about it.
-
-    `tail` is the last bytes for the client, to be sent once the outcome is durable: the held frames
-    and the terminal frame of a proper end, or the upstream's own error. After a cut without one it
-    is empty, and the caller sends `error_event`. `quantities` is the last usage that was seen, also
-    before a cut; None means that the caller estimates from `events` and `content_bytes`.
-    """
-
-    kind: EndKind
-    fault: Fault
-    tail: bytes = field(repr=False)
-    quantities: Quantities | None
-    usage_invalid: bool
-    usage_decreased: bool
-    finish_reason: FinishReason.ValueType
-    has_output: bool
-    events: int
-    content_bytes: int
 
 
 class ChatStream:
@@ -93,12 +46,13 @@ class ChatStream:
         "_buffer",
         "_choices",
         "_counts_sent",
-        "_dialect",
+        "_ending",
         "_held",
         "_held_bytes",
         "_learnings",
         "_model",
         "_plain",
+        "_quirks",
         "_reasons",
         "_seen",
         "_show_usage",
@@ -117,14 +71,15 @@ class ChatStream:
         public_model: str,
         show_usage: bool,
         price_of: PriceOf,
-        dialect: Dialect = Dialect.TERMINAL,
+        ending: StreamEnding = StreamEnding.TERMINAL,
         choices: int = 1,
         quirks: Quirks = COMPATIBLE,
     ) -> None:
         self._model = orjson.dumps(public_model)
         self._show_usage = show_usage
-        self._tally = UsageTally(price_of, quirks)
-        self._dialect = dialect
+        self._tally = UsageTally(price_of)
+        self._quirks = quirks
+        self._ending = ending
         self._choices = choices
         self._buffer = sse.FrameBuffer()
         self._plain: plain_frames.PlainFrames | None = None
@@ -186,7 +141,7 @@ class ChatStream:
         if self._terminal is not None:
             return True
         finished = bool(self._reasons) and len(self._reasons) >= len(self._seen)
-        return self._dialect is Dialect.EOF and body_complete and finished
+        return self._ending is StreamEnding.EOF and body_complete and finished
 
     def _tail(self, kind: EndKind) -> bytes:
         if kind is EndKind.PROPER:
@@ -214,7 +169,7 @@ class ChatStream:
     def _next(self, frame: bytes) -> bytes:
         before = self._counts()
         edited = self._frame(frame)
-        if self._dialect is Dialect.TERMINAL or len(self._reasons) < self._choices or self.over:
+        if self._ending is StreamEnding.TERMINAL or len(self._reasons) < self._choices or self.over:
             return edited
         self._hold(before, edited)
         return b""
@@ -257,7 +212,9 @@ class ChatStream:
             self._reasons[0] = finish.ERROR
         choices = objects(chunk.get("choices"))
         usage = _usage_of(chunk, choices)
-        cost = self._tally.report(usage) if usage is not None else None
+        cost = (
+            self._tally.take(from_openai(usage, quirks=self._quirks)) if usage is not None else None
+        )
         if self.fault is not Fault.NONE:
             return b""
         if not self._show_usage and not choices and isinstance(chunk.get("usage"), dict):
