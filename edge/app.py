@@ -91,6 +91,7 @@ class Worker:
             disconnected_seconds=settings.disconnected_seconds,
             on_fenced=self._on_fenced,
         )
+        self._admission = Admission(self.link, _peppers(settings.peppers), clock)
         share = shares(raise_limit(), settings.upstream_connections)
         self.router = Router(clock)
         self._client = UpstreamClient(limits=Limits(max_connections=share.upstreams))
@@ -255,7 +256,7 @@ class Worker:
         settings = self._settings
         peppers = _peppers(settings.peppers)
         parts = Parts(
-            admission=Admission(self.link, peppers, self._clock),
+            admission=self._admission,
             spool=metering.spool,
             client=self._client,
             router=self.router,
@@ -280,7 +281,7 @@ class Worker:
         return DataPlaneFirst(chat, self._pages())
 
     def _pages(self) -> Starlette:
-        models = Models(self.link, self._clock)
+        models = Models(self.link, self._admission, self._clock)
         routes = [
             Route("/healthz", self._status.health),
             Route("/readyz", self._status.ready),

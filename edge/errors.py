@@ -74,6 +74,17 @@ def spend_limit_reached() -> ApiError:
     )
 
 
+def no_zero_retention_upstream() -> ApiError:
+    """Return the 403 of a request for upstreams that keep nothing where there is none."""
+    return ApiError(
+        403,
+        "no_zero_retention_upstream",
+        "This API key or its workspace requires zero data retention, and no upstream that keeps "
+        "nothing serves this model in this lane.",
+        param="model",
+    )
+
+
 def lane_unavailable() -> ApiError:
     """Return the 429 of a lane in which no upstream has room, or none to spare."""
     message = "No upstream has room for this model in this lane now."

@@ -167,7 +167,8 @@ class Admission:
         """Return model, lane, price and route of a request.
 
         Raises:
-            ApiError: an unknown or forbidden model, an unknown lane, no price, no route.
+            ApiError: an unknown or forbidden model, an unknown lane, no price, no route, none of
+                whose upstreams keeps nothing where the key or its workspace requires it.
         """
         catalog = self._link.catalog
         model, suffix = self._model(grant, name)
@@ -187,6 +188,11 @@ class Admission:
             raise errors.unavailable(
                 "no_upstream", "No upstream serves this model in this lane now."
             )
+        if grant.requires_zero_retention:
+            # Fails closed: whatever is not known to keep nothing is not in this route at all.
+            route = catalog.zero_retention_route(model, lane)
+            if route is None:
+                raise errors.no_zero_retention_upstream()
         return Choice(model, requested, lane, price, route)
 
     def _model(self, grant: Grant, name: str | None) -> tuple[Model, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kit.charge import Price, PriceTier
@@ -15,6 +15,7 @@ from oneapi.common.v1.lane_pb2 import Lane
 Kind = catalog_pb2.Model.Kind
 Dialect = catalog_pb2.Upstream.Dialect
 Status = catalog_pb2.EndpointState.Status
+_ZERO_RETENTION: Final = int(DataPolicy.DATA_POLICY_ZERO_RETENTION)
 
 LANE_NAMES: Final = {
     "default": Lane.LANE_DEFAULT,
@@ -159,6 +160,9 @@ class Catalog:
         self._routes: dict[tuple[int, int], Route] = {
             (route.model_number, route.lane): _route(route, upstreams) for route in snapshot.routes
         }
+        self._zero_retention_routes = {
+            key: _zero_retention(route) for key, route in self._routes.items()
+        }
         self._prices: dict[tuple[int, int], list[Price]] = {}
         for price in snapshot.prices:
             self._prices.setdefault((price.model_number, price.lane), []).append(_price(price))
@@ -177,6 +181,18 @@ class Catalog:
         """Return the route of a model in a lane, if an upstream can serve it."""
         route = self._routes.get((model.number, lane))
         return route if route is not None and route.candidates else None
+
+    def zero_retention_route(self, model: Model, lane: int) -> Route | None:
+        """Return the route with only those upstreams that keep nothing; None without any."""
+        route = self._zero_retention_routes.get((model.number, lane))
+        return route if route is not None and route.candidates else None
+
+    def data_policies(self, model: Model) -> list[int]:
+        """Return the classes of the upstreams that can serve a model in any lane, worst first."""
+        routes = (self.route(model, lane) for lane in LANE_NAMES.values())
+        return sorted(
+            {item.upstream.data_policy for route in routes if route for item in route.candidates}
+        )
 
     def price(self, model: Model, lane: int, at_micros: int) -> Price | None:
         """Return the price version in force at a time, None where there is none."""
@@ -206,16 +222,18 @@ class Catalog:
                 return Status.STATUS_READY
         return Status.STATUS_NOT_AVAILABLE
 
-    def servable(self, at_micros: int) -> list[Model]:
-        """Return the models that can be served and priced in some lane, by public id."""
+    def servable(self, at_micros: int, *, zero_retention: bool = False) -> list[Model]:
+        """Return the models that can be served and priced in some lane, by public id.
+
+        With `zero_retention` those that upstreams serve that keep nothing.
+        """
         lanes = LANE_NAMES.values()
+        routed = self.zero_retention_route if zero_retention else self.route
         models = [
             model
             for model in self.models.values()
             if model.enabled
-            and any(
-                self.route(model, lane) and self.price(model, lane, at_micros) for lane in lanes
-            )
+            and any(routed(model, lane) and self.price(model, lane, at_micros) for lane in lanes)
         ]
         return sorted(models, key=lambda model: model.public_id)
 
@@ -294,6 +312,11 @@ def _route(message: catalog_pb2.Route, upstreams: dict[int, Upstream]) -> Route:
         queue_wait_seconds=message.policy.queue_wait_ms / 1000,
     )
     return Route(tuple(candidates), message.max_attempts, policy)
+
+
+def _zero_retention(route: Route) -> Route:
+    kept = tuple(item for item in route.candidates if item.upstream.data_policy == _ZERO_RETENTION)
+    return replace(route, candidates=kept)
 
 
 def _surfaces(item: catalog_pb2.RouteCandidate, upstream: Upstream) -> frozenset[int]:

@@ -2,33 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edge.admission.catalog import Catalog, Model
+from edge.admission.admit import Admission
+from edge.admission.catalog import Catalog, Kind, Model
+from edge.api.http import api_key_of, sent_of
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from kit.clock import Clock, now_micros
 from kit.ids import format_id, new_request_id
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
+
+_UNAVAILABLE: Final = 503
 
 
 class Models:
-    """Answers anyone: which models exist is no secret (P6)."""
+    """Answers anyone: which models exist is no secret (P6).
 
-    def __init__(self, link: CoreLink, clock: Clock) -> None:
+    Who sends a key that requires zero retention sees only the models that it can use.
+    """
+
+    def __init__(self, link: CoreLink, admission: Admission, clock: Clock) -> None:
         """Read the catalogue that the link has now."""
         self._link = link
+        self._admission = admission
         self._clock = clock
-        self._listed: tuple[Catalog, int, bytes] | None = None
+        self._listed: dict[bool, tuple[Catalog, int, bytes]] = {}
 
-    async def list(self, _request: Request) -> Response:
-        """Answer all models that can be served."""
-        return Response(self._list(), 200, _headers(), "application/json")
+    async def list(self, request: Request) -> Response:
+        """Answer all models that can be served, to this key if there is one."""
+        try:
+            zero_retention = await self._requires_zero_retention(request)
+        except ApiError as error:
+            return _refused(error)
+        return Response(self._list(zero_retention), 200, _headers(), "application/json")
 
-    def _list(self) -> bytes:
+    async def get(self, request: Request) -> Response:
+        """Answer one model, by public id or alias."""
+        # Clients encode the slash of an id such as `maker/model`; the path keeps it encoded.
+        catalog = self._link.catalog
+        model = catalog.named(request.path_params["model"].replace("%2F", "/"))
+        try:
+            zero_retention = await self._requires_zero_retention(request)
+        except ApiError as error:
+            return _refused(error)
+        if model is not None and zero_retention:
+            fitting = catalog.servable(now_micros(self._clock), zero_retention=True)
+            model = model if model in fitting else None
+        if model is None:
+            message = "The model does not exist."
+            return _refused(ApiError(404, "model_not_found", message, param="model"))
+        body = orjson.dumps(_shape(catalog, model))
+        return Response(body, 200, _headers(), "application/json")
+
+    async def _requires_zero_retention(self, request: Request) -> bool:
+        """Say whether the request has a key that takes only upstreams that keep nothing.
+
+        Whoever sends no key, or one that does not work, is answered as anyone is.
+
+        Raises:
+            ApiError: 503: what the key requires cannot be known now.
+        """
+        try:
+            sent = sent_of(request.scope["headers"])
+            key = api_key_of(sent, request.scope["query_string"])
+            peer = request.client.host if request.client else None
+            return (await self._admission.authenticate(key, peer)).requires_zero_retention
+        except ApiError as error:
+            if error.status == _UNAVAILABLE:
+                raise
+            return False
+
+    def _list(self, zero_retention: bool) -> bytes:  # noqa: FBT001 it is which of two lists
         """Return the list, made once for each catalogue and second.
 
         Anyone may ask, as often as they like: so it costs no work, and the same bytes wait for all
@@ -36,37 +85,39 @@ class Models:
         """
         catalog, now = self._link.catalog, now_micros(self._clock)
         second = now // 1_000_000
-        listed = self._listed
+        listed = self._listed.get(zero_retention)
         if listed is None or listed[0] is not catalog or listed[1] != second:
-            models = [_shape(model) for model in catalog.servable(now)]
-            body = orjson.dumps({"object": "list", "data": models})
-            listed = self._listed = (catalog, second, body)
+            models = catalog.servable(now, zero_retention=zero_retention)
+            shapes = [_shape(catalog, model) for model in models]
+            body = orjson.dumps({"object": "list", "data": shapes})
+            listed = self._listed[zero_retention] = (catalog, second, body)
         return listed[2]
 
-    async def get(self, request: Request) -> Response:
-        """Answer one model, by public id or alias."""
-        # Clients encode the slash of an id such as `maker/model`; the path keeps it encoded.
-        model = self._link.catalog.named(request.path_params["model"].replace("%2F", "/"))
-        if model is None:
-            error = ApiError(404, "model_not_found", "The model does not exist.", param="model")
-            return Response(error.body(), 404, _headers(), "application/json")
-        return _answer(_shape(model))
 
-
-def _shape(model: Model) -> dict[str, Any]:
+def _shape(catalog: Catalog, model: Model) -> dict[str, Any]:
     return {
         "id": model.public_id,
         "object": "model",
         "created": model.created_at_seconds,
         "owned_by": model.maker,
+        "kind": Kind.Name(Kind.ValueType(model.kind)).removeprefix("KIND_").lower(),
         "context_length": model.context_tokens,
         "max_completion_tokens": model.max_output_tokens,
         "capabilities": list(model.capabilities),
+        "data_policies": [_policy_name(policy) for policy in catalog.data_policies(model)],
     }
 
 
-def _answer(value: object) -> Response:
-    return Response(orjson.dumps(value), 200, _headers(), "application/json")
+def _policy_name(policy: int) -> str:
+    if policy not in DataPolicy.values() or not policy:
+        return "unknown"
+    name = DataPolicy.Name(DataPolicy.ValueType(policy))
+    return name.removeprefix("DATA_POLICY_").lower()
+
+
+def _refused(error: ApiError) -> Response:
+    headers = _headers() | {name.decode(): value.decode() for name, value in error.headers.items()}
+    return Response(error.body(), error.status, headers, "application/json")
 
 
 def _headers() -> dict[str, str]:

@@ -190,6 +190,7 @@ class Recording:
         # Also of an upstream that never answered and bills its refused clients.
         if current is not None and (self.answered or verdict.charge_nanos):
             outcome.upstream_number = current.upstream.number
+            outcome.data_policy = current.upstream.data_policy
         return outcome
 
     def _facts(self) -> Facts:

@@ -3,7 +3,8 @@
 Header (32 bytes, big-endian): magic, frame version, kind, reserved, CRC-32, edge, epoch, sequence.
 The checksum covers the header too (its own field counted as zero): a checksum over the body alone
 returns frames under a wrong sequence after a flipped bit. Fixed-size binary fields leave no place
-for a sentence of a prompt or an answer; 128 bytes stay reserved and must be zero.
+for a sentence of a prompt or an answer; 127 bytes stay reserved and must be zero. A field that was
+added since takes them from the front: in older frames it is zero, which means not known.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ EMPTY: Final = bytes(FRAME_BYTES)
 
 _HEADER: Final = "4sBBHIIQQ"
 _INTENT_BODY: Final = "16s16s16sqIIBBB?Iq"
-_OUTCOME_BODY: Final = f"{DIMENSIONS}IqBBBBBBHIIII192s"
+_OUTCOME_BODY: Final = f"{DIMENSIONS}IqBBBBBBHIIII192sB"
 
 _head = struct.Struct(f">{_HEADER}")
 _intent = struct.Struct(f">{_HEADER}{_INTENT_BODY}")
@@ -191,7 +192,7 @@ def read_outcome(raw: bytes) -> Outcome:
     """Return the outcome in a checked OUTCOME frame."""
     intent, quantities, rest = outcome_values(raw)
     (charge, outcome, error, finish, source, waive, listed, status) = rest[:8]
-    first_token_ms, total_ms, delivered, omitted, attempts = rest[8:]
+    first_token_ms, total_ms, delivered, omitted, attempts, data_policy = rest[8:]
     return Outcome(
         *_intent_of(intent),
         outcome=outcome,
@@ -207,6 +208,7 @@ def read_outcome(raw: bytes) -> Outcome:
         delivered_events=delivered,
         attempts=read_attempts(attempts, listed),
         attempts_omitted=omitted,
+        data_policy=data_policy,
     )
 
 
@@ -262,6 +264,7 @@ def _pack_outcome(place: Place, body: Outcome) -> bytes:
         body.delivered_events,
         body.attempts_omitted + len(body.attempts) - len(listed),
         b"".join([_pack_attempt(attempt) for attempt in listed]),
+        body.data_policy,
     )
 
 

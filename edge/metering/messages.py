@@ -42,7 +42,7 @@ def add_record(request: RecordUsageRequest, sequence: int, raw: bytes) -> None:
     record.charge_nanos, record.usage_source, record.waive_reason = charge, source, waive
     record.outcome, record.error_class, record.finish_reason = outcome, error, finish
     record.http_status, (record.first_token_ms, record.total_ms) = status, rest[8:10]
-    record.delivered_events, record.attempts_omitted, attempts = rest[10:]
+    record.delivered_events, record.attempts_omitted, attempts, record.data_policy = rest[10:]
     quantities = record.quantities
     for name, amount in zip(_NAMES, amounts, strict=True):
         if amount:

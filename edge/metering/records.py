@@ -58,6 +58,8 @@ class Outcome(Intent):
     delivered_events: int = 0
     attempts: tuple[Attempt, ...] = ()
     attempts_omitted: int = 0
+    data_policy: int = 0
+    """The class of the upstream that served; 0 where none did."""
 
     @classmethod
     def of(cls, intent: Intent, **values: Any) -> Outcome:

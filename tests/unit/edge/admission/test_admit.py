@@ -13,6 +13,8 @@ from edge.core_link import SKEW_MARKS
 from edge.errors import ApiError
 from kit.secret import new_secret
 from oneapi.admission.v1 import admission_service_pb2 as pb2
+from oneapi.admission.v1 import snapshot_pb2
+from oneapi.common.v1.data_policy_pb2 import DataPolicy as Policy
 from oneapi.common.v1.lane_pb2 import Lane
 from tests.unit.edge.admission.doubles import grant
 from tests.unit.edge.admission.world import DOLLAR, SHAPE, AdmissionWorld, add_price, snapshot
@@ -220,6 +222,50 @@ def test_what_cannot_be_served_is_refused(
     with pytest.raises(ApiError) as raised:
         world.choose(name, lane, **key)
     assert (raised.value.status, raised.value.code) == expected
+
+
+def test_zero_retention_leaves_only_upstreams_that_keep_nothing(world: AdmissionWorld) -> None:
+    """Not one of the others is in the route: fallback has nowhere else to go."""
+    world.mark(catalog=classed(2, Policy.DATA_POLICY_RETAINS, Policy.DATA_POLICY_ZERO_RETENTION))
+    route = world.choose(requires_zero_retention=True).route
+    assert [item.upstream.name for item in route.candidates] == ["second"]
+    assert [item.upstream.name for item in world.choose().route.candidates] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [Policy.DATA_POLICY_UNSPECIFIED, Policy.DATA_POLICY_TRAINS, Policy.DATA_POLICY_RETAINS, 77],
+)
+def test_zero_retention_without_a_fitting_upstream_is_refused(
+    world: AdmissionWorld, policy: int
+) -> None:
+    """It fails closed: what is not known, or not known to us, does not count as keeping nothing."""
+    world.mark(catalog=classed(2, policy, policy))
+    with pytest.raises(ApiError) as raised:
+        world.choose(requires_zero_retention=True)
+    assert (raised.value.status, raised.value.code) == (403, "no_zero_retention_upstream")
+    assert world.choose().route.candidates
+
+
+def test_an_upstream_that_begins_to_keep_things_leaves_the_route_at_once(
+    world: AdmissionWorld,
+) -> None:
+    """What was decided on the catalogue before is decided anew."""
+    zero = Policy.DATA_POLICY_ZERO_RETENTION
+    world.mark(catalog=classed(2, zero, zero))
+    before = world.link.catalog
+    assert len(world.choose(requires_zero_retention=True).route.candidates) == 2
+    world.mark(catalog=classed(3, Policy.DATA_POLICY_RETAINS, zero))
+    assert len(world.choose(requires_zero_retention=True).route.candidates) == 1
+    assert not world.admission.stands(grant(), before)
+
+
+def classed(version: int, first: int, second: int) -> snapshot_pb2.CatalogSnapshot:
+    """Return the catalogue with these data policies of its two upstreams."""
+    message = snapshot(version)
+    for item, policy in zip(message.upstreams, (first, second), strict=False):
+        item.upstream.data_policy = Policy.ValueType(policy)
+    return message
 
 
 # --- admit

@@ -2,21 +2,117 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
+import pytest
+from starlette.requests import Request
 
 from edge.api.models import Models
+from kit.secret import new_secret
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
 from tests.unit.edge.admission.world import AdmissionWorld, snapshot
+
+
+def models_of(world: AdmissionWorld) -> Models:
+    """Return the endpoint of a world."""
+    return Models(world.link, world.admission, world.clock)
+
+
+async def listed(models: Models, **headers: str) -> list[str]:
+    """Return the ids that are listed for these headers."""
+    answer = await models.list(asked(**headers))
+    assert answer.status_code == 200
+    return [one["id"] for one in orjson.loads(answer.body)["data"]]
+
+
+def asked(model: str = "", **headers: str) -> Request:
+    """Return a request with these headers."""
+    scope: dict[str, Any] = {
+        "type": "http",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "query_string": b"",
+        "client": ("127.0.0.1", 5),
+        "path_params": {"model": model},
+    }
+    return Request(scope)
 
 
 async def test_the_list_is_made_once_for_a_catalogue_and_a_second() -> None:
     """The same bytes wait for all who read slowly; a change shows at once, a price in a second."""
     world = AdmissionWorld()
-    models = Models(world.link, world.clock)
-    first = models._list()
+    models = models_of(world)
+    first = models._list(zero_retention=False)
     assert [one["id"] for one in orjson.loads(first)["data"]] == ["small"]
-    assert models._list() is first
+    assert models._list(zero_retention=False) is first
+    assert models._list(zero_retention=True) is not first
+    assert models._list(zero_retention=False) is first
     world.mark(catalog=snapshot(2))
-    second = models._list()
+    second = models._list(zero_retention=False)
     assert second is not first
     world.clock.pass_time(1.0)
-    assert models._list() is not second
+    assert models._list(zero_retention=False) is not second
+
+
+async def test_a_model_says_its_kind_and_who_may_keep_its_requests() -> None:
+    """OpenAI's fields stay; classes of all lanes are named, the worst first, not known as such."""
+    world = AdmissionWorld()
+    message = snapshot(2)
+    message.upstreams[1].upstream.data_policy = DataPolicy.DATA_POLICY_ZERO_RETENTION
+    world.mark(catalog=message)
+    answer = await models_of(world).get(asked("small-latest"))
+    shape = orjson.loads(answer.body)
+    assert {"id": "small", "object": "model"}.items() <= shape.items()
+    assert {"created", "owned_by"} <= shape.keys()
+    assert (shape["kind"], shape["data_policies"]) == ("text", ["unknown", "zero_retention"])
+
+
+@pytest.mark.parametrize("policy", DataPolicy.values())
+async def test_a_key_with_zero_retention_sees_what_it_can_use(
+    policy: DataPolicy.ValueType,
+) -> None:
+    """Everybody else, also with a key that does not work, sees all."""
+    world = AdmissionWorld()
+    message = snapshot(2)
+    for item in message.upstreams:
+        item.upstream.data_policy = policy
+    world.mark(catalog=message)
+    models = models_of(world)
+    for headers in (
+        {},
+        {"authorization": f"Bearer {world.secret}"},
+        {"authorization": f"Bearer {new_secret()}"},
+        {"authorization": "Bearer nonsense"},
+    ):
+        assert await listed(models, **headers) == ["small"]
+    _require_zero_retention(world)
+    fits = policy == DataPolicy.DATA_POLICY_ZERO_RETENTION
+    key = {"x-api-key": world.secret}
+    assert await listed(models, **key) == (["small"] if fits else [])
+    assert (await models.get(asked("small", **key))).status_code == (200 if fits else 404)
+    assert await listed(models) == ["small"]
+
+
+async def test_what_a_key_requires_cannot_be_known_without_core() -> None:
+    """A list that may show too much is not answered; without a key it is."""
+    world = AdmissionWorld()
+    models = models_of(world)
+    world.clock.pass_time(10_000)
+    assert not world.link.usable
+    refused = await models.list(asked(authorization=f"Bearer {world.secret}"))
+    assert (refused.status_code, orjson.loads(refused.body)["error"]["code"]) == (
+        503,
+        "not_in_touch",
+    )
+    assert "retry-after" in refused.headers
+    assert (
+        await models.get(asked("small", authorization=f"Bearer {world.secret}"))
+    ).status_code == 503
+    assert await listed(models) == ["small"]
+
+
+def _require_zero_retention(world: AdmissionWorld) -> None:
+    for grant in world.grants.grants.values():
+        grant.requires_zero_retention = True
+        grant.version += 1
+        world.mark(grants=[grant])

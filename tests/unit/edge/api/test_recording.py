@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from edge.admission.catalog import Candidate, Upstream
 from edge.api.recording import Accepted, Parts
 from edge.api.recording import Recording as Record
 from edge.metering.records import Outcome
@@ -20,6 +21,7 @@ from edge.upstream.routing import Router
 from kit.charge import quantities
 from kit.clock import SystemClock
 from kit.log import EventLog
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
 from oneapi.metering.v1 import usage_record_pb2 as usage
 from tests.unit.edge.admission.world import SHAPE, AdmissionWorld
 from tests.unit.edge.metering.samples import PRICE, SMALL, DirectLine, an_intent, frames_in
@@ -77,6 +79,32 @@ async def test_an_outcome_is_written_and_the_hold_becomes_the_charge(recording: 
     assert (outcome.outcome, outcome.charge_nanos) == (usage.OUTCOME_SUCCEEDED, 1_040_000)
     assert recording.held() == 0
     assert recording.log.getvalue() == ""
+
+
+async def test_the_record_names_the_class_of_the_upstream_that_served(recording: Recording) -> None:
+    """As the catalogue had it when the request was decided."""
+    upstream = Upstream(
+        *(7, "up", "http://127.0.0.1:1/v1", 1, True, False, False, b""),
+        data_policy=DataPolicy.DATA_POLICY_RETAINS,
+    )
+    recording.record._attempts.current = Candidate(upstream, "model", 1, 0, 1.0, 1.0)
+    recording.record.answered = True
+    assert await recording.record.record()
+    outcome = recording.outcome()
+    assert (outcome.upstream_number, outcome.data_policy) == (7, DataPolicy.DATA_POLICY_RETAINS)
+
+
+async def test_where_no_upstream_served_no_class_is_named(recording: Recording) -> None:
+    """An attempt that never answered and bills nothing has not served."""
+    recording.record.ending.outcome = usage.OUTCOME_FAILED
+    recording.record.ending.quantities, recording.record.ending.has_output = None, False
+    upstream = Upstream(
+        *(7, "up", "http://127.0.0.1:1/v1", 1, True, False, False, b""),
+        data_policy=DataPolicy.DATA_POLICY_RETAINS,
+    )
+    recording.record._attempts.current = Candidate(upstream, "model", 1, 0, 1.0, 1.0)
+    assert await recording.record.record()
+    assert recording.outcome().data_policy == DataPolicy.DATA_POLICY_UNSPECIFIED
 
 
 @pytest.mark.parametrize(

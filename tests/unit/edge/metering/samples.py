@@ -57,6 +57,7 @@ def an_outcome(intent: Intent, **values: Any) -> Outcome:
         "total_ms": 900,
         "delivered_events": 22,
         "attempts": (Attempt(4, 200, 0, 1, 890),),
+        "data_policy": 2,
     }
     return Outcome.of(intent, **(fields | values))
 

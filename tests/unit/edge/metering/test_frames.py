@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,7 @@ outcome = st.builds(
     delivered_events=uint32,
     attempts=st.lists(attempt, max_size=8).map(tuple),
     attempts_omitted=uint32,
+    data_policy=byte,
 )
 body = st.one_of(
     outcome,
@@ -141,8 +143,8 @@ def test_the_reserved_bytes_hold_nothing() -> None:
 
 
 def test_the_layout_leaves_what_was_promised() -> None:
-    """Eight attempts of 24 bytes fit and 128 bytes stay free for later fields."""
-    assert (FRAME_BYTES, ATTEMPT_BYTES, RESERVED_BYTES) == (512, 24, 128)
+    """Eight attempts of 24 bytes fit and 127 bytes stay free for later fields."""
+    assert (FRAME_BYTES, ATTEMPT_BYTES, RESERVED_BYTES) == (512, 24, 127)
     assert [(kind.name, kind.value) for kind in Kind] == [
         ("SEGMENT", 1),
         ("INTENT", 2),
@@ -150,6 +152,21 @@ def test_the_layout_leaves_what_was_promised() -> None:
         ("OUTCOME", 4),
         ("WITHDRAWN", 5),
     ]
+
+
+def test_a_frame_from_before_the_data_policy_is_read_as_not_known() -> None:
+    """An old spool is shipped by a new edge: the byte was reserved and zero then."""
+    content = an_outcome(an_intent(), data_policy=3)
+    new = encode(PLACE, content)
+    byte = FRAME_BYTES - RESERVED_BYTES - 1
+    old = bytearray(new)
+    assert old[byte] == 3
+    old[byte] = 0
+    old[8:12] = bytes(4)
+    old[8:12] = zlib.crc32(old).to_bytes(4, "big")
+    frame = decode(bytes(old))
+    assert isinstance(frame, Frame)
+    assert frame.body == replace(content, data_policy=0)
 
 
 def test_attempts_beyond_eight_become_a_count() -> None:
