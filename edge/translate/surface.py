@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from edge.translate.answer import AnswerStream, WholeAnswer
 from edge.translate.errors import UnsupportedParameter
@@ -20,6 +20,7 @@ from kit.hold import RequestShape
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 
 Header = tuple[bytes, bytes]
+EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
 
 
 class ModelLimits(Protocol):
@@ -85,6 +86,8 @@ class Translation(Protocol):
     headers: tuple[Header, ...]
     """What the API wants beside credential and content type; from our own lists only."""
     content_type: bytes
+    written_bytes: int
+    """Bytes of the body as written for the upstream, media included; 0 where it is the client's."""
 
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream; `output_limit` caps the output tokens of a choice."""
@@ -112,6 +115,10 @@ class ClientRequest(Protocol):
     choices: int
     media_bytes: int
     """Bytes of media data in the body, which `shape` counts and text bounds leave out."""
+    is_free: bool
+    """It costs nothing (counting tokens): nothing is held, and it has no quantities."""
+    stream_type: bytes
+    """The content type of a streamed answer; keep-alive comments go out in `EVENT_STREAM` only."""
 
     def shape(self, limits: ModelLimits) -> RequestShape:
         """Return the counts that bound what this request can use with this model.
@@ -125,6 +132,12 @@ class ClientRequest(Protocol):
 
         Raises:
             InvalidRequest: something in it cannot be carried over; the field is named.
+        """
+
+    def error_event(self, problem: Problem, request_id: str) -> bytes:
+        """Return an error inside the streamed answer, as this API's SDKs raise it.
+
+        Empty where the answer's format has no place for one: then the cut is all that tells.
         """
 
 
@@ -145,9 +158,6 @@ class Surface(Protocol):
 
     def error_body(self, problem: Problem, request_id: str) -> bytes:
         """Return an error as the whole body of an answer."""
-
-    def error_event(self, problem: Problem, request_id: str) -> bytes:
-        """Return an error inside a stream, as this API's SDKs raise it."""
 
 
 class NoWay(UnsupportedParameter):

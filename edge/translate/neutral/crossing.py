@@ -46,7 +46,16 @@ FailedEvent = Callable[[str], bytes]
 class Crossing:
     """One request for one candidate of another API, and its answer on the way back."""
 
-    __slots__ = ("_api", "_failed_event", "_prepared", "_terms", "_writer", "content_type", "path")
+    __slots__ = (
+        "_api",
+        "_failed_event",
+        "_prepared",
+        "_terms",
+        "_writer",
+        "content_type",
+        "path",
+        "written_bytes",
+    )
 
     def __init__(
         self,
@@ -70,6 +79,7 @@ class Crossing:
         self._prepared = api.write(conversation, terms, stream=stream)
         self.path = api.path(terms, stream=stream)
         self.content_type = JSON_TYPE
+        self.written_bytes = len(_dumped(self._prepared))
 
     @property
     def headers(self) -> tuple[Header, ...]:
