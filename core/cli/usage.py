@@ -24,6 +24,7 @@ _WORDS: Final = (
     "finish_reason",
     "usage_source",
     "waive_reason",
+    "data_policy",
 )
 _PLAIN: Final = (
     "streamed",

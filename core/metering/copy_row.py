@@ -24,8 +24,8 @@ COLUMNS: Final = (
     " reasoning_tokens, audio_input_tokens, audio_output_tokens, image_input_tokens,"
     " image_output_tokens, requests, tool_calls, outcome, error_class, finish_reason,"
     " http_status, first_token_ms, total_ms, price_version, charge_nanos, waived_nanos,"
-    " waive_reason, usage_source, hold_nanos, attempts_omitted, delivered_events, content_hash,"
-    " settlement_id, attempts"
+    " waive_reason, usage_source, hold_nanos, attempts_omitted, delivered_events, data_policy,"
+    " content_hash, settlement_id, attempts"
 )
 _PG_EPOCH_MICROS: Final = to_micros(datetime(2000, 1, 1, tzinfo=UTC))
 _INT4_OID: Final = 23
@@ -34,7 +34,7 @@ _NO_ELEMENTS: Final = struct.pack(">iiii", 12, 0, 0, _INT4_OID)
 _FORMATS: Final = (
     *("16s", "16s", "16s", "i", "q", "q", "q", "q", "i", "h", "h", "i", "h", "?"),
     *("q",) * DIMENSIONS,
-    *("h", "h", "h", "h", "i", "i", "i", "q", "q", "h", "h", "q", "i", "i", "32s", "16s"),
+    *("h", "h", "h", "h", "i", "i", "i", "q", "q", "h", "h", "q", "i", "i", "h", "32s", "16s"),
 )
 _FIXED: Final = struct.Struct(">h" + "".join("i" + each for each in _FORMATS))
 _LENGTHS: Final = [struct.calcsize(">" + each) for each in _FORMATS]
@@ -78,6 +78,7 @@ def copy_row(priced: PricedRecord, settlement_id: bytes, recorded_at_micros: int
         record.hold_nanos,
         record.attempts_omitted,
         record.delivered_events,
+        record.data_policy,
         priced.content_hash,
         settlement_id,
     )

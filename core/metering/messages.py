@@ -34,6 +34,7 @@ def record_of(message: pb.UsageRecord) -> Record:
         hold_nanos=message.hold_nanos,
         attempts_omitted=message.attempts_omitted,
         delivered_events=message.delivered_events,
+        data_policy=message.data_policy,
         attempts=tuple(number for attempt in message.attempts for number in _numbers(attempt)),
     )
 

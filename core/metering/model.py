@@ -17,6 +17,7 @@ from kit.charge import DIMENSIONS, MAX_QUANTITY, Price, Quantities, charge_nanos
 from kit.clock import to_micros
 from kit.ids import unix_ms_of, uuid7_floor
 from kit.money import MAX_NANOS
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 from oneapi.common.v1.lane_pb2 import Lane
@@ -42,6 +43,8 @@ _UUID_VERSION: Final = 7
 _FAILED: Final = frozenset({Outcome.OUTCOME_FAILED, Outcome.OUTCOME_EDGE_CRASH})
 _CONTENT: Final = struct.Struct(f">B16s16s16sqiBBiB?{DIMENSIONS}QBBBHiiiBBqii")
 _CONTENT_VERSION: Final = 1
+_CLASSED_VERSION: Final = 2
+"""Of records that name a data policy: those from before it keep the hash that they were given."""
 
 
 class Record(NamedTuple):
@@ -70,6 +73,7 @@ class Record(NamedTuple):
     hold_nanos: int
     attempts_omitted: int
     delivered_events: int
+    data_policy: int
     attempts: tuple[int, ...]
 
     @property
@@ -84,15 +88,19 @@ class Record(NamedTuple):
 
     def content_hash(self, waive_reason: int | None = None) -> bytes:
         """Return the hash of all that was reported, optionally as if waived for another reason."""
-        head, rest = self[:_QUANTITIES], self[_QUANTITIES + 1 : -1]
-        values = [_CONTENT_VERSION, *head, *self.quantities, *rest]
+        head, rest = self[:_QUANTITIES], self[_QUANTITIES + 1 : _DATA_POLICY]
+        version = _CLASSED_VERSION if self.data_policy else _CONTENT_VERSION
+        values = [version, *head, *self.quantities, *rest]
         if waive_reason is not None:
             values[_WAIVE_VALUE] = waive_reason
         packed = _CONTENT.pack(*values) + struct.pack(f">{len(self.attempts)}i", *self.attempts)
+        if self.data_policy:
+            packed += struct.pack(">B", self.data_policy)
         return content_hash({"usage_record": packed})
 
 
 _QUANTITIES: Final = Record._fields.index("quantities")
+_DATA_POLICY: Final = Record._fields.index("data_policy")
 _WAIVE_VALUE: Final = Record._fields.index("waive_reason") + DIMENSIONS
 
 
@@ -208,6 +216,7 @@ def _has_known_words(record: Record) -> bool:
         and record.finish_reason in _FINISH_REASONS
         and record.usage_source in _USAGE_SOURCES
         and record.waive_reason in _WAIVE_REASONS
+        and record.data_policy in _DATA_POLICIES
     )
 
 
@@ -229,6 +238,7 @@ _MICROS_MAX: Final = 253_402_300_799_999_999
 """The end of the year 9999."""
 _LANES: Final = frozenset(Lane.values())
 _ENDPOINTS: Final = frozenset(Endpoint.values())
+_DATA_POLICIES: Final = frozenset(DataPolicy.values())
 _OUTCOMES: Final = frozenset(Outcome.values()) - {Outcome.OUTCOME_UNSPECIFIED}
 _ERROR_CLASSES: Final = frozenset(ErrorClass.values())
 _FINISH_REASONS: Final = frozenset(FinishReason.values())

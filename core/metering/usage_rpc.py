@@ -52,6 +52,7 @@ _COPIED: Final = (
     "edge_id",
     "epoch",
     "delivered_events",
+    "data_policy",
 )
 
 

@@ -11,6 +11,7 @@ from tests.architecture.rules.schema import BYTES, refuses_sentences
 
 FREE = {
     "workspace.display_name": "what people call it",
+    "workspace.cors_origins": "web origins, parsed before they are written",
     "api_key.display_name": "what people call it",
     "api_key.secret_hint": "the first signs of a secret, sixteen at most",
     "api_key.default_model": "a public model id, checked against the catalogue",
@@ -20,6 +21,7 @@ FREE = {
     "model.display_name": "the catalogue's",
     "model.capabilities": "the catalogue's words",
     "upstream.credential_sealed": "a provider's credential under AES-256-GCM",
+    "endpoint_state.note": "the catalogue's",
     "alembic_version.version_num": "the schema's version",
 }
 """Columns that are not narrow, none of which the data plane writes."""

@@ -139,6 +139,7 @@ TAMPERING = [
     (RECORD.format("price_version = 2"), "record_charge record_content records_root"),
     (RECORD.format("total_ms = total_ms + 1"), "record_content"),
     (RECORD.format("requested_lane = 300"), "record_content"),
+    (RECORD.format("data_policy = 3"), "record_content"),
     (RECORD.format("key_id = workspace_id"), "record_content"),
     (RECORD.format("attempts[1] = 9"), "record_content"),
     (RECORD.format("started_at = started_at + interval '1 us'"), "record_content"),

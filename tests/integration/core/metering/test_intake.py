@@ -137,6 +137,7 @@ async def test_an_id_from_the_future_is_refused(world: MeteringWorld) -> None:
         {"quantities": Quantities(input_tokens=-1)},
         {"quantities": Quantities(input_tokens=2**32)},
         {"waive_reason": usage_record_pb2.WAIVE_REASON_LATE},
+        {"data_policy": 77},
         {"attempts": [usage_record_pb2.Attempt()] * 9},
     ],
 )

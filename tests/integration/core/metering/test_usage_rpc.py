@@ -47,7 +47,7 @@ async def test_an_edge_reports_over_its_stream_and_an_operator_reads_the_record(
 ) -> None:
     """Every field of the record comes back, with names for numbers."""
     workspace = await world.money.workspace(10)
-    record = world.record(workspace, attempts_omitted=2, delivered_events=7)
+    record = world.record(workspace, attempts_omitted=2, delivered_events=7, data_policy=2)
     async with calling(port, "edge") as channel:
         call = metering_service_pb2_grpc.MeteringServiceStub(channel).RecordUsage()
         await call.write(batch([record], first=1, through=1))
@@ -62,7 +62,10 @@ async def test_an_edge_reports_over_its_stream_and_an_operator_reads_the_record(
     assert found.charge.amount_nanos == ONE_CHARGE
     assert found.quantities == record.quantities
     assert list(found.attempts) == list(record.attempts)
-    same = ("outcome", "total_ms", "finish_reason", "delivered_events", "attempts_omitted")
+    same = (
+        *("outcome", "total_ms", "finish_reason"),
+        *("delivered_events", "attempts_omitted", "data_policy"),
+    )
     assert [getattr(found, name) for name in same] == [getattr(record, name) for name in same]
     assert found.settlement_id.startswith("txn_")
 

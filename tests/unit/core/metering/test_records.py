@@ -23,11 +23,14 @@ from core.metering.partitions import id_range, partition_name
 from core.metering.spool_progress import Progress
 from kit.charge import Price, PriceTier
 from kit.ids import uuid7_bytes
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 from oneapi.metering.v1.usage_record_pb2 import Outcome, WaiveReason
 
 NOW_MS = int(datetime(2026, 11, 20, 12, 30, tzinfo=UTC).timestamp()) * 1_000
 IDENTIFIER = uuid7_bytes(NOW_MS, 0, bytes(8))
+OLD_HASH = "d013ac6d0767ef5a22f29146645ce4ccf086e9cac929494fa63722b595709a1a"
+"""Of the record below, as it was computed before records had a data policy."""
 RECORD = Record(
     request_id=IDENTIFIER,
     workspace_id=b"w" * 16,
@@ -52,6 +55,7 @@ RECORD = Record(
     hold_nanos=5,
     attempts_omitted=0,
     delivered_events=3,
+    data_policy=0,
     attempts=(1, 200, 0, 0, 2),
 )
 
@@ -72,6 +76,24 @@ def _other(value: Any) -> Any:
 def test_the_content_hash_covers_every_field(name: str) -> None:
     """Any other value is other content."""
     assert _changed(name).content_hash() != RECORD.content_hash()
+
+
+def test_a_record_from_before_data_policies_keeps_its_hash() -> None:
+    """It was stored with the record: a proof that was right stays right."""
+    assert RECORD.content_hash().hex() == OLD_HASH
+
+
+def test_every_class_is_other_content() -> None:
+    """Nobody can turn a class into another one, or into none, without being found."""
+    classes = [RECORD._replace(data_policy=policy) for policy in DataPolicy.values()]
+    assert len({record.content_hash() for record in classes}) == len(classes)
+
+
+def test_the_leaf_of_a_settlement_does_not_name_the_class() -> None:
+    """Proofs of settlements stay what they were."""
+    plain = PricedRecord(RECORD, 1, 1, 1, 700, late=False, content_hash=b"")
+    classed = plain._replace(record=RECORD._replace(data_policy=3))
+    assert classed.leaf == plain.leaf
 
 
 def test_late_records_are_hashed_as_waived_for_being_late() -> None:
