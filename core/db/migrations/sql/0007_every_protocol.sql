@@ -1,4 +1,4 @@
--- What upstreams serve and keep, kinds of models, states of endpoints, what tenants require of both.
+-- What upstreams serve and keep, kinds of models, states of endpoints, what tenants require.
 
 ALTER TABLE workspace
     ADD COLUMN requires_zero_retention boolean NOT NULL DEFAULT false,
