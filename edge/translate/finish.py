@@ -19,6 +19,12 @@ _REASONS: Final = {
     "tool_calls": FinishReason.FINISH_REASON_TOOL_CALLS,
     "function_call": FinishReason.FINISH_REASON_TOOL_CALLS,
     "content_filter": FinishReason.FINISH_REASON_CONTENT_FILTER,
+    # Anthropic's, whose `pause_turn` and `compaction` are other reasons (Messages API).
+    "end_turn": FinishReason.FINISH_REASON_STOP,
+    "stop_sequence": FinishReason.FINISH_REASON_STOP,
+    "tool_use": FinishReason.FINISH_REASON_TOOL_CALLS,
+    "model_context_window_exceeded": FinishReason.FINISH_REASON_LENGTH,
+    "refusal": FinishReason.FINISH_REASON_CONTENT_FILTER,
     "error": ERROR,
     "insufficient_system_resource": ERROR,
 }

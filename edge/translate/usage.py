@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edge.translate import splice
 from edge.translate.quirks import COMPATIBLE, Quirks
 from kit.charge import MAX_QUANTITY, Quantities, context_tokens, output_tokens
 from kit.money import InvalidAmountError, format_dollars
@@ -71,6 +72,16 @@ class UsageTally:
             self.decreased = True
         self.quantities = counted
         return cost
+
+
+def with_cost(
+    document: bytes, parsed: Mapping[str, Any], cost: str | None
+) -> dict[str, bytes | None]:
+    """Return the edit that puts the cost, in dollars, into a document's `usage`; none without."""
+    if cost is None:
+        return {}
+    raw = splice.raw_member(document, parsed, "usage")
+    return {"usage": splice.put(raw, parsed["usage"], "cost", b'"%b"' % cost.encode())}
 
 
 def _is_smaller(later: Quantities, earlier: Quantities) -> bool:

@@ -25,7 +25,7 @@ from edge.translate.errors import (
     MissingParameter,
 )
 from edge.translate.quirks import COMPATIBLE, Quirks
-from edge.translate.usage import PriceOf, UsageTally, from_openai
+from edge.translate.usage import PriceOf, UsageTally, from_openai, with_cost
 
 MAX_CHOICES: Final = 128
 MAX_MESSAGES: Final = 16_384
@@ -137,16 +137,6 @@ def response(
         has_output=made,
         content_bytes=size,
     )
-
-
-def with_cost(
-    document: bytes, parsed: Mapping[str, Any], cost: str | None
-) -> dict[str, bytes | None]:
-    """Return the edit that puts the cost, in dollars, into a document's `usage`; none without."""
-    if cost is None:
-        return {}
-    raw = splice.raw_member(document, parsed, "usage")
-    return {"usage": splice.put(raw, parsed["usage"], "cost", b'"%b"' % cost.encode())}
 
 
 def has_output(message: Any) -> bool:

@@ -19,11 +19,10 @@ from edge.translate.chat.native import (
     objects,
     size_of,
     texts_of,
-    with_cost,
 )
 from edge.translate.chat.plain_frames import NO_BURST
 from edge.translate.quirks import COMPATIBLE, Quirks
-from edge.translate.usage import PriceOf, UsageTally, from_openai
+from edge.translate.usage import PriceOf, UsageTally, from_openai, with_cost
 from kit.charge import Quantities
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
 
