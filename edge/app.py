@@ -19,12 +19,12 @@ from starlette.routing import Route
 from edge.admission.admit import Admission
 from edge.api.alarms import Alarms
 from edge.api.body_room import BodyRoom
-from edge.api.chat import ChatCompletions
-from edge.api.exchange import CHAT_PATH
+from edge.api.endpoint import Endpoint
 from edge.api.models import Models
 from edge.api.recording import Parts
 from edge.api.routes import DataPlaneFirst
-from edge.api.status import Gate, Status
+from edge.api.status import Status
+from edge.api.surfaces import PREFIXES, Doors
 from edge.core_link import CoreCalls, CoreLink
 from edge.metering.counters import SpoolState
 from edge.metering.errors import SpoolFull
@@ -36,6 +36,7 @@ from edge.server.descriptors import raise_limit, shares
 from edge.server.front import Front, FrontLimits
 from edge.server.run import FrontServer, front_config, prepare_listener
 from edge.settings import EdgeSettings
+from edge.translate.surface import Surface
 from edge.upstream.attempts import Endpoints
 from edge.upstream.client import UpstreamClient
 from edge.upstream.message import Limits
@@ -51,8 +52,6 @@ from oneapi.metering.v1 import metering_service_pb2_grpc
 if TYPE_CHECKING:
     from uvicorn._types import ASGIApplication
 
-PREFIXES: Final = ("/v1", "/api/v1")
-"""Where clients expect the API: OpenAI's prefix and OpenRouter's."""
 GC_THRESHOLD: Final = 20_000
 """New container objects between two looks for cycles."""
 QUEUE_SECONDS: Final = 45.0
@@ -100,7 +99,7 @@ class Worker:
             FrontLimits(max_connections=share.clients),
             on_fault=lambda error: log.fault("front_fault", error),
         )
-        self._gate = Gate()
+        self._doors = Doors()
         self._status = Status(self._is_ready, EdgeMetrics(self))
         self._server: FrontServer | None = None
         self._starting_over: asyncio.Task[None] | None = None
@@ -152,7 +151,7 @@ class Worker:
         self.link.start()
         self._metering.start()
         await self.link.ready.wait()
-        self._gate.open(self._chat(self._metering))
+        self._doors.open(self._endpoints(self._metering))
         _settle_memory()
         self._log.event("edge_serving", edge_id=slot.edge_id, epoch=epoch)
         if self._server is not None:
@@ -245,14 +244,15 @@ class Worker:
     def _is_ready(self) -> bool:
         # A retiring worker still is: whoever asks on a kept connection comes to the next one.
         return (
-            self._gate.is_open
+            self._doors.are_open
             and self.link.usable
             and not self.front.stopping
             and self._metering is not None
             and self._metering.stats().state is SpoolState.OPEN
         )
 
-    def _chat(self, metering: Metering) -> ChatCompletions:
+    def _endpoints(self, metering: Metering) -> Callable[[Surface], Endpoint]:
+        """Return what makes the endpoint of a surface; all share the same parts."""
         settings = self._settings
         peppers = _peppers(settings.peppers)
         parts = Parts(
@@ -260,25 +260,26 @@ class Worker:
             spool=metering.spool,
             client=self._client,
             router=self.router,
-            endpoints=Endpoints(CHAT_PATH),
+            endpoints=Endpoints(),
             clock=self._clock,
             log=self._log,
             silences=Alarms(settings.keepalive_seconds),
             deadlines=Alarms(settings.request_max_seconds),
             max_answer_bytes=settings.max_answer_bytes,
         )
-        return ChatCompletions(
+        room = BodyRoom(settings.large_bodies_bytes)
+        return lambda surface: Endpoint(
             parts,
             self.link,
-            BodyRoom(settings.large_bodies_bytes),
+            room,
+            surface,
             max_body_bytes=settings.max_body_bytes,
             idempotency_pepper=_idempotency_pepper(peppers),
         )
 
     def _application(self) -> DataPlaneFirst:
         """Return what answers requests: the busy paths by one look-up, the others by the router."""
-        chat = {f"{prefix}/chat/completions": self._gate for prefix in PREFIXES}
-        return DataPlaneFirst(chat, self._pages())
+        return DataPlaneFirst(dict(self._doors.paths()), self._pages())
 
     def _pages(self) -> Starlette:
         models = Models(self.link, self._admission, self._clock)
@@ -287,9 +288,14 @@ class Worker:
             Route("/readyz", self._status.ready),
             Route("/metrics", self._status.metrics),
         ]
+        # For the answers to other methods.
+        routes += [
+            Route(path, gate, methods=["POST"])
+            for path, gate in self._doors.paths()
+            if "*" not in path
+        ]
         for prefix in PREFIXES:
             routes += [
-                Route(f"{prefix}/chat/completions", self._gate, methods=["POST"]),
                 Route(f"{prefix}/models", models.list),
                 Route(f"{prefix}/models/{{model:path}}", models.get),
             ]

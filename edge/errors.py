@@ -85,6 +85,13 @@ def no_zero_retention_upstream() -> ApiError:
     )
 
 
+def endpoint_not_available() -> ApiError:
+    """Return the 404 of an endpoint that this installation does not serve."""
+    return ApiError(
+        404, "endpoint_not_available", "This endpoint is not available here. See the API reference."
+    )
+
+
 def lane_unavailable() -> ApiError:
     """Return the 429 of a lane in which no upstream has room, or none to spare."""
     message = "No upstream has room for this model in this lane now."

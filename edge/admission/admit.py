@@ -14,7 +14,7 @@ from typing import Final
 
 from edge import errors
 from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Catalog, Model, Route
-from edge.admission.credit import Hold, WorkspaceCredit
+from edge.admission.credit import Hold, NothingHeld, WorkspaceCredit
 from edge.admission.grants import Grant, State
 from edge.admission.limits import LimitState, SpendNeed
 from edge.admission.look_ups import TooManyLookUps
@@ -72,7 +72,7 @@ class Admitted:
     grant: Grant
     choice: Choice
     limit: OutputLimit
-    hold: Hold
+    hold: Hold | NothingHeld
     limits: LimitState | None
     limit_tokens: int
 
@@ -256,6 +256,20 @@ class Admission:
             raise _no_credit(bound, account.available, needed) from None
         except DomainError as error:
             raise errors.from_domain(error) from None
+
+    async def admit_free(self, grant: Grant, choice: Choice, request_id: bytes) -> Admitted:
+        """Count a request that costs nothing against its key's limits; no credit is needed.
+
+        Raises:
+            ApiError: 429, 503.
+        """
+        limits = None
+        if grant.has_limits:
+            try:
+                limits = await self._link.limits.admit(grant, 0, SpendNeed(day_of(request_id), 0))
+            except DomainError as error:
+                raise errors.from_domain(error) from None
+        return Admitted(grant, choice, OutputLimit(0, None), NothingHeld(), limits, 0)
 
     async def _admit(self, asked: Asked, account: WorkspaceCredit) -> Admitted:
         grant, shape = asked.grant, asked.shape

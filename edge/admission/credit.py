@@ -67,6 +67,16 @@ class Hold:
             self._account.serve()
 
 
+class NothingHeld:
+    """Stands for the hold of a request that costs nothing."""
+
+    __slots__ = ()
+    nanos = 0
+
+    def settle(self, charge_nanos: int) -> None:
+        """Do nothing: there is nothing to charge."""
+
+
 class Waiter:
     """A request that waits for a hold."""
 

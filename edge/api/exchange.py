@@ -15,13 +15,12 @@ from edge.api import failures
 from edge.api.client_side import ClientSide
 from edge.api.http import EVENT_STREAM, JSON, Scope
 from edge.api.recording import Accepted, Parts, Recording
+from edge.errors import ApiError
 from edge.server.cycle import DEPARTURE, AnswerCut
 from edge.translate import estimate
-from edge.translate.answer import EndKind, Fault, StreamEnd, StreamEnding
-from edge.translate.chat import native as chat_openai
-from edge.translate.chat.stream import ChatStream, error_event
+from edge.translate.answer import AnswerStream, EndKind, Fault, StreamEnd
 from edge.translate.errors import MalformedAnswer
-from edge.translate.quirks import quirks_of
+from edge.translate.surface import Translation
 from edge.upstream.attempts import (
     Answer,
     Attempts,
@@ -37,8 +36,6 @@ from kit.charge import Quantities, charge_nanos
 from kit.money import InvalidAmountError, Nanos
 from oneapi.metering.v1 import usage_record_pb2 as usage
 
-CHAT_PATH: Final = b"/chat/completions"
-"""Where OpenAI-compatible upstreams take chats, below their base URLs."""
 LAST_WORD_SECONDS: Final = 0.5
 """How long after its hard end a request may still tell its client so; then it is cut off."""
 TRAILER_SECONDS: Final = 0.05
@@ -67,6 +64,7 @@ class Exchange:
         self._answer: Answer | None = None
         self._gone = False
         self._cut: Callable[[], None] | None = None
+        self._translation: Translation | None = None
 
     async def run(self, scope: Scope) -> None:
         """Serve the request to its end.
@@ -98,7 +96,7 @@ class Exchange:
         found = await self._ask()
         if isinstance(found, Failure):
             await self._fail(found)
-        elif self._accepted.chat.stream:
+        elif self._accepted.request.stream:
             self._answer = found
             self._recording.answered = True
             await self._relay(found)
@@ -127,14 +125,12 @@ class Exchange:
             self._asking = False
 
     def _build(self, candidate: Candidate) -> UpstreamRequest:
-        upstream = candidate.upstream
-        body = chat_openai.prepare(
-            self._accepted.chat,
-            upstream_model=candidate.upstream_model,
-            output_limit=self._accepted.admitted.limit.applied,
-            quirks=quirks_of(upstream.name),
+        translation = self._translation = self._accepted.translations[id(candidate)]
+        body = translation.body(self._accepted.admitted.limit.applied)
+        endpoint = self._parts.endpoints.of(
+            candidate.upstream, translation.path, translation.headers, translation.content_type
         )
-        return self._parts.endpoints.of(upstream).request(body, timeouts_of(candidate))
+        return endpoint.request(body, timeouts_of(candidate))
 
     # --- the client leaves, or the time is up
 
@@ -164,7 +160,8 @@ class Exchange:
     # --- step 6 and 7: a stream
 
     async def _relay(self, answer: Answer) -> None:
-        stream = self._stream_of(answer)
+        assert self._translation is not None, "an upstream has answered"
+        stream = self._translation.stream(self._price_of)
         if not self._client.started and not self._gone:
             await self._client.start(200, ())
         body_complete, error_class = False, usage.ERROR_CLASS_INTERNAL
@@ -189,20 +186,8 @@ class Exchange:
         await self._client.write(tail if durable and tail else self._cut_event(durable))
         raise AnswerCut
 
-    def _stream_of(self, answer: Answer) -> ChatStream:
-        choice = self._accepted.admitted.choice
-        terminal = answer.candidate.upstream.ends_with_terminal_frame
-        return ChatStream(
-            public_model=choice.model.public_id,
-            show_usage=self._accepted.chat.include_usage,
-            price_of=self._price_of,
-            ending=StreamEnding.TERMINAL if terminal else StreamEnding.EOF,
-            choices=self._accepted.chat.choices,
-            quirks=quirks_of(answer.candidate.upstream.name),
-        )
-
     async def _pump(
-        self, response: UpstreamResponse, stream: ChatStream
+        self, response: UpstreamResponse, stream: AnswerStream
     ) -> tuple[bool, usage.ErrorClass.ValueType]:
         """Relay until the stream is over; say whether the body was whole, else why not."""
         spool, ticket = self._parts.spool, self._accepted.ticket
@@ -242,7 +227,7 @@ class Exchange:
             "usage_refused", request_id=self._accepted.request_id, upstream_number=upstream
         )
 
-    def _estimated_output(self, stream: ChatStream) -> int:
+    def _estimated_output(self, stream: AnswerStream) -> int:
         return estimate.output_tokens(
             stream.events, stream.content_bytes, limit=self._recording.output_bound
         )
@@ -275,21 +260,20 @@ class Exchange:
 
     def _cut_event(self, durable: bool) -> bytes:  # noqa: FBT001  said once, above
         error_class = self._ending.error_class if durable else usage.ERROR_CLASS_SPOOL
-        error = failures.error_of(Failure(error_class))
-        return error_event(error.code or "", error.message, error.type)
+        return self._event_of(failures.error_of(Failure(error_class)))
+
+    def _event_of(self, error: ApiError) -> bytes:
+        return self._accepted.request.error_event(error, self._accepted.request_id)
 
     # --- step 6 and 7: a whole answer
 
     async def _whole(self, answer: Answer) -> None:
-        choice, response = self._accepted.admitted.choice, answer.response
+        response = answer.response
+        assert self._translation is not None, "an upstream has answered"
         try:
             body = await response.read(self._parts.max_answer_bytes, until_close=True)
-            result = chat_openai.response(
-                body,
-                public_model=choice.model.public_id,
-                price_of=self._price_of,
-                quirks=quirks_of(answer.candidate.upstream.name),
-            )
+            sent_type = response.header(b"content-type")
+            result = self._translation.whole(body, sent_type, self._price_of)
         except UpstreamError as error:
             await self._fail(Failure(class_of(error)))
             return
@@ -307,7 +291,7 @@ class Exchange:
         if not await self._record():
             await self._tell(Failure(usage.ERROR_CLASS_SPOOL))
         elif not self._gone:
-            await self._client.whole(200, (JSON,), result.body)
+            await self._client.whole(200, ((b"content-type", result.content_type),), result.body)
 
     # --- failures
 
@@ -327,10 +311,15 @@ class Exchange:
         error = failures.error_of(failure)
         self._client.stop()
         if self._client.started:
-            await self._client.write(error_event(error.code or "", error.message, error.type))
+            await self._client.write(self._event_of(error))
             raise AnswerCut
-        self._client.headers = [item for item in self._client.headers if item not in EVENT_STREAM]
-        await self._client.whole(error.status, (JSON, *error.headers.items()), error.body())
+        self._client.headers = [
+            item
+            for item in self._client.headers
+            if item not in EVENT_STREAM and item[0] != b"content-type"
+        ]
+        body = self._accepted.surface.error_body(error, self._accepted.request_id)
+        await self._client.whole(error.status, (JSON, *error.headers.items()), body)
 
     # --- step 7: the outcome
 

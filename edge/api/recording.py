@@ -10,9 +10,9 @@ from edge.metering.errors import InvalidRecordError, OutcomeNotDurable
 from edge.metering.records import MAX_ATTEMPTS, Intent, Outcome
 from edge.metering.spool import Spool
 from edge.metering.ticket import Ticket
-from edge.metering.verdict import Facts, decide
+from edge.metering.verdict import NO_CHARGE, Facts, decide
 from edge.translate import estimate
-from edge.translate.chat.native import ChatRequest
+from edge.translate.surface import ClientRequest, Surface, Translation
 from edge.upstream.attempts import Attempts, Endpoints
 from edge.upstream.client import UpstreamClient
 from edge.upstream.routing import Router
@@ -45,9 +45,12 @@ class Parts:
 class Accepted:
     """A request that is in the spool: it will yield exactly one usage record."""
 
-    chat: ChatRequest
+    surface: Surface
+    request: ClientRequest
     shape: RequestShape
     admitted: Admitted
+    translations: dict[int, Translation]
+    """How the request reaches each candidate of its route, by the candidate's identity."""
     intent: Intent
     ticket: Ticket
     started: float
@@ -169,7 +172,7 @@ class Recording:
 
     def _told_outcome(self) -> Outcome:
         accepted, ending, made = self._accepted, self.ending, self._attempts.made
-        verdict = decide(self._facts())
+        verdict = NO_CHARGE if accepted.request.is_free else decide(self._facts())
         outcome = Outcome.of(
             accepted.intent,
             outcome=ending.outcome,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from typing import Final
 
 from starlette.types import ASGIApp
 
 from edge.api.http import Receive, Scope, Send
+
+MODEL_ACTIONS: Final = "/v1beta/models/"
+"""Where Google's clients ask models: `/v1beta/models/{model}:generateContent`."""
 
 
 class DataPlaneFirst:
@@ -25,5 +29,10 @@ class DataPlaneFirst:
         """Serve one request, or the lifespan."""
         app = self._router
         if scope["type"] == "http" and scope["method"] == "POST":
-            app = self._posts.get(scope["path"], app)
+            path = scope["path"]
+            found = self._posts.get(path)
+            if found is None and path.startswith(MODEL_ACTIONS):
+                # A model's name stands in the path: what is asked of it follows the last colon.
+                found = self._posts.get(f"{MODEL_ACTIONS}*:{path.rpartition(':')[2]}")
+            app = found or app
         return app(scope, receive, send)

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from edge.api import headers as answer_headers
-from edge.api.http import Receive, Scope, Send, answer_error
+from edge.api.http import JSON, Receive, Scope, Send, answer
 from edge.errors import ApiError, internal, unavailable
-from kit.ids import new_request_id
+from edge.translate.surface import Surface
+from kit.ids import format_id, new_request_id
 from kit.telemetry import CONTENT_TYPE
 
 
@@ -27,23 +28,24 @@ class Metrics(Protocol):
 class Gate:
     """Refuses requests with 503 until the worker can record them."""
 
-    def __init__(self) -> None:
-        """Start closed."""
+    def __init__(self, surface: Surface) -> None:
+        """Start closed; refusals are in the surface's shape."""
         self._app: ASGIApp = self._refuse
-        self.is_open = False
+        self._surface = surface
 
     def open(self, app: ASGIApp) -> None:
         """Let requests through to the endpoint."""
         self._app = app
-        self.is_open = True
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request on, or refuse it."""
         return self._app(scope, receive, send)
 
     async def _refuse(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        error = unavailable("starting", "This server is starting.")
-        await answer_error(send, error, answer_headers.of_request(new_request_id()))
+        error, request_id = unavailable("starting", "This server is starting."), new_request_id()
+        body = self._surface.error_body(error, format_id("req", request_id))
+        headers = [*answer_headers.of_request(request_id), JSON, *error.headers.items()]
+        await answer(send, error.status, body, headers)
 
 
 class Status:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from edge.admission.catalog import Candidate, Policy, Upstream
+from edge.admission.catalog import Candidate, Dialect, Policy, Upstream
 from edge.metering.records import Attempt
 from edge.upstream import errors as upstream_errors
 from edge.upstream.capacity import Place
@@ -25,6 +25,10 @@ from oneapi.metering.v1 import usage_record_pb2 as usage
 
 CONNECT_SECONDS: Final = 5.0
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
+JSON_TYPE: Final = b"application/json"
+MAX_ENDPOINTS: Final = 4_096
+"""Paths with a model's name in them are as many as models."""
+Header = tuple[bytes, bytes]
 _OK: Final = 200
 _RETRYABLE: Final = frozenset({401, 402, 403, 408, 409, 421, 425, 429})
 """Statuses below 500 that are about us and not the client: another upstream may do better."""
@@ -211,24 +215,49 @@ def _timeouts(first_byte_seconds: float, idle_seconds: float) -> Timeouts:
 
 
 class Endpoints:
-    """The endpoints of upstreams for one path, made once for each upstream of the catalogue."""
+    """Where upstreams take requests: made once for each upstream of the catalogue and path."""
 
-    def __init__(self, path: bytes) -> None:
-        """Serve a path below the base URLs."""
-        self._path = path
-        self._made: dict[int, tuple[Upstream, Endpoint]] = {}
+    def __init__(self) -> None:
+        """Know none yet."""
+        self._made: dict[tuple[int, bytes, tuple[Header, ...]], tuple[Upstream, Endpoint]] = {}
 
-    def of(self, upstream: Upstream) -> Endpoint:
-        """Return where an upstream takes requests, its credential included.
+    def of(
+        self,
+        upstream: Upstream,
+        path: bytes,
+        headers: tuple[Header, ...] = (),
+        content_type: bytes = JSON_TYPE,
+    ) -> Endpoint:
+        """Return where an upstream takes requests at a path, its credential included.
 
         Another state of the upstream, with another URL or credential, takes the place of this one.
         """
-        known, endpoint = self._made.get(upstream.number, (None, None))
+        if content_type is not JSON_TYPE:
+            return _endpoint(upstream, path, headers, content_type)  # its boundary is unique
+        key = (upstream.number, path, headers)
+        known, endpoint = self._made.get(key, (None, None))
         if endpoint is None or known is not upstream:
-            origin = Origin.parse(upstream.base_url)
-            headers = [(b"content-type", b"application/json")]
-            if upstream.credential:
-                headers.append((b"authorization", b"Bearer " + upstream.credential))
-            endpoint = Endpoint(origin, origin.target(self._path), tuple(headers))
-            self._made[upstream.number] = upstream, endpoint
+            endpoint = _endpoint(upstream, path, headers, content_type)
+            if len(self._made) >= MAX_ENDPOINTS:
+                self._made.clear()
+            self._made[key] = upstream, endpoint
         return endpoint
+
+
+def _endpoint(
+    upstream: Upstream, path: bytes, headers: tuple[Header, ...], content_type: bytes
+) -> Endpoint:
+    origin = Origin.parse(upstream.base_url)
+    every = [(b"content-type", content_type), *_credential(upstream), *headers]
+    return Endpoint(origin, origin.target(path), tuple(every))
+
+
+def _credential(upstream: Upstream) -> list[Header]:
+    """Return the header that each dialect's credentials go in (providers' API references)."""
+    if not upstream.credential:
+        return []
+    if upstream.dialect == Dialect.DIALECT_ANTHROPIC:
+        return [(b"x-api-key", upstream.credential)]
+    if upstream.dialect == Dialect.DIALECT_GOOGLE:
+        return [(b"x-goog-api-key", upstream.credential)]
+    return [(b"authorization", b"Bearer " + upstream.credential)]

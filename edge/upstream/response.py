@@ -29,6 +29,10 @@ class UpstreamResponse:
     def __del__(self) -> None:
         self._exchange.cancel()
 
+    def header(self, name: bytes) -> bytes:
+        """Return the first value of a header (name in lower case), empty where there is none."""
+        return next((value for key, value in self.headers if key == name), b"")
+
     async def next_chunk(self) -> bytes:
         """Return what has arrived, joined, waiting if there is nothing; b"" at the proper end.
 

@@ -46,7 +46,7 @@ class ChatRequest:
     """
 
     body: dict[str, Any] = field(repr=False)
-    model: str = field(repr=False)
+    model: str | None = field(repr=False)
     stream: bool
     include_usage: bool
     choices: int
@@ -190,13 +190,11 @@ def _ask_for_usage(body: dict[str, Any], quirks: Quirks) -> None:
     body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
 
 
-def _model(body: Mapping[str, Any]) -> str:
+def _model(body: Mapping[str, Any]) -> str | None:
     model = body.get("model")
-    if model is None or model == "":
-        raise MissingParameter("model")
-    if not isinstance(model, str):
+    if model is not None and not isinstance(model, str):
         raise InvalidType("model", "a string")
-    return model
+    return model or None
 
 
 def _check_messages(body: Mapping[str, Any]) -> None:

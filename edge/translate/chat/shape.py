@@ -49,18 +49,28 @@ def shape(request: ChatRequest, limits: ModelLimits) -> RequestShape:
     Raises:
         InvalidRequest: it has media or tools for which the catalogue has no maximum.
     """
+    return bound_of(request, limits)[0]
+
+
+def bound_of(request: ChatRequest, limits: ModelLimits) -> tuple[RequestShape, int]:
+    """Return the same, and the bytes of media data that its text leaves out.
+
+    Raises:
+        InvalidRequest: as `shape`.
+    """
     _refuse_provider_tools(request)
     overhead = limits.input_overhead_tokens
     if request.has_tools:
         overhead = max(overhead, limits.input_overhead_with_tools_tokens)
     media_bytes, media_tokens, has_audio = _media(request.body, limits)
-    return RequestShape(
+    bound = RequestShape(
         text_bytes=_size_of(request.body) - media_bytes,
         overhead_tokens=overhead,
         media_tokens=media_tokens,
         choices=request.choices,
         has_audio=has_audio or _wants_audio(request.body, limits),
     )
+    return bound, media_bytes
 
 
 def _size_of(body: Mapping[str, Any]) -> int:

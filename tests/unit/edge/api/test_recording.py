@@ -16,6 +16,7 @@ from edge.api.recording import Accepted, Parts
 from edge.api.recording import Recording as Record
 from edge.metering.records import Outcome
 from edge.metering.spool import Spool
+from edge.translate.chat.surface import ChatSurface
 from edge.upstream.attempts import Attempts
 from edge.upstream.routing import Router
 from kit.charge import quantities
@@ -59,9 +60,10 @@ async def recording(tmp_path: Path) -> AsyncIterator[Recording]:
     parts: dict[str, Any] = dict.fromkeys(Parts.__slots__)
     parts |= {"admission": world.admission, "spool": spool, "clock": clock}
     parts["log"] = EventLog("test", stream=log)
-    accepted = Accepted(
-        cast("Any", None), SHAPE, admitted, intent, spool.begin(intent, PRICE), clock.monotonic()
-    )
+    surface = ChatSurface()
+    request = surface.read(b'{"messages":[{}]}', {}, "", b"")
+    ticket = spool.begin(intent, PRICE)
+    accepted = Accepted(surface, request, SHAPE, admitted, {}, intent, ticket, clock.monotonic())
     attempts = Attempts(cast("Any", None), Router(clock), clock, accepted.started)
     record = Record(Parts(**parts), accepted, attempts)
     record.ending.outcome = usage.OUTCOME_SUCCEEDED

@@ -38,8 +38,6 @@ def price_of(_: Quantities) -> int:
     ("bad", "error", "param"),
     [
         ([], errors.InvalidType, "body"),
-        ({"messages": MESSAGES}, errors.MissingParameter, "model"),
-        ({"messages": MESSAGES, "model": ""}, errors.MissingParameter, "model"),
         ({"messages": MESSAGES, "model": 7}, errors.InvalidType, "model"),
         ({"model": "m"}, errors.MissingParameter, "messages"),
         ({"model": "m", "messages": "Hello"}, errors.InvalidType, "messages"),

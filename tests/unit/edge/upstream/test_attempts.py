@@ -29,6 +29,7 @@ ENDLESS = b"HTTP/1.1 500 Status\r\ncontent-length: 10\r\n\r\n{"
 SILENT = b"HTTP/1.1 200 Status\r\n"
 """An answer that never comes to the end of its head."""
 CREDENTIAL = b"sk-sesame"
+PATH = b"/chat/completions"
 NOTHING_SPECIAL = (1, True, False, False, CREDENTIAL)
 """Dialect, a terminal frame, no drain, no bill for the refused, a credential."""
 
@@ -93,10 +94,10 @@ class World:
         candidates = [replace(one, max_running=1) for one in candidates]
         for number in full:
             await self.router.capacity.enter(candidates[number], PLAIN)
-        attempts, endpoints = self.attempts(), Endpoints(b"/chat/completions")
+        attempts, endpoints = self.attempts(), Endpoints()
 
         def build(candidate: Candidate) -> UpstreamRequest:
-            return endpoints.of(candidate.upstream).request(b"{}", timeouts_of(candidate))
+            return endpoints.of(candidate.upstream, PATH).request(b"{}", timeouts_of(candidate))
 
         found = await attempts.run(candidates, policy, build, is_over)
         if isinstance(found, Answer):
@@ -229,13 +230,13 @@ def test_each_status_has_its_class(status: int, expected: ErrorClass.ValueType) 
 
 def test_an_endpoint_is_made_anew_when_its_upstream_changes() -> None:
     """A rotated credential takes effect with the next request, and the old one is forgotten."""
-    endpoints = Endpoints(b"/chat/completions")
+    endpoints = Endpoints()
     first, second = (
         Upstream(7, "up", "http://127.0.0.1:1/v1", *NOTHING_SPECIAL[:-1], credential)
         for credential in (b"one", b"two")
     )
-    assert endpoints.of(first) is endpoints.of(first)
-    request = endpoints.of(second).request(b"{}", Timeouts(1, 1, 1))
+    assert endpoints.of(first, PATH) is endpoints.of(first, PATH)
+    request = endpoints.of(second, PATH).request(b"{}", Timeouts(1, 1, 1))
     assert encode_head(request) == (
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"
         b"content-type: application/json\r\nauthorization: Bearer two\r\n"

@@ -1,16 +1,19 @@
-"""POST /v1/chat/completions, as raw ASGI: steps one to four of a request's life, in this order.
+"""An endpoint of the data plane as raw ASGI: steps one to four of a request's life, in this order.
 
-id -> key -> body -> request -> model, lane, price -> limits, hold -> INTENT -> exchange
+id -> key -> body -> request -> model, lane, price -> translations -> limits, hold -> INTENT
+
+What differs between endpoints is their surface (`edge/translate/surface.py`).
 """
 
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass, replace
+from typing import Final, NoReturn
 
 from edge import errors
 from edge.admission.admit import Admitted, Choice
+from edge.admission.catalog import Candidate, Status
 from edge.admission.claims import ClientKey, is_claimed
 from edge.admission.grants import Grant
 from edge.api import headers as answer_headers
@@ -19,12 +22,14 @@ from edge.api.client_side import ClientSide
 from edge.api.exchange import Exchange
 from edge.api.http import (
     EVENT_STREAM,
+    JSON,
     ClientGone,
+    Headers,
     Receive,
     Scope,
     Send,
     Sent,
-    answer_error,
+    answer,
     api_key_of,
     header,
     read_body,
@@ -36,45 +41,48 @@ from edge.errors import ApiError
 from edge.metering.errors import SpoolFull, SpoolUnavailable
 from edge.metering.records import Intent
 from edge.server.cycle import WHOLE
-from edge.translate.chat import native as chat_openai
-from edge.translate.chat import shape as chat_shape
-from edge.translate.chat.native import ChatRequest
 from edge.translate.errors import InvalidRequest
-from edge.translate.json_body import parsed
+from edge.translate.surface import EVENT_STREAM as EVENTS
+from edge.translate.surface import ClientRequest, Surface, Terms, Translation
 from kit.clock import now_micros
 from kit.hold import RequestShape
 from kit.ids import format_id, new_request_id
 from kit.money import format_dollars
 from kit.reasons import DomainError
 from oneapi.admission.v1 import admission_service_pb2 as pb2
-from oneapi.common.v1 import endpoint_pb2
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 DECISIONS_MAX: Final = 3
 """How often a request is decided anew because its key or the catalogue changed meanwhile."""
 _LIMITED: Final = 429
 # The generated enums search their descriptors at each access.
-_CHAT: Final = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
+_NOT_AVAILABLE: Final = int(Status.STATUS_NOT_AVAILABLE)
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
+
+
+Translations = dict[int, Translation]
+"""By the identity of the candidate."""
 
 
 @dataclass(slots=True)
 class Decided:
     """A request that may be served, on these terms."""
 
-    chat: ChatRequest
+    request: ClientRequest
     shape: RequestShape
     admitted: Admitted
+    translations: Translations
 
 
-class ChatCompletions:
-    """The endpoint."""
+class Endpoint:
+    """One endpoint of one client API."""
 
     def __init__(
         self,
         parts: Parts,
         link: CoreLink,
         room: BodyRoom,
+        surface: Surface,
         *,
         max_body_bytes: int,
         idempotency_pepper: bytes,
@@ -83,6 +91,7 @@ class ChatCompletions:
         self._parts = parts
         self._link = link
         self._room = room
+        self._surface = surface
         self._max_body_bytes = max_body_bytes
         self._pepper = idempotency_pepper
 
@@ -99,17 +108,28 @@ class ChatCompletions:
         try:
             accepted = await self._accept(scope, receive, request_id)
         except ApiError as error:
-            await answer_error(send, error, headers)
+            await self._refuse(send, error, headers, request_id)
             return
         except ClientGone:
             return
         headers += answer_headers.of_terms(accepted.admitted)
         whole = scope[WHOLE]
-        if accepted.chat.stream:
+        request = accepted.request
+        if not request.stream:
+            client = ClientSide(send, headers, None, whole)
+        elif request.stream_type is EVENTS:
             client = ClientSide(send, [*headers, *EVENT_STREAM], self._parts.silences, whole)
         else:
+            # No place for a comment: keep-alives are for server-sent events.
+            headers.append((b"content-type", request.stream_type))
             client = ClientSide(send, headers, None, whole)
         await Exchange(self._parts, accepted, client).run(scope)
+
+    async def _refuse(
+        self, send: Send, error: ApiError, headers: Headers, request_id: bytes
+    ) -> None:
+        body = self._surface.error_body(error, format_id("req", request_id))
+        await answer(send, error.status, body, [*headers, JSON, *error.headers.items()])
 
     async def _accept(self, scope: Scope, receive: Receive, request_id: bytes) -> Accepted:
         started = self._parts.clock.monotonic()
@@ -118,13 +138,13 @@ class ChatCompletions:
         peer = scope["client"][0] if scope["client"] else None
         grant = await self._parts.admission.authenticate(key, peer)
         raw = await read_body(sent, receive, self._max_body_bytes, self._room, request_id)
-        body = _parsed(raw)
+        request = self._read(raw, sent, scope)
         del raw
-        name, claimed = body.get("model"), None
+        claimed = None
         try:
             for _ in range(DECISIONS_MAX):
                 catalog = self._link.catalog
-                decided = await self._decide(sent, grant, body, request_id)
+                decided = await self._decide(sent, grant, request, request_id)
                 if b"idempotency-key" in sent and claimed is None:
                     # Last of all, so that a request that is refused leaves its key free.
                     claimed = await self._claimed(sent, decided, request_id)
@@ -133,32 +153,86 @@ class ChatCompletions:
                 # The key or the catalogue changed meanwhile: a revoked key must not get through.
                 self._parts.admission.withdraw(decided.admitted)
                 grant = await self._parts.admission.authenticate(key, peer)
-                body["model"] = name
             _refuse_what_keeps_changing()
         except BaseException:
             if claimed is not None:
                 self._link.claims.give_up(claimed)
             raise
 
-    async def _decide(
-        self, sent: Sent, grant: Grant, body: dict[str, Any], request_id: bytes
-    ) -> Decided:
-        choice = self._choose(sent, grant, body)
-        chat, shape = _checked(body, choice)
+    def _read(self, raw: bytes, sent: Sent, scope: Scope) -> ClientRequest:
+        if self._link.catalog.endpoint_state(self._surface.endpoint) == _NOT_AVAILABLE:
+            raise errors.endpoint_not_available()
         try:
-            admitted = await self._parts.admission.admit(
-                grant,
-                choice,
-                shape,
-                request_id=request_id,
-                client_limit=chat.token_limit,
-                max_cost=header(sent, b"x-max-cost"),
-            )
+            return self._surface.read(raw, sent, scope["path"], scope["query_string"])
+        except InvalidRequest as error:
+            raise errors.invalid(error.code, error.message, error.param) from None
+
+    async def _decide(
+        self, sent: Sent, grant: Grant, request: ClientRequest, request_id: bytes
+    ) -> Decided:
+        choice = self._choose(sent, grant, request)
+        shape, translations = self._translated(request, choice, request_id)
+        admission = self._parts.admission
+        try:
+            if request.is_free:
+                admitted = await admission.admit_free(grant, choice, request_id)
+            else:
+                admitted = await admission.admit(
+                    grant,
+                    choice,
+                    shape,
+                    request_id=request_id,
+                    client_limit=request.token_limit,
+                    max_cost=header(sent, b"x-max-cost"),
+                )
         except ApiError as error:
             if error.status == _LIMITED and (left := self._link.limits.state(grant)) is not None:
                 error.headers |= answer_headers.of_limits(left)
             raise
-        return Decided(chat, shape, admitted)
+        return Decided(request, shape, admitted, translations)
+
+    def _translated(
+        self, request: ClientRequest, choice: Choice, request_id: bytes
+    ) -> tuple[RequestShape, Translations]:
+        """Return what bounds the request, and how it reaches each candidate that can take it.
+
+        The route keeps only those: a fallback never meets one that cannot.
+        """
+        model = choice.model
+        created = now_micros(self._parts.clock) // 1_000_000
+        refusal: InvalidRequest | None = None
+        translations: Translations = {}
+        kept: list[Candidate] = []
+        try:
+            shape = request.shape(model)
+        except InvalidRequest as error:
+            raise errors.invalid(error.code, error.message, error.param) from None
+        for candidate in choice.route.candidates:
+            terms = Terms(
+                candidate.upstream.name,
+                candidate.upstream_model,
+                candidate.surfaces,
+                candidate.upstream.ends_with_terminal_frame,
+                model.public_id,
+                model.max_output_tokens,
+                format_id("req", request_id),
+                created,
+            )
+            try:
+                translation = request.translation(terms)
+            except InvalidRequest as error:
+                refusal = refusal or error
+                continue
+            translations[id(candidate)] = translation
+            kept.append(candidate)
+            # What is written anew may be longer than what the client wrote.
+            written = translation.written_bytes - request.media_bytes
+            shape.text_bytes = max(shape.text_bytes, written)
+        if refusal is not None:
+            if not kept:
+                raise errors.invalid(refusal.code, refusal.message, refusal.param)
+            choice.route = replace(choice.route, candidates=tuple(kept))
+        return shape, translations
 
     async def _claimed(self, sent: Sent, decided: Decided, request_id: bytes) -> ClientKey:
         try:
@@ -179,8 +253,8 @@ class ChatCompletions:
             model_number=choice.model.number,
             requested_lane=choice.requested_lane,
             served_lane=choice.lane,
-            endpoint=_CHAT,
-            streamed=decided.chat.stream,
+            endpoint=self._surface.endpoint,
+            streamed=decided.request.stream,
             price_version=choice.price.number,
             hold_nanos=admitted.hold.nanos,
         )
@@ -193,18 +267,27 @@ class ChatCompletions:
                     "not_recording", "This server cannot record requests now."
                 ) from None
             raise
-        return Accepted(decided.chat, decided.shape, admitted, intent, ticket, started)
-
-    def _choose(self, sent: Sent, grant: Grant, body: dict[str, Any]) -> Choice:
-        name = body.get("model")
-        if name is not None and not isinstance(name, str):
-            raise errors.invalid("invalid_type", "'model' is a string.", "model")
-        choice = self._parts.admission.choose(
-            grant, name or None, header(sent, b"x-delivery-lane"), body.get("service_tier")
+        return Accepted(
+            self._surface,
+            decided.request,
+            decided.shape,
+            admitted,
+            decided.translations,
+            intent,
+            ticket,
+            started,
         )
+
+    def _choose(self, sent: Sent, grant: Grant, request: ClientRequest) -> Choice:
+        choice = self._parts.admission.choose(
+            grant, request.model, header(sent, b"x-delivery-lane"), request.service_tier
+        )
+        if choice.model.kind != self._surface.kind:
+            raise errors.invalid(
+                "model_not_for_endpoint", "This model is not served by this endpoint.", "model"
+            )
         if choice.route.policy.spare_only and not self._parts.router.has_spare(choice.route):
             raise errors.lane_unavailable()
-        body["model"] = choice.model.public_id
         return choice
 
     async def _claim(self, sent: Sent, grant: Grant, request_id: bytes) -> ClientKey:
@@ -241,18 +324,3 @@ def _already(claim: pb2.ClaimIdempotencyKeyResponse) -> ApiError:
     error.extra["request_id"] = format_id("req", claim.request_id)
     error.headers.update(errors.NO_RETRY)
     return error
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    try:
-        return parsed(raw)
-    except InvalidRequest as error:
-        raise errors.invalid(error.code, error.message, error.param) from None
-
-
-def _checked(body: dict[str, Any], choice: Choice) -> tuple[ChatRequest, Any]:
-    try:
-        chat = chat_openai.parse(body)
-        return chat, chat_shape.shape(chat, choice.model)
-    except InvalidRequest as error:
-        raise errors.invalid(error.code, error.message, error.param) from None

@@ -1,0 +1,52 @@
+"""The endpoints of the data plane: which paths each surface is served at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from edge.api.status import Gate
+from edge.translate.chat.surface import ChatSurface
+from edge.translate.surface import Surface
+
+PREFIXES: Final = ("/v1", "/api/v1")
+"""Where clients expect OpenAI's and Anthropic's API, and OpenRouter's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A surface and its paths. In a path `*:` stands for a model's name and what follows it."""
+
+    surface: Surface
+    paths: tuple[str, ...]
+
+
+def _below_prefixes(path: str) -> tuple[str, ...]:
+    return tuple(prefix + path for prefix in PREFIXES)
+
+
+SERVED: Final[tuple[Served, ...]] = (Served(ChatSurface(), _below_prefixes("/chat/completions")),)
+
+
+class Doors:
+    """A gate in front of each endpoint, all opened at once."""
+
+    def __init__(self) -> None:
+        """Refuse everything for now."""
+        self._gates = [(served, Gate(served.surface)) for served in SERVED]
+        self.are_open = False
+
+    def open(self, endpoint_of: Callable[[Surface], ASGIApp]) -> None:
+        """Let requests through to the endpoints."""
+        for served, gate in self._gates:
+            gate.open(endpoint_of(served.surface))
+        self.are_open = True
+
+    def paths(self) -> Iterator[tuple[str, ASGIApp]]:
+        """Yield each path and what serves a POST to it."""
+        for served, gate in self._gates:
+            for path in served.paths:
+                yield path, gate
