@@ -31,7 +31,9 @@ class RequestShape:
 
     `text_bytes` is the re-serialised body without its media data; `overhead_tokens` the model's
     constant for what a provider adds (larger where tools are present); `choices` is `n` or
-    `best_of`; `media_tokens` the catalogue's maxima for images, audio and files together.
+    `best_of`, 0 where no limit that could be sent upstream bounds the output; `media_tokens` the
+    catalogue's maxima for images, audio and files together; `fixed_output_tokens` the most output
+    of a request that has no limit to lower, such as `n` images at the model's maximum.
     """
 
     text_bytes: int
@@ -40,6 +42,7 @@ class RequestShape:
     choices: int = 1
     has_audio: bool = False
     tool_calls: int = 0
+    fixed_output_tokens: int = 0
 
     @property
     def input_tokens(self) -> int:
@@ -94,9 +97,11 @@ class HoldBound:
 
 def _line(shape: RequestShape, tier: PriceTier, reasoning_beyond_limit: int) -> tuple[int, int]:
     rates = tier.rates
-    token = shape.choices * _dearest_output(shape, tier)
+    output = _dearest_output(shape, tier)
+    token = shape.choices * output
     fixed = (
         shape.input_tokens * _dearest_input(shape, tier)
+        + shape.fixed_output_tokens * output
         + reasoning_beyond_limit * token
         + rates[_REQUESTS]
         + shape.tool_calls * rates[_TOOL_CALLS]

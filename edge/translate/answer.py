@@ -18,7 +18,8 @@ MAX_HELD_BYTES: Final = 1 << 20
 class WholeAnswer:
     """A whole answer: what the client gets, and what the record says about it.
 
-    `quantities` is None where the provider counted nothing usable; then the caller estimates.
+    `quantities` is None where the provider counted nothing usable; then the caller estimates, by
+    `estimated` where the API has units of its own (images, seconds), else by the size of the texts.
     """
 
     body: bytes = field(repr=False)
@@ -28,6 +29,7 @@ class WholeAnswer:
     has_output: bool
     content_bytes: int
     content_type: bytes = JSON_TYPE
+    estimated: Quantities | None = None
 
 
 class StreamEnding(Enum):
@@ -60,8 +62,8 @@ class StreamEnd:
     `tail` is the last bytes for the client, to be sent once the outcome is durable: the held frames
     and the terminal frame of a proper end, or the upstream's own error. After a cut without one it
     is empty, and the caller sends the surface's error event. `quantities` is the last usage that
-    was seen, also before a cut; None means that the caller estimates from `events` and
-    `content_bytes`.
+    was seen, also before a cut; None means that the caller estimates: by `estimated` where the API
+    has units of its own, else from `events` and `content_bytes`.
     """
 
     kind: EndKind
@@ -74,6 +76,7 @@ class StreamEnd:
     has_output: bool
     events: int
     content_bytes: int
+    estimated: Quantities | None = None
 
 
 class AnswerStream(Protocol):

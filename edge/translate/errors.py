@@ -10,6 +10,8 @@
     ├── InvalidJson             invalid_json: no JSON, or no object
     ├── NestedTooDeeply         invalid_json: deeper than what can be written again
     ├── TooComplex              body_too_complex: more values than are parsed
+    ├── InvalidForm             invalid_form: no `multipart/form-data`, or not as RFC 7578 says
+    ├── UnknownField            unknown_field: a form's field that the endpoint does not have
     ├── UnsupportedValue        unsupported_value: not with this model, or its cost has no bound
     └── UnsupportedParameter    unsupported_parameter: as above, a whole parameter
 
@@ -107,6 +109,24 @@ class TooComplex(InvalidRequest):
         super().__init__(
             None, f"The request body has more than {maximum} lists, objects and members."
         )
+
+
+class InvalidForm(InvalidRequest):
+    """The body is not a form that is read in one way only."""
+
+    code = "invalid_form"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(None, message)
+
+
+class UnknownField(InvalidRequest):
+    """A field of a form is not one of the endpoint's; its name is the client's, so not repeated."""
+
+    code = "unknown_field"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(None, f"Field {number} of the form is not one of this endpoint's.")
 
 
 class NestedTooDeeply(InvalidRequest):

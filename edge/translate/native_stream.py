@@ -58,6 +58,7 @@ class NativeStream:
         "_held",
         "_held_bytes",
         "_look",
+        "_max_held_bytes",
         "_reasons",
         "_tally",
         "_terminal",
@@ -74,13 +75,15 @@ class NativeStream:
         ending: StreamEnding,
         price_of: PriceOf,
         failed_event: Callable[[str], bytes],
+        max_frame_bytes: int = sse.MAX_FRAME_BYTES,
     ) -> None:
         """`failed_event` makes the in-band error from the provider's message."""
         self._look = look
         self._ending = ending
         self._failed_event = failed_event
         self._tally = UsageTally(price_of)
-        self._buffer = sse.FrameBuffer()
+        self._buffer = sse.FrameBuffer(max_frame_bytes)
+        self._max_held_bytes = max(MAX_HELD_BYTES, max_frame_bytes)
         self._reasons: dict[int, FinishReason.ValueType] = {}
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -190,7 +193,7 @@ class NativeStream:
             self._counts_sent = counts_before
         self._held.append(frame)
         self._held_bytes += len(frame)
-        if self._held_bytes > MAX_HELD_BYTES:
+        if self._held_bytes > self._max_held_bytes:
             self._break(Fault.TOO_LARGE)
 
     def _break(self, fault: Fault) -> None:

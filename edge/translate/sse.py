@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 MAX_FRAME_BYTES: Final = 1 << 20
-"""A longer frame is refused: no provider sends one, and memory is for many streams."""
+"""A longer frame is refused: memory is for many streams. Only whole images take more."""
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -24,16 +24,18 @@ _PLAIN_ENDS: Final = frozenset({b"}\n\n", b"]\n\n"})
 
 
 class FrameTooLarge(Exception):
-    """A frame is longer than `MAX_FRAME_BYTES`."""
+    """A frame is longer than its stream allows."""
 
 
 class FrameBuffer:
     """Cuts a byte stream, however it is chunked, after its last whole frame."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_has_return", "_max_frame_bytes", "_rest")
 
-    def __init__(self) -> None:
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max_frame_bytes = max_frame_bytes
         self._rest = bytearray()
+        self._has_return = False
 
     @property
     def rest(self) -> bytes:
@@ -47,21 +49,24 @@ class FrameBuffer:
             FrameTooLarge: a frame is over the limit.
         """
         # Behind a bracket these are the end of a line and an empty line, whatever came before.
-        if not self._rest and chunk[-3:] in _PLAIN_ENDS and len(chunk) <= MAX_FRAME_BYTES:
+        most = self._max_frame_bytes
+        if not self._rest and chunk[-3:] in _PLAIN_ENDS and len(chunk) <= most:
             return chunk
         searched = len(self._rest)
         self._rest += chunk
+        self._has_return = self._has_return or b"\r" in chunk
         end = self._end(max(0, searched - _LONGEST_END))
         region = bytes(self._rest[:end])
         if end:
             del self._rest[:end]
-        if len(self._rest) > MAX_FRAME_BYTES or _has_large_frame(region):
+            self._has_return = self._has_return and b"\r" in self._rest
+        if len(self._rest) > most or _has_large_frame(region, most):
             raise FrameTooLarge
         return region
 
     def _end(self, start: int) -> int:
         rest = self._rest
-        if b"\r" not in rest:
+        if not self._has_return:
             newline = rest.rfind(b"\n\n", start)
             # In a longer run of newlines only counting from the left tells where a frame ends.
             if newline < 0 or rest[newline - 1 : newline] != b"\n":
@@ -100,10 +105,8 @@ def frame_end(region: bytes, start: int) -> int:
     return match.end()
 
 
-def _has_large_frame(region: bytes) -> bool:
-    return len(region) > MAX_FRAME_BYTES and any(
-        len(frame) > MAX_FRAME_BYTES for frame in split_frames(region)
-    )
+def _has_large_frame(region: bytes, most: int) -> bool:
+    return len(region) > most and any(len(frame) > most for frame in split_frames(region))
 
 
 def data_of(frame: bytes) -> bytes | None:

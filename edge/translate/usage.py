@@ -11,16 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.translate import splice
+from edge.translate.counts import Contradiction, count, details_of, difference
 from edge.translate.quirks import COMPATIBLE, Quirks
-from kit.charge import MAX_QUANTITY, Quantities, context_tokens, output_tokens
+from kit.charge import Quantities, context_tokens, output_tokens
 from kit.money import InvalidAmountError, format_dollars
 
 PriceOf = Callable[[Quantities], int]
 """The charge, in nano-US-dollars, of quantities at the price that the request was admitted with."""
-
-
-class _Contradiction(Exception):
-    """The counts cannot all be true."""
 
 
 def from_openai(usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE) -> Quantities | None:
@@ -32,7 +29,7 @@ def from_openai(usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE) -> Qua
     try:
         prompt, cached, written, audio_in, image_in = _input(usage, quirks)
         output, reasoning, audio_out, image_out = _output(usage, quirks)
-    except _Contradiction:
+    except Contradiction:
         return None
     # In the order of `Dimension`; each is a count that was checked, or less.
     inputs = (prompt, cached, written, 0)
@@ -92,65 +89,41 @@ def _is_smaller(later: Quantities, earlier: Quantities) -> bool:
 
 def _input(usage: Mapping[str, Any], quirks: Quirks) -> tuple[int, int, int, int, int]:
     """Return input, cached input, cache write, audio and image input."""
-    prompt = _count(usage, "prompt_tokens", required=True)
-    details = _details(usage, "prompt_tokens_details")
+    prompt = count(usage, "prompt_tokens", required=True)
+    details = details_of(usage, "prompt_tokens_details")
     cached = (
-        _count(details, "cached_tokens")
-        or _count(usage, "prompt_cache_hit_tokens")
-        or _count(usage, "cached_tokens")
+        count(details, "cached_tokens")
+        or count(usage, "prompt_cache_hit_tokens")
+        or count(usage, "cached_tokens")
     )
-    written = _count(details, "cache_write_tokens")
-    rest = _difference(prompt, cached + written)
+    written = count(details, "cache_write_tokens")
+    rest = difference(prompt, cached + written)
     # Cached audio is counted in both details; what the cache served is not input again.
-    audio = min(_count(details, "audio_tokens"), rest)
-    image = min(_count(details, "image_tokens"), rest - audio) if quirks.images_priced_apart else 0
+    audio = min(count(details, "audio_tokens"), rest)
+    image = min(count(details, "image_tokens"), rest - audio) if quirks.images_priced_apart else 0
     return rest - audio - image, cached, written, audio, image
 
 
 def _output(usage: Mapping[str, Any], quirks: Quirks) -> tuple[int, int, int, int]:
     """Return output, reasoning, audio and image output."""
-    completion = _count(usage, "completion_tokens", required=True)
-    details = _details(usage, "completion_tokens_details")
-    reasoning = _count(details, "reasoning_tokens") or _count(usage, "reasoning_tokens")
-    audio = _count(details, "audio_tokens")
-    image = _count(details, "image_tokens") if quirks.images_priced_apart else 0
+    completion = count(usage, "completion_tokens", required=True)
+    details = details_of(usage, "completion_tokens_details")
+    reasoning = count(details, "reasoning_tokens") or count(usage, "reasoning_tokens")
+    audio = count(details, "audio_tokens")
+    image = count(details, "image_tokens") if quirks.images_priced_apart else 0
     beyond = _beyond_completion(usage, completion, reasoning, quirks)
     within = 0 if beyond else reasoning
-    return _difference(completion, within + audio + image), beyond or reasoning, audio, image
+    return difference(completion, within + audio + image), beyond or reasoning, audio, image
 
 
 def _beyond_completion(
     usage: Mapping[str, Any], completion: int, reasoning: int, quirks: Quirks
 ) -> int:
     """Return the reasoning that the completion count leaves out, by the provider's own total."""
-    total = _count(usage, "total_tokens")
+    total = count(usage, "total_tokens")
     if usage.get("total_tokens") is None:
         return reasoning if reasoning > completion else 0
-    left = _difference(total, _count(usage, "prompt_tokens", required=True) + completion)
+    left = difference(total, count(usage, "prompt_tokens", required=True) + completion)
     if left not in {0, reasoning} and not (quirks.hidden_reasoning and reasoning == 0):
-        raise _Contradiction
+        raise Contradiction
     return left
-
-
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = usage.get(name)
-    if details is None:
-        return {}
-    if not isinstance(details, dict):
-        raise _Contradiction
-    return details
-
-
-def _count(counts: Mapping[str, Any], name: str, *, required: bool = False) -> int:
-    value = counts.get(name)
-    if value is None and not required:
-        return 0
-    if type(value) is not int or not 0 <= value <= MAX_QUANTITY:
-        raise _Contradiction
-    return value
-
-
-def _difference(whole: int, part: int) -> int:
-    if part > whole:
-        raise _Contradiction
-    return whole - part

@@ -109,6 +109,19 @@ def test_the_affordable_output_is_the_largest_that_fits(
         assert bound.nanos(tokens + 1) > budget
 
 
+def test_output_without_a_limit_is_held_for_whole_and_never_capped() -> None:
+    """Such as four images: who cannot pay for all of them cannot pay for a part."""
+    shape = RequestShape(text_bytes=88, overhead_tokens=512, choices=0, fixed_output_tokens=4_000)
+    price = flat(1_000_000_000, 10_000_000_000)
+    bound = HoldBound(shape, price)
+    everything = bound.nanos(0)
+    assert everything == bound.nanos(1_000_000)
+    assert everything == charge_nanos(quantities(input=600, output=4_000), price)
+    assert bound.affordable_output_tokens(everything - 1) == 0
+    assert bound.default_output_tokens(everything - 1, 1_000) == 0
+    assert bound.default_output_tokens(everything, 1_000) == 1_000
+
+
 def test_a_small_wallet_still_runs_several_requests() -> None:
     """The default limit is an eighth of the credit, not below 4,096 tokens, not above the cap."""
     price = flat(0, 10_000_000_000)  # 10 dollars a million: 10,000 nanos a token
