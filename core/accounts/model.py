@@ -27,6 +27,20 @@ class Workspace:
     default_lane: int
     created_at: datetime
     version: int
+    requires_zero_retention: bool = False
+    """Whether only upstreams that keep nothing may serve its requests."""
+    cors_origins: tuple[str, ...] = ()
+    """The web origins whose pages may use its keys."""
+
+
+def check_changeable(state: WorkspaceState) -> None:
+    """Refuse to change a workspace that is closed for good.
+
+    Raises:
+        InvalidState
+    """
+    if state is WorkspaceState.CLOSED:
+        raise InvalidState(state=state.name)
 
 
 def moved(state: WorkspaceState, target: WorkspaceState) -> WorkspaceState:
@@ -35,6 +49,5 @@ def moved(state: WorkspaceState, target: WorkspaceState) -> WorkspaceState:
     Raises:
         InvalidState: the workspace is closed for good.
     """
-    if state is WorkspaceState.CLOSED:
-        raise InvalidState(state=state.name)
+    check_changeable(state)
     return target

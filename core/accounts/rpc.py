@@ -13,6 +13,7 @@ from core.feed.busy_counter import repeat_while_busy
 from core.timestamps import to_timestamp
 from kit.clock import Clock
 from kit.ids import IdSource, format_id, parse_id
+from kit.reasons import InvalidArgument
 from kit.rpc.server import Service
 from oneapi.accounts.v1 import workspace_pb2, workspace_service_pb2_grpc
 from oneapi.accounts.v1 import workspace_service_pb2 as pb
@@ -25,6 +26,7 @@ ALLOWED = {
     "CreateWorkspace": _OPERATOR,
     "GetWorkspace": _READERS,
     "ListWorkspaces": _READERS,
+    "UpdateWorkspace": _OPERATOR,
     "SuspendWorkspace": _OPERATOR,
     "ResumeWorkspace": _OPERATOR,
 }
@@ -50,7 +52,9 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
                 self._act(),
                 request_id=request.request_id,
                 display_name=request.display_name,
-                default_lane=request.default_lane,
+                default_lane=_checked_lane(request.default_lane),
+                requires_zero_retention=request.requires_zero_retention,
+                cors_origins=request.cors_origins,
             )
             await tx.commit()
         return pb.CreateWorkspaceResponse(workspace=workspace_message(workspace))
@@ -75,6 +79,25 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         return pb.ListWorkspacesResponse(
             workspaces=map(workspace_message, page), next_page_token=token
         )
+
+    @repeat_while_busy
+    async def UpdateWorkspace(
+        self, request: pb.UpdateWorkspaceRequest, context: Any
+    ) -> pb.UpdateWorkspaceResponse:
+        """Change a workspace's name and settings as a whole."""
+        async with self._pool.transaction("system") as tx:
+            workspace = await service.update_workspace(
+                tx,
+                self._act(),
+                parse_id("ws", request.workspace_id),
+                display_name=request.display_name,
+                default_lane=_checked_lane(request.default_lane),
+                requires_zero_retention=request.requires_zero_retention,
+                cors_origins=request.cors_origins,
+                expected_version=request.expected_version,
+            )
+            await tx.commit()
+        return pb.UpdateWorkspaceResponse(workspace=workspace_message(workspace))
 
     @repeat_while_busy
     async def SuspendWorkspace(
@@ -113,7 +136,20 @@ def workspace_message(workspace: Workspace) -> workspace_pb2.Workspace:
         default_lane=Lane.ValueType(workspace.default_lane),
         created_at=to_timestamp(workspace.created_at),
         version=workspace.version,
+        requires_zero_retention=workspace.requires_zero_retention,
+        cors_origins=workspace.cors_origins,
     )
+
+
+def _checked_lane(number: int) -> int:
+    """Return a lane's number, 0 if none is chosen.
+
+    Raises:
+        InvalidArgument: there is no such lane.
+    """
+    if number not in Lane.values():
+        raise InvalidArgument(fields="default_lane")
+    return number
 
 
 def workspace_service(pool: Pool, clock: Clock, ids: IdSource) -> Service:

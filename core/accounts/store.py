@@ -11,16 +11,26 @@ from core.db.database import Transaction
 from core.db.values import from_uuid, to_uuid
 from kit.reasons import NotFound
 
-_COLUMNS: Final = "id, display_name, state, default_lane, created_at, version"
+_COLUMNS: Final = (
+    "id, display_name, state, default_lane, created_at, version, requires_zero_retention,"
+    " cors_origins"
+)
 _INSERT: Final = """
-INSERT INTO workspace (id, display_name, state, default_lane, created_at, version)
-VALUES (:id, :display_name, :state, :default_lane, :created_at, 0)
+INSERT INTO workspace (id, display_name, state, default_lane, created_at, version,
+    requires_zero_retention, cors_origins)
+VALUES (:id, :display_name, :state, :default_lane, :created_at, 0, :requires_zero_retention,
+    :cors_origins)
 """
 _GET: Final = f"SELECT {_COLUMNS} FROM workspace WHERE id = :id"  # noqa: S608 constant columns
 _LOCK: Final = f"{_GET} FOR NO KEY UPDATE"
 _LIST: Final = f"""
 SELECT {_COLUMNS} FROM workspace WHERE id < :before ORDER BY id DESC LIMIT :limit
 """  # noqa: S608 constant columns
+_UPDATE: Final = """
+UPDATE workspace SET display_name = :display_name, default_lane = :default_lane,
+    requires_zero_retention = :requires_zero_retention, cors_origins = :cors_origins
+ WHERE id = :id
+"""
 _SET_STATE: Final = "UPDATE workspace SET state = :state WHERE id = :id"
 _STAMP: Final = "UPDATE workspace SET version = :version WHERE id = :id"
 
@@ -29,12 +39,15 @@ async def insert_workspace(tx: Transaction, workspace: Workspace) -> None:
     """Insert a new workspace."""
     await tx.run(
         _INSERT,
-        id=to_uuid(workspace.workspace_id),
-        display_name=workspace.display_name,
         state=int(workspace.state),
-        default_lane=workspace.default_lane,
         created_at=workspace.created_at,
+        **_changeable(workspace),
     )
+
+
+async def update_workspace(tx: Transaction, workspace: Workspace) -> None:
+    """Write a workspace's name and settings."""
+    await tx.run(_UPDATE, **_changeable(workspace))
 
 
 async def get_workspace(tx: Transaction, workspace_id: bytes) -> Workspace:
@@ -71,6 +84,16 @@ async def stamp(tx: Transaction, workspace_id: bytes, version: int) -> None:
     await tx.run(_STAMP, id=to_uuid(workspace_id), version=version)
 
 
+def _changeable(workspace: Workspace) -> dict[str, object]:
+    return {
+        "id": to_uuid(workspace.workspace_id),
+        "display_name": workspace.display_name,
+        "default_lane": workspace.default_lane,
+        "requires_zero_retention": workspace.requires_zero_retention,
+        "cors_origins": list(workspace.cors_origins),
+    }
+
+
 def _found(row: Row[Any] | None) -> Workspace:
     if row is None:
         raise NotFound
@@ -85,4 +108,6 @@ def _workspace(row: Row[Any]) -> Workspace:
         default_lane=row.default_lane,
         created_at=row.created_at,
         version=row.version,
+        requires_zero_retention=row.requires_zero_retention,
+        cors_origins=tuple(row.cors_origins),
     )

@@ -22,7 +22,8 @@ from oneapi.common.v1.lane_pb2 import Lane
 
 _KEY: Final = ", ".join(f"k.{name.strip()}" for name in KEY_COLUMNS.split(","))
 _SELECT: Final = f"""
-SELECT {_KEY}, w.state AS workspace_state, w.default_lane, w.version AS workspace_version
+SELECT {_KEY}, w.state AS workspace_state, w.default_lane, w.version AS workspace_version,
+       w.requires_zero_retention AS workspace_requires_zero_retention, w.cors_origins
   FROM api_key AS k JOIN workspace AS w ON w.id = k.workspace_id
 """  # noqa: S608 constant columns
 _BY_HASH: Final = f"""
@@ -47,6 +48,8 @@ class GrantSource:
     workspace_state: WorkspaceState
     default_lane: int
     workspace_version: int
+    requires_zero_retention: bool = False
+    cors_origins: tuple[str, ...] = ()
 
 
 async def find_grant(tx: Transaction, hashes: Collection[bytes], now: datetime) -> pb.Grant:
@@ -101,6 +104,8 @@ def grant_message(source: GrantSource, now: datetime) -> pb.Grant:
         allowed_networks=settings.allowed_networks,
         secrets=_secrets(key, now),
         has_spend_limit=limits.has_spend_limit,
+        requires_zero_retention=settings.requires_zero_retention or source.requires_zero_retention,
+        cors_origins=source.cors_origins,
     )
 
 
@@ -133,4 +138,6 @@ def _source(row: Row[Any]) -> GrantSource:
         workspace_state=WorkspaceState(row.workspace_state),
         default_lane=row.default_lane,
         workspace_version=row.workspace_version,
+        requires_zero_retention=row.workspace_requires_zero_retention,
+        cors_origins=tuple(row.cors_origins),
     )

@@ -10,18 +10,22 @@ from typing import Final
 from core.catalog.document import Document, ModelEntry, PriceEntry, describe
 from core.catalog.model import (
     Catalog,
+    EndpointFacts,
+    EndpointName,
     Facts,
     LaneName,
     ModelFacts,
     Route,
     StoredPrice,
     UpstreamFacts,
+    in_endpoint_order,
 )
 from kit.charge import Dimension, PriceTier
 from kit.money import format_dollars
 from kit.reasons import AlreadyExists, InvalidArgument, PriceInThePast
 
-_SHOWN_OF_NEW_MODEL: Final = ("context_tokens", "max_output_tokens", "enabled")
+_SHOWN_OF_NEW_MODEL: Final = ("kind", "context_tokens", "max_output_tokens", "enabled")
+_SHOWN_OF_NEW_UPSTREAM: Final = ("base_url", "dialect", "surfaces", "data_policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Plan:
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     routes: dict[str, tuple[Route, ...]] = field(default_factory=dict)
     prices: list[NewPrice] = field(default_factory=list)
+    endpoints: tuple[EndpointFacts, ...] | None = None
+    """All states that are stated from now on; None leaves them."""
     lines: list[ChangeLine] = field(default_factory=list)
 
 
@@ -60,7 +66,8 @@ def compare(catalog: Catalog, document: Document, now: datetime) -> Plan:
     """Return what importing the document changes.
 
     Raises:
-        InvalidArgument: a candidate's upstream, or an alias, belongs to nobody or somebody else.
+        InvalidArgument: a candidate's upstream, or an alias, belongs to nobody or somebody else,
+            or a candidate serves a model by an endpoint that its upstream does not have.
         PriceInThePast: a price version would start in the past.
         AlreadyExists: another price starts at the same instant.
     """
@@ -75,11 +82,12 @@ def compare(catalog: Catalog, document: Document, now: datetime) -> Plan:
             _compare_price(plan, catalog, entry.public_id, price, now)
     if document.complete:
         _disable_others(plan, catalog, document)
+    _compare_endpoints(plan, catalog, document)
     return plan
 
 
 def _check_references(catalog: Catalog, document: Document) -> None:
-    upstreams = {*catalog.upstreams, *(upstream.name for upstream in document.upstreams)}
+    upstreams = _surfaces_of(catalog, document)
     named = {model.public_id for model in document.models}
     kept = {
         alias
@@ -88,11 +96,18 @@ def _check_references(catalog: Catalog, document: Document) -> None:
         for alias in model.facts.aliases
     }
     for index, model in enumerate(document.models):
-        used = {item.upstream for route in model.routes for item in route.candidates}
-        if not used <= upstreams:
+        candidates = [item for route in model.routes for item in route.candidates]
+        if not {item.upstream for item in candidates} <= upstreams.keys():
             raise InvalidArgument(fields=f"models.{index}.routes.candidates.upstream")
+        if not all(upstreams[item.upstream].issuperset(item.surfaces) for item in candidates):
+            raise InvalidArgument(fields=f"models.{index}.routes.candidates.surfaces")
         if not {*model.aliases}.isdisjoint({*catalog.models, *kept}) or model.public_id in kept:
             raise InvalidArgument(fields=f"models.{index}.aliases")
+
+
+def _surfaces_of(catalog: Catalog, document: Document) -> dict[str, frozenset[EndpointName]]:
+    stored = {name: upstream.facts.served() for name, upstream in catalog.upstreams.items()}
+    return stored | {facts.name: facts.served() for facts in document.upstreams}
 
 
 def _compare_upstream(plan: Plan, catalog: Catalog, facts: UpstreamFacts) -> None:
@@ -101,7 +116,7 @@ def _compare_upstream(plan: Plan, catalog: Catalog, facts: UpstreamFacts) -> Non
         return
     plan.upstreams.append(facts)
     before = None if stored is None else stored.facts
-    plan.lines.append(_line("upstream", facts.name, before, facts, ("base_url", "dialect")))
+    plan.lines.append(_line("upstream", facts.name, before, facts, _SHOWN_OF_NEW_UPSTREAM))
 
 
 def _compare_model(plan: Plan, catalog: Catalog, entry: ModelEntry) -> None:
@@ -188,6 +203,25 @@ def _disable_others(plan: Plan, catalog: Catalog, document: Document) -> None:
             plan.lines.append(ChangeLine("model", public_id, "enabled true", "enabled false"))
 
 
+def _compare_endpoints(plan: Plan, catalog: Catalog, document: Document) -> None:
+    states = document.endpoint_states()
+    if states is None or states == catalog.endpoints:
+        return
+    plan.endpoints = states
+    before = {state.endpoint: state for state in catalog.endpoints}
+    after = {state.endpoint: state for state in states}
+    for endpoint in in_endpoint_order({*before, *after}):
+        if before.get(endpoint) != after.get(endpoint):
+            shown = (_state_text(before.get(endpoint)), _state_text(after.get(endpoint)))
+            plan.lines.append(ChangeLine("endpoint", endpoint, *shown))
+
+
+def _state_text(state: EndpointFacts | None) -> str:
+    if state is None:
+        return ""
+    return f"status {state.status}" + (f", note {state.note}" if state.note else "")
+
+
 def _line(
     kind: str, name: str, before: Facts | None, after: Facts, shown_of_new: tuple[str, ...]
 ) -> ChangeLine:
@@ -209,6 +243,7 @@ def _route_text(route: Route | None) -> str:
         f"{item.upstream}:{item.upstream_model} w{item.weight} p{item.priority}"
         f" {item.first_byte_timeout_ms}/{item.idle_timeout_ms}ms"
         + (f" max {item.max_running}" if item.max_running else "")
+        + (f" by {'+'.join(item.surfaces)}" if item.surfaces else "")
         for item in route.candidates
     )
     return f"{candidates} ({policy})"

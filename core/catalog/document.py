@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
 from core.catalog.model import (
+    ENDPOINTS,
     LANES,
     Candidate,
+    EndpointFacts,
     Facts,
     LaneName,
     ModelFacts,
@@ -20,6 +22,8 @@ from core.catalog.model import (
     Rates,
     Route,
     UpstreamFacts,
+    endpoint_number,
+    in_endpoint_order,
 )
 from kit.charge import MAX_TIERS, PriceTier
 from kit.reasons import InvalidArgument
@@ -39,6 +43,9 @@ DEFAULT_POLICIES: Final[dict[LaneName, Policy]] = {
 """What the routes of a lane get where a document says nothing of it."""
 
 LaneNames = Annotated[tuple[LaneName, ...], Field(min_length=1, max_length=len(LANES))]
+
+
+_Surfaced = TypeVar("_Surfaced", Candidate, UpstreamFacts)
 
 
 class RouteEntry(Facts):
@@ -82,7 +89,7 @@ class ModelEntry(ModelFacts):
                 lane=lane,
                 policy=entry.policy or policies.get(lane) or DEFAULT_POLICIES[lane],
                 max_attempts=entry.max_attempts,
-                candidates=tuple(sorted(entry.candidates, key=candidate_order)),
+                candidates=tuple(sorted(map(_ordered, entry.candidates), key=candidate_order)),
             )
             for entry in self.routes
             for lane in entry.lanes
@@ -93,7 +100,8 @@ class ModelEntry(ModelFacts):
 class Document(Facts):
     """A catalogue document. `complete`: models that it does not name are disabled.
 
-    `policies` are those of its routes that have none of their own.
+    `policies` are those of its routes that have none of their own. Where it has `endpoints`, these
+    are all that is stated of endpoints; where it does not, what was stated stays.
     """
 
     format: Literal[1]
@@ -101,6 +109,21 @@ class Document(Facts):
     policies: dict[LaneName, Policy] = Field(default_factory=dict)
     upstreams: tuple[UpstreamFacts, ...] = Field(default=(), max_length=UPSTREAMS_MAX)
     models: tuple[ModelEntry, ...] = Field(default=(), max_length=MODELS_MAX)
+    endpoints: tuple[EndpointFacts, ...] | None = Field(default=None, max_length=len(ENDPOINTS))
+
+    def upstream_facts(self) -> tuple[UpstreamFacts, ...]:
+        """Return the upstreams with their surfaces in the order in which they are stored."""
+        return tuple(_ordered(facts) for facts in self.upstreams)
+
+    def endpoint_states(self) -> tuple[EndpointFacts, ...] | None:
+        """Return the states in the order in which they are stored, None where it names none."""
+        if self.endpoints is None:
+            return None
+        return tuple(sorted(self.endpoints, key=lambda state: endpoint_number(state.endpoint)))
+
+
+def _ordered(facts: _Surfaced) -> _Surfaced:
+    return facts.model_copy(update={"surfaces": in_endpoint_order(facts.surfaces)})
 
 
 def candidate_order(candidate: Candidate) -> tuple[int, str, str]:
@@ -144,6 +167,9 @@ def _check_names(document: Document) -> None:
     aliases = [alias for model in document.models for alias in model.aliases]
     _check_unique([*names, *aliases], "models.aliases")
     _check_unique([upstream.name for upstream in document.upstreams], "upstreams.name")
+    for index, upstream in enumerate(document.upstreams):
+        _check_unique(upstream.surfaces, f"upstreams.{index}.surfaces")
+    _check_unique([state.endpoint for state in document.endpoints or ()], "endpoints.endpoint")
 
 
 def _check_model(model: ModelEntry, place: str) -> None:
@@ -153,6 +179,8 @@ def _check_model(model: ModelEntry, place: str) -> None:
     for number, route in enumerate(model.routes):
         pairs = [(candidate.upstream, candidate.upstream_model) for candidate in route.candidates]
         _check_unique(pairs, f"{place}.routes.{number}.candidates")
+        for candidate in route.candidates:
+            _check_unique(candidate.surfaces, f"{place}.routes.{number}.candidates.surfaces")
     for number, price in enumerate(model.prices):
         moment = price.effective_from
         if moment is not None and moment.tzinfo is None:

@@ -7,14 +7,20 @@ from collections.abc import Iterable, Mapping
 from core.catalog.diff import ChangeLine
 from core.catalog.model import (
     BALANCES,
+    DATA_POLICIES,
     DIALECTS,
     DISCONNECT_POLICIES,
+    KINDS,
+    STATUSES,
     STREAM_ENDS,
     Catalog,
+    EndpointFacts,
+    EndpointName,
     Route,
     StoredModel,
     StoredPrice,
     StoredUpstream,
+    endpoint_number,
     lane_number,
 )
 from core.catalog.sealing import CannotOpen, Sealer
@@ -23,6 +29,8 @@ from kit.charge import Dimension, PriceTier
 from oneapi.admission.v1 import snapshot_pb2
 from oneapi.catalog.v1 import catalog_pb2 as pb
 from oneapi.catalog.v1 import catalog_service_pb2
+from oneapi.common.v1.data_policy_pb2 import DataPolicy
+from oneapi.common.v1.endpoint_pb2 import Endpoint
 from oneapi.common.v1.lane_pb2 import Lane
 
 
@@ -46,6 +54,7 @@ def model_message(model: StoredModel) -> pb.Model:
         created_at=to_timestamp(model.created_at),
         aliases=facts.aliases,
         capabilities=facts.capabilities,
+        kind=pb.Model.Kind.ValueType(KINDS.index(facts.kind) + 1),
     )
 
 
@@ -64,6 +73,8 @@ def upstream_message(upstream: StoredUpstream) -> pb.Upstream:
         bills_refused=facts.bills_refused,
         enabled=upstream.enabled,
         has_credential=upstream.credential_sealed is not None,
+        surfaces=_surfaces(facts.surfaces),
+        data_policy=DataPolicy.ValueType(DATA_POLICIES.index(facts.data_policy)),
     )
 
 
@@ -91,6 +102,15 @@ def parse_tier(message: pb.PriceTier) -> PriceTier:
     return PriceTier(message.above_context_tokens, rates)
 
 
+def endpoint_message(state: EndpointFacts) -> pb.EndpointState:
+    """Render what is stated of an endpoint."""
+    return pb.EndpointState(
+        endpoint=Endpoint.ValueType(endpoint_number(state.endpoint)),
+        status=pb.EndpointState.Status.ValueType(STATUSES.index(state.status) + 1),
+        note=state.note,
+    )
+
+
 def change_message(line: ChangeLine) -> catalog_service_pb2.CatalogChange:
     """Render a line of a comparison."""
     return catalog_service_pb2.CatalogChange(
@@ -108,6 +128,7 @@ def snapshot_message(
         upstreams=(_snapshot_upstream(item, sealer) for item in catalog.upstreams.values()),
         routes=route_messages(catalog.models.values(), catalog.upstreams),
         prices=(price_message(price) for found in catalog.prices.values() for price in found),
+        endpoints=map(endpoint_message, catalog.endpoints),
     )
 
 
@@ -121,6 +142,10 @@ def _snapshot_upstream(upstream: StoredUpstream, sealer: Sealer) -> snapshot_pb2
             # An edge without the credential could only fail: the upstream is off for it.
             message.enabled = False
     return snapshot_pb2.SnapshotUpstream(upstream=message, credential=credential)
+
+
+def _surfaces(names: Iterable[EndpointName]) -> Iterable[Endpoint.ValueType]:
+    return (Endpoint.ValueType(endpoint_number(name)) for name in names)
 
 
 def route_messages(
@@ -143,6 +168,7 @@ def _route_message(model_number: int, route: Route, numbers: dict[str, int]) -> 
             first_byte_timeout_ms=candidate.first_byte_timeout_ms,
             idle_timeout_ms=candidate.idle_timeout_ms,
             max_running=candidate.max_running,
+            surfaces=_surfaces(candidate.surfaces),
         )
         for candidate in route.candidates
     )

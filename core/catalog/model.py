@@ -6,6 +6,7 @@ in by `FILL_RULE`, so that no dimension is ever free by omission.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -32,6 +33,62 @@ DISCONNECT_POLICIES: Final[tuple[DisconnectName, ...]] = ("cancel", "drain")
 BalanceName = Literal["weighted", "sticky", "lowest_latency"]
 BALANCES: Final[tuple[BalanceName, ...]] = ("weighted", "sticky", "lowest_latency")
 
+KindName = Literal["text", "embedding", "moderation", "image", "speech", "transcription"]
+KINDS: Final[tuple[KindName, ...]] = (
+    "text",
+    "embedding",
+    "moderation",
+    "image",
+    "speech",
+    "transcription",
+)
+"""What models make, in the order of the contract's numbers, which begin with 1."""
+EndpointName = Literal[
+    "chat_completions",
+    "responses",
+    "completions",
+    "embeddings",
+    "messages",
+    "generate_content",
+    "moderations",
+    "image_generations",
+    "image_edits",
+    "audio_speech",
+    "audio_transcriptions",
+    "count_tokens",
+]
+ENDPOINTS: Final[tuple[EndpointName, ...]] = (
+    "chat_completions",
+    "responses",
+    "completions",
+    "embeddings",
+    "messages",
+    "generate_content",
+    "moderations",
+    "image_generations",
+    "image_edits",
+    "audio_speech",
+    "audio_transcriptions",
+    "count_tokens",
+)
+"""In the order of the contract's numbers, which begin with 1."""
+DIALECT_SURFACES: Final[dict[DialectName, EndpointName]] = {
+    "openai": "chat_completions",
+    "anthropic": "messages",
+    "google": "generate_content",
+}
+"""What an upstream of a dialect always has, which need not be said."""
+DataPolicyName = Literal["unknown", "trains", "retains", "zero_retention"]
+DATA_POLICIES: Final[tuple[DataPolicyName, ...]] = (
+    "unknown",
+    "trains",
+    "retains",
+    "zero_retention",
+)
+"""Worst first, in the order of the contract's numbers, which begin with 0."""
+StatusName = Literal["ready", "limited", "not_available"]
+STATUSES: Final[tuple[StatusName, ...]] = ("ready", "limited", "not_available")
+
 FILL_RULE: Final[dict[Dimension, Dimension | None]] = {
     Dimension.CACHED_INPUT: Dimension.INPUT,
     Dimension.CACHE_WRITE: Dimension.INPUT,
@@ -56,6 +113,7 @@ Tokens = Annotated[int, Field(ge=0, le=TOKENS_MAX)]
 PositiveTokens = Annotated[int, Field(gt=0, le=TOKENS_MAX)]
 Rate = Annotated[int, Field(ge=0, le=RATE_MAX)]
 Milliseconds = Annotated[int, Field(gt=0, le=86_400_000)]
+Surfaces = Annotated[tuple[EndpointName, ...], Field(max_length=len(ENDPOINTS))]
 
 
 class Facts(BaseModel):
@@ -68,6 +126,7 @@ class ModelFacts(Facts):
     """What is known of a model that clients may name."""
 
     public_id: ModelId
+    kind: KindName = "text"
     display_name: str = Field(min_length=1, max_length=120)
     maker: Word
     context_tokens: PositiveTokens
@@ -92,6 +151,12 @@ class UpstreamFacts(Facts):
     stream_end: StreamEndName = "terminal"
     disconnect_policy: DisconnectName = "cancel"
     bills_refused: bool = False
+    surfaces: Surfaces = ()
+    data_policy: DataPolicyName = "unknown"
+
+    def served(self) -> frozenset[EndpointName]:
+        """Return the endpoints that it serves itself."""
+        return frozenset(self.surfaces or (DIALECT_SURFACES[self.dialect],))
 
 
 class Candidate(Facts):
@@ -104,6 +169,7 @@ class Candidate(Facts):
     first_byte_timeout_ms: Milliseconds = 120_000
     idle_timeout_ms: Milliseconds = 120_000
     max_running: int = Field(default=0, ge=0, le=1_000_000)
+    surfaces: Surfaces = ()
 
 
 class Policy(Facts):
@@ -150,6 +216,14 @@ class Rates(Facts):
         return PriceTier(self.above_context_tokens, tuple(rates))
 
 
+class EndpointFacts(Facts):
+    """What an operator states of an endpoint that clients can ask for."""
+
+    endpoint: EndpointName
+    status: StatusName
+    note: str = Field(default="", max_length=200)
+
+
 class StoredModel(Facts):
     """A model with its number, which is never reused."""
 
@@ -185,6 +259,17 @@ class Catalog(Facts):
     models: dict[str, StoredModel]
     upstreams: dict[str, StoredUpstream]
     prices: dict[tuple[str, LaneName], tuple[StoredPrice, ...]]
+    endpoints: tuple[EndpointFacts, ...] = ()
+
+
+def endpoint_number(name: EndpointName) -> int:
+    """Return the contract's number of an endpoint."""
+    return ENDPOINTS.index(name) + 1
+
+
+def in_endpoint_order(names: Iterable[EndpointName]) -> tuple[EndpointName, ...]:
+    """Return endpoints in the order in which they are stored."""
+    return tuple(sorted(names, key=endpoint_number))
 
 
 def lane_number(name: LaneName) -> int:

@@ -8,6 +8,7 @@ from core.audit import Act
 from core.catalog import service, store
 from core.catalog.messages import (
     change_message,
+    endpoint_message,
     model_message,
     parse_tier,
     price_message,
@@ -35,6 +36,7 @@ ALLOWED = {
     "ListPrices": _READERS,
     "ListUpstreams": _READERS,
     "ListRoutes": _READERS,
+    "ListEndpointStates": _READERS,
     "PublishPrice": _OPERATOR,
     "ImportCatalog": _OPERATOR,
 }
@@ -113,6 +115,14 @@ class CatalogServicer(catalog_service_pb2_grpc.CatalogServiceServicer):
         if model is None:
             raise NotFound(model=request.public_id)
         return pb.ListRoutesResponse(routes=route_messages([model], catalog.upstreams))
+
+    async def ListEndpointStates(
+        self, request: pb.ListEndpointStatesRequest, context: Any
+    ) -> pb.ListEndpointStatesResponse:
+        """List what operators state of endpoints."""
+        async with self._pool.transaction("system") as tx:
+            states = await store.list_endpoints(tx)
+        return pb.ListEndpointStatesResponse(states=map(endpoint_message, states))
 
     @repeat_while_busy
     async def ImportCatalog(

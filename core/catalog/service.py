@@ -47,7 +47,7 @@ async def import_catalog(
         InvalidArgument, PriceInThePast, AlreadyExists
     """
     document = parse_document(content)
-    placed = tuple(upstreams.providers.placed(facts) for facts in document.upstreams)
+    placed = tuple(upstreams.providers.placed(facts) for facts in document.upstream_facts())
     await store.lock_catalog(tx)
     catalog = await store.read_catalog(tx, act.now)
     plan = compare(catalog, document.model_copy(update={"upstreams": placed}), act.now)
@@ -123,6 +123,8 @@ async def _apply(tx: Transaction, plan: Plan, now: datetime) -> None:
     await store.put_models(tx, plan.models, now)
     await store.put_aliases(tx, plan.aliases)
     await store.put_routes(tx, plan.routes)
+    if plan.endpoints is not None:
+        await store.put_endpoints(tx, plan.endpoints)
     numbers = await store.next_price_numbers(tx, len(plan.prices))
     await store.put_prices(tx, list(zip(numbers, plan.prices, strict=True)), now)
 

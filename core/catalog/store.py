@@ -13,11 +13,17 @@ from sqlalchemy import Row
 from core.catalog.diff import NewPrice
 from core.catalog.model import (
     BALANCES,
+    DATA_POLICIES,
     DIALECTS,
     DISCONNECT_POLICIES,
+    ENDPOINTS,
+    KINDS,
+    STATUSES,
     STREAM_ENDS,
     Candidate,
     Catalog,
+    EndpointFacts,
+    EndpointName,
     LaneName,
     ModelFacts,
     Policy,
@@ -26,6 +32,7 @@ from core.catalog.model import (
     StoredPrice,
     StoredUpstream,
     UpstreamFacts,
+    endpoint_number,
     lane_name,
     lane_number,
 )
@@ -76,16 +83,16 @@ _PRICE: Final = f"{_PRICES_SELECT} WHERE v.number = :number"
 _PUT_MODELS: Final = """
 INSERT INTO model (public_id, display_name, maker, context_tokens, max_output_tokens,
     input_overhead_tokens, input_overhead_with_tools_tokens, image_max_tokens, audio_max_tokens,
-    file_max_tokens, reasoning_beyond_limit_tokens, capabilities, enabled, created_at)
+    file_max_tokens, reasoning_beyond_limit_tokens, capabilities, enabled, kind, created_at)
 SELECT r.public_id, r.display_name, r.maker, r.context_tokens, r.max_output_tokens,
     r.input_overhead_tokens, r.input_overhead_with_tools_tokens, r.image_max_tokens,
     r.audio_max_tokens, r.file_max_tokens, r.reasoning_beyond_limit_tokens, r.capabilities,
-    r.enabled, :now
+    r.enabled, r.kind, :now
   FROM jsonb_to_recordset(:rows) AS r(public_id text, display_name text, maker text,
     context_tokens bigint, max_output_tokens bigint, input_overhead_tokens bigint,
     input_overhead_with_tools_tokens bigint, image_max_tokens bigint, audio_max_tokens bigint,
     file_max_tokens bigint, reasoning_beyond_limit_tokens bigint, capabilities text[],
-    enabled boolean)
+    enabled boolean, kind smallint)
 ON CONFLICT (public_id) DO UPDATE SET display_name = excluded.display_name,
     maker = excluded.maker, context_tokens = excluded.context_tokens,
     max_output_tokens = excluded.max_output_tokens,
@@ -94,7 +101,7 @@ ON CONFLICT (public_id) DO UPDATE SET display_name = excluded.display_name,
     image_max_tokens = excluded.image_max_tokens, audio_max_tokens = excluded.audio_max_tokens,
     file_max_tokens = excluded.file_max_tokens,
     reasoning_beyond_limit_tokens = excluded.reasoning_beyond_limit_tokens,
-    capabilities = excluded.capabilities, enabled = excluded.enabled
+    capabilities = excluded.capabilities, enabled = excluded.enabled, kind = excluded.kind
 """
 _DROP_ALIASES: Final = """
 DELETE FROM model_alias USING model AS m
@@ -107,14 +114,16 @@ SELECT r.alias, m.number
 """
 _PUT_UPSTREAMS: Final = """
 INSERT INTO upstream (name, base_url, dialect, stream_end, disconnect_policy, bills_refused,
-    enabled, created_at)
+    surfaces, data_policy, enabled, created_at)
 SELECT r.name, r.base_url, r.dialect, r.stream_end, r.disconnect_policy, r.bills_refused,
-    false, :now
+    r.surfaces, r.data_policy, false, :now
   FROM jsonb_to_recordset(:rows) AS r(name text, base_url text, dialect smallint,
-    stream_end smallint, disconnect_policy smallint, bills_refused boolean)
+    stream_end smallint, disconnect_policy smallint, bills_refused boolean,
+    surfaces smallint[], data_policy smallint)
 ON CONFLICT (name) DO UPDATE SET base_url = excluded.base_url, dialect = excluded.dialect,
     stream_end = excluded.stream_end, disconnect_policy = excluded.disconnect_policy,
-    bills_refused = excluded.bills_refused
+    bills_refused = excluded.bills_refused, surfaces = excluded.surfaces,
+    data_policy = excluded.data_policy
 """
 _SET_CREDENTIAL: Final = """
 UPDATE upstream SET credential_sealed = :sealed, enabled = :enabled WHERE name = :name
@@ -133,12 +142,12 @@ SELECT m.number, r.lane, r.max_attempts, r.balance, r.spare_only, r.queue_rank, 
 """
 _PUT_CANDIDATES: Final = """
 INSERT INTO route_candidate (model_number, lane, upstream_number, upstream_model, weight,
-    priority, first_byte_timeout_ms, idle_timeout_ms, max_running)
+    priority, first_byte_timeout_ms, idle_timeout_ms, max_running, surfaces)
 SELECT m.number, r.lane, u.number, r.upstream_model, r.weight, r.priority,
-    r.first_byte_timeout_ms, r.idle_timeout_ms, r.max_running
+    r.first_byte_timeout_ms, r.idle_timeout_ms, r.max_running, r.surfaces
   FROM jsonb_to_recordset(:rows) AS r(public_id text, lane smallint, upstream text,
     upstream_model text, weight integer, priority integer, first_byte_timeout_ms integer,
-    idle_timeout_ms integer, max_running integer)
+    idle_timeout_ms integer, max_running integer, surfaces smallint[])
   JOIN model AS m USING (public_id) JOIN upstream AS u ON u.name = r.upstream
 """
 _NEXT_PRICES: Final = """
@@ -159,9 +168,16 @@ SELECT r.price_version, r.above_context_tokens, r.rates
   FROM jsonb_to_recordset(:rows) AS r(price_version integer, above_context_tokens bigint,
     rates bigint[])
 """
+_ENDPOINTS: Final = "SELECT endpoint, status, note FROM endpoint_state ORDER BY endpoint"
+_DROP_ENDPOINTS: Final = "DELETE FROM endpoint_state"
+_PUT_ENDPOINTS: Final = """
+INSERT INTO endpoint_state (endpoint, status, note)
+SELECT r.endpoint, r.status, r.note
+  FROM jsonb_to_recordset(:rows) AS r(endpoint smallint, status smallint, note text)
+"""
 _ALL: Final = 2**31 - 1
 _MODEL_COLUMNS: Final = tuple(
-    name for name in ModelFacts.model_fields if name not in {"aliases", "capabilities"}
+    name for name in ModelFacts.model_fields if name not in {"aliases", "capabilities", "kind"}
 )
 
 
@@ -185,6 +201,7 @@ async def read_catalog(tx: Transaction, now: datetime) -> Catalog:
         },
         upstreams={upstream.facts.name: upstream for upstream in await list_upstreams(tx)},
         prices={key: tuple(found) for key, found in prices.items()},
+        endpoints=await list_endpoints(tx),
     )
 
 
@@ -196,6 +213,16 @@ async def list_models(tx: Transaction, *, after: str, limit: int) -> list[Stored
 async def list_upstreams(tx: Transaction) -> list[StoredUpstream]:
     """Return all upstreams by number."""
     return [_upstream(row) for row in await tx.all(_UPSTREAMS)]
+
+
+async def list_endpoints(tx: Transaction) -> tuple[EndpointFacts, ...]:
+    """Return what is stated of endpoints, in their order."""
+    return tuple(
+        EndpointFacts(
+            endpoint=ENDPOINTS[row.endpoint - 1], status=STATUSES[row.status - 1], note=row.note
+        )
+        for row in await tx.all(_ENDPOINTS)
+    )
 
 
 async def list_prices(
@@ -214,7 +241,10 @@ async def get_price(tx: Transaction, number: int) -> StoredPrice | None:
 
 async def put_models(tx: Transaction, models: Sequence[ModelFacts], now: datetime) -> None:
     """Insert or change models, without their aliases."""
-    rows = [model.model_dump(mode="json", exclude={"aliases"}) for model in models]
+    rows = [
+        model.model_dump(mode="json", exclude={"aliases"}) | {"kind": KINDS.index(model.kind) + 1}
+        for model in models
+    ]
     await _put(tx, _PUT_MODELS, rows, now=now)
 
 
@@ -238,6 +268,8 @@ async def put_upstreams(tx: Transaction, upstreams: Sequence[UpstreamFacts], now
             "dialect": DIALECTS.index(facts.dialect) + 1,
             "stream_end": STREAM_ENDS.index(facts.stream_end) + 1,
             "disconnect_policy": DISCONNECT_POLICIES.index(facts.disconnect_policy) + 1,
+            "surfaces": [endpoint_number(name) for name in facts.surfaces],
+            "data_policy": DATA_POLICIES.index(facts.data_policy),
         }
         for facts in upstreams
     ]
@@ -265,12 +297,31 @@ async def put_routes(tx: Transaction, routes: dict[str, tuple[Route, ...]]) -> N
         for public_id, route in flat
     ]
     candidates = [
-        {"public_id": public_id, "lane": lane_number(route.lane), **candidate.model_dump()}
+        {
+            "public_id": public_id,
+            "lane": lane_number(route.lane),
+            **candidate.model_dump(),
+            "surfaces": [endpoint_number(name) for name in candidate.surfaces],
+        }
         for public_id, route in flat
         for candidate in route.candidates
     ]
     await _put(tx, _PUT_ROUTES, heads)
     await _put(tx, _PUT_CANDIDATES, candidates)
+
+
+async def put_endpoints(tx: Transaction, states: Sequence[EndpointFacts]) -> None:
+    """Replace what is stated of endpoints."""
+    await tx.run(_DROP_ENDPOINTS)
+    rows = [
+        {
+            "endpoint": endpoint_number(state.endpoint),
+            "status": STATUSES.index(state.status) + 1,
+            "note": state.note,
+        }
+        for state in states
+    ]
+    await _put(tx, _PUT_ENDPOINTS, rows)
 
 
 async def next_price_numbers(tx: Transaction, count: int) -> list[int]:
@@ -318,6 +369,7 @@ async def _routes(tx: Transaction) -> dict[int, tuple[Route, ...]]:
         key = (row.model_number, row.lane)
         heads[key] = row
         kept = {name: getattr(row, name) for name in Candidate.model_fields}
+        kept["surfaces"] = _surfaces(row.surfaces)
         candidates[key].append(Candidate(**kept))
     routes: dict[int, tuple[Route, ...]] = defaultdict(tuple)
     for (model_number, lane), found in candidates.items():
@@ -345,6 +397,7 @@ def _model(row: Row[Any]) -> StoredModel:
         **{name: getattr(row, name) for name in _MODEL_COLUMNS},
         aliases=tuple(row.aliases),
         capabilities=tuple(row.capabilities),
+        kind=KINDS[row.kind - 1],
     )
     return StoredModel(number=row.number, facts=facts, created_at=row.created_at)
 
@@ -357,6 +410,8 @@ def _upstream(row: Row[Any]) -> StoredUpstream:
         stream_end=STREAM_ENDS[row.stream_end - 1],
         disconnect_policy=DISCONNECT_POLICIES[row.disconnect_policy - 1],
         bills_refused=row.bills_refused,
+        surfaces=_surfaces(row.surfaces),
+        data_policy=DATA_POLICIES[row.data_policy],
     )
     sealed = row.credential_sealed
     return StoredUpstream(
@@ -365,6 +420,10 @@ def _upstream(row: Row[Any]) -> StoredUpstream:
         enabled=row.enabled,
         credential_sealed=None if sealed is None else bytes(sealed),
     )
+
+
+def _surfaces(numbers: Sequence[int]) -> tuple[EndpointName, ...]:
+    return tuple(ENDPOINTS[number - 1] for number in numbers)
 
 
 def _price(row: Row[Any]) -> StoredPrice:

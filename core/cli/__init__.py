@@ -12,5 +12,8 @@ from core.cli.ledger import ledger
 from core.cli.restart import restart
 from core.cli.up import up
 from core.cli.usage import usage
+from core.cli.workspace import workspace
 
-commands: list[click.Command] = [up, restart, key, credit, usage, catalog, ledger, audit]
+commands: list[click.Command] = [
+    *(up, restart, workspace, key, credit, usage, catalog, ledger, audit),
+]

@@ -10,9 +10,10 @@ import click
 from core.cli.key import LANES
 from core.cli.session import nanos_of, new_call_id, pages
 from kit.cli import CommandFailed, Exit, output, wants_json
-from kit.cli_calls import call, time_of
+from kit.cli_calls import call, time_of, word
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from oneapi.catalog.v1.catalog_pb2 import Model, PriceTier, PriceVersion, Route, Upstream
@@ -34,6 +35,7 @@ RATES: Final = (
 )
 _MODEL_COLUMNS: Final = (
     "public_id",
+    "kind",
     "maker",
     "context_tokens",
     "max_output_tokens",
@@ -98,6 +100,18 @@ def import_file(context: click.Context, file: Path, *, dry_run: bool) -> None:
 def upstreams(context: click.Context) -> None:
     """List the upstreams; credentials are never shown."""
     output(context, [_upstream(item) for item in call(SERVICE, "ListUpstreams").upstreams])
+
+
+@catalog.command()
+@click.pass_context
+def endpoints(context: click.Context) -> None:
+    """List what is stated of endpoints; of all others edges say by themselves."""
+    found = call(SERVICE, "ListEndpointStates").states
+    rows = [
+        {"endpoint": word(item, "endpoint"), "status": word(item, "status"), "note": item.note}
+        for item in found
+    ]
+    output(context, rows)
 
 
 @catalog.group()
@@ -191,6 +205,7 @@ def _model(model: Model) -> dict[str, Any]:
         "public_id": model.public_id,
         "name": model.display_name,
         "maker": model.maker,
+        "kind": word(model, "kind"),
         "context_tokens": model.context_tokens,
         "max_output_tokens": model.max_output_tokens,
         "aliases": list(model.aliases),
@@ -221,6 +236,7 @@ def _route(route: Route, names: dict[int, str]) -> dict[str, Any]:
                 "upstream": names[item.upstream_number],
                 "upstream_model": item.upstream_model,
                 **{name: getattr(item, name) for name in numbers},
+                "surfaces": _surfaces(item.surfaces),
             }
             for item in route.candidates
         ],
@@ -239,9 +255,18 @@ def _upstream(upstream: Upstream) -> dict[str, Any]:
         "dialect": dialect.removeprefix("DIALECT_").lower(),
         "disconnect_policy": policy.removeprefix("DISCONNECT_POLICY_").lower(),
         "bills_refused": upstream.bills_refused,
+        "surfaces": _surfaces(upstream.surfaces),
+        "data_policy": word(upstream, "data_policy") or "unknown",
         "enabled": upstream.enabled,
         "has_credential": upstream.has_credential,
     }
+
+
+def _surfaces(numbers: Sequence[int]) -> list[str]:
+    from oneapi.common.v1.endpoint_pb2 import Endpoint  # noqa: PLC0415
+
+    names = (Endpoint.Name(Endpoint.ValueType(number)) for number in numbers)
+    return [name.removeprefix("ENDPOINT_").lower() for name in names]
 
 
 def _price(version: PriceVersion) -> dict[str, Any]:

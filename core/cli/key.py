@@ -48,6 +48,11 @@ def _settings_options(command: Any) -> Any:
         click.option("--spend-per-month", metavar="USD"),
         click.option("--spend-total", metavar="USD"),
         click.option("--network", "networks", multiple=True, metavar="CIDR"),
+        click.option(
+            "--zero-retention/--no-zero-retention",
+            default=None,
+            help="Only upstreams that keep nothing may serve it.",
+        ),
         click.option("--expires-at", type=click.DateTime(), help="UTC."),
     ):
         command = option(command)
@@ -69,6 +74,8 @@ def _apply(settings: KeySettings, options: dict[str, Any]) -> KeySettings:
     if options["aliases"]:
         settings.model_aliases.clear()
         settings.model_aliases.update(dict(_pair(text) for text in options["aliases"]))
+    if options["zero_retention"] is not None:
+        settings.requires_zero_retention = options["zero_retention"]
     if options["expires_at"] is not None:
         settings.expires_at.FromDatetime(options["expires_at"])
     _apply_limits(settings.limits, options)
@@ -223,6 +230,7 @@ def _row(api_key: ApiKey) -> dict[str, Any]:
         **{name: getattr(limits, name) or None for name in _COUNTS},
         **{name: format_dollars(nanos) if nanos else None for name, nanos in spend.items()},
         "networks": list(settings.allowed_networks),
+        "zero_retention": settings.requires_zero_retention,
         "expires_at": time_of(settings, "expires_at"),
         "created_at": time_of(api_key, "created_at"),
         "previous_secret_expires_at": time_of(api_key, "previous_secret_expires_at"),

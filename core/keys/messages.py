@@ -30,6 +30,7 @@ def parse_settings(message: pb.KeySettings) -> KeySettings:
         ),
         expires_at=None if expires_at is None else from_timestamp(expires_at),
         allowed_networks=tuple(message.allowed_networks),
+        requires_zero_retention=message.requires_zero_retention,
     )
 
 
@@ -69,6 +70,7 @@ def _settings_message(settings: KeySettings) -> pb.KeySettings:
         limits=_limits_message(settings.limits),
         expires_at=to_timestamp(settings.expires_at),
         allowed_networks=settings.allowed_networks,
+        requires_zero_retention=settings.requires_zero_retention,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Final
@@ -71,6 +71,8 @@ class KeySettings:
     limits: KeyLimits = KeyLimits()
     expires_at: datetime | None = None
     allowed_networks: tuple[str, ...] = ()
+    requires_zero_retention: bool = False
+    """Whether only upstreams that keep nothing may serve it, whatever its workspace says."""
 
     def models(self) -> frozenset[str]:
         """Return every public model id or alias that the settings name."""
@@ -79,7 +81,7 @@ class KeySettings:
 
     def canonical(self) -> dict[str, Canonical]:
         """Return the content by which a repeated call is compared with the first."""
-        return {
+        content: dict[str, Canonical] = {
             "lane": self.lane,
             "allowed_models": self.allowed_models,
             "default_model": self.default_model,
@@ -88,6 +90,8 @@ class KeySettings:
             "expires_at": None if self.expires_at is None else to_micros(self.expires_at),
             "allowed_networks": self.allowed_networks,
         }
+        # Only where it is set: calls from before there was such a setting replay their answers.
+        return content | ({"requires_zero_retention": True} if self.requires_zero_retention else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +173,8 @@ def checked_settings(settings: KeySettings, now: datetime) -> KeySettings:
     if not all(_ALIAS.match(alias) for alias in settings.model_aliases):
         raise InvalidArgument(fields="settings.model_aliases")
     _check_spend(settings.limits)
-    return KeySettings(
-        lane=settings.lane,
-        allowed_models=settings.allowed_models,
-        default_model=settings.default_model,
-        model_aliases=settings.model_aliases,
-        limits=settings.limits,
-        expires_at=settings.expires_at,
-        allowed_networks=tuple(_network(text) for text in settings.allowed_networks),
-    )
+    networks = tuple(_network(text) for text in settings.allowed_networks)
+    return replace(settings, allowed_networks=networks)
 
 
 def _check_spend(limits: KeyLimits) -> None:

@@ -18,7 +18,7 @@ KEY_COLUMNS: Final = """
     id, workspace_id, display_name, secret_hint, secret_hash, pepper_version, previous_secret_hash,
     previous_secret_expires_at, state, lane, allowed_models, default_model, model_aliases,
     requests_per_minute, tokens_per_minute, concurrent_requests, spend_per_day, spend_per_month,
-    spend_total, allowed_networks, expires_at, created_at, version
+    spend_total, allowed_networks, requires_zero_retention, expires_at, created_at, version
 """
 _INSERT: Final = f"""
 INSERT INTO api_key ({KEY_COLUMNS})
@@ -26,7 +26,7 @@ VALUES (:id, :workspace_id, :display_name, :secret_hint, :secret_hash, :pepper_v
     :previous_secret_hash, :previous_secret_expires_at, :state, :lane, :allowed_models,
     :default_model, :model_aliases, :requests_per_minute, :tokens_per_minute,
     :concurrent_requests, :spend_per_day, :spend_per_month, :spend_total, :allowed_networks,
-    :expires_at, :created_at, :version)
+    :requires_zero_retention, :expires_at, :created_at, :version)
 """  # noqa: S608 constant columns
 _UPDATE: Final = """
 UPDATE api_key SET display_name = :display_name, secret_hint = :secret_hint,
@@ -37,7 +37,8 @@ UPDATE api_key SET display_name = :display_name, secret_hint = :secret_hint,
     model_aliases = :model_aliases, requests_per_minute = :requests_per_minute,
     tokens_per_minute = :tokens_per_minute, concurrent_requests = :concurrent_requests,
     spend_per_day = :spend_per_day, spend_per_month = :spend_per_month,
-    spend_total = :spend_total, allowed_networks = :allowed_networks, expires_at = :expires_at
+    spend_total = :spend_total, allowed_networks = :allowed_networks,
+    requires_zero_retention = :requires_zero_retention, expires_at = :expires_at
  WHERE id = :id
 """
 _GET: Final = f"SELECT {KEY_COLUMNS} FROM api_key WHERE id = :id"  # noqa: S608 constant columns
@@ -203,6 +204,7 @@ def _settings_of(row: Row[Any]) -> KeySettings:
         limits=limits,
         expires_at=row.expires_at,
         allowed_networks=tuple(row.allowed_networks),
+        requires_zero_retention=row.requires_zero_retention,
     )
 
 
@@ -224,5 +226,6 @@ def _parameters(key: ApiKey) -> dict[str, object]:
         "model_aliases": Jsonb(dict(settings.model_aliases)),
         "expires_at": settings.expires_at,
         "allowed_networks": list(settings.allowed_networks),
+        "requires_zero_retention": settings.requires_zero_retention,
         **{name: getattr(settings.limits, name) for name in KeyLimits.__slots__},
     }

@@ -270,6 +270,73 @@ async def test_a_suspended_workspace_reaches_the_edge_key_by_key(core: Core) -> 
     assert grant.version > created.key.version
 
 
+async def test_what_a_workspace_requires_reaches_the_edge_key_by_key(core: Core) -> None:
+    """Zero retention and web origins, set as a whole and taken back as a whole."""
+    workspace_id = await core.new_workspace()
+    created = await core.new_key(workspace_id)
+    async with core.watching(await core.open_epoch()) as messages:
+        await anext(messages)
+        change = workspace_service_pb2.UpdateWorkspaceRequest(
+            workspace_id=workspace_id,
+            display_name="Example",
+            requires_zero_retention=True,
+            cors_origins=["https://b.example", "https://a.example"],
+        )
+        changed = (await core.workspaces.UpdateWorkspace(change)).workspace
+        strict = await next_grant(messages)
+        change.ClearField("requires_zero_retention")
+        change.ClearField("cors_origins")
+        change.expected_version = changed.version
+        await core.workspaces.UpdateWorkspace(change)
+        lax = await next_grant(messages)
+    assert strict.key_id == lax.key_id == parse_id("key", created.key.key_id)
+    assert strict.requires_zero_retention
+    assert list(strict.cors_origins) == ["https://a.example", "https://b.example"]
+    assert (lax.requires_zero_retention, list(lax.cors_origins)) == (False, [])
+    assert lax.version > strict.version
+
+
+async def test_zero_retention_of_a_key_reaches_the_edge(core: Core) -> None:
+    """Like every other setting of it."""
+    created = await core.new_key(await core.new_workspace())
+    settings = created.key.settings
+    async with core.watching(await core.open_epoch()) as messages:
+        await anext(messages)
+        settings.requires_zero_retention = True
+        await core.keys.UpdateKey(
+            key_service_pb2.UpdateKeyRequest(
+                key_id=created.key.key_id, display_name="A key", settings=settings
+            )
+        )
+        grant = await next_grant(messages)
+    assert grant.requires_zero_retention
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"cors_origins": ["https://a.example/"]}, "InvalidArgument"),
+        ({"cors_origins": ["https://a.example:443"]}, "InvalidArgument"),
+        ({"default_lane": 77}, "InvalidArgument"),
+        ({"expected_version": 10**9}, "InvalidState"),
+        ({"workspace_id": "ws_" + "0" * 32}, "NotFound"),
+    ],
+)
+async def test_a_wrong_change_of_a_workspace_is_refused(
+    core: Core, wrong: dict[str, Any], reason: str
+) -> None:
+    """Nothing of it is kept."""
+    workspace_id = await core.new_workspace()
+    change: dict[str, Any] = {"workspace_id": workspace_id, "display_name": "New", **wrong}
+    with pytest.raises(grpc.RpcError) as refused:
+        await core.workspaces.UpdateWorkspace(
+            workspace_service_pb2.UpdateWorkspaceRequest(**change)
+        )
+    assert type(domain_error_of(refused.value)).__name__ == reason
+    asked = workspace_service_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
+    assert (await core.workspaces.GetWorkspace(asked)).workspace.display_name == "Example"
+
+
 async def test_an_edge_that_was_away_hears_what_changed_meanwhile(core: Core) -> None:
     """It resumes from the last sequence that it has seen."""
     created = await core.new_key(await core.new_workspace())

@@ -102,6 +102,42 @@ def test_an_update_changes_only_what_it_says(cli: Cli) -> None:
     assert (updated["requests_per_minute"], updated["lane"]) == (9, None)
 
 
+def test_a_key_may_require_zero_retention(cli: Cli) -> None:
+    """And may stop doing so, without another change."""
+    created = cli("key", "create", "private", "--zero-retention", "--lane", "economy")
+    assert created["zero_retention"]
+    key_id = created["key_id"]
+    assert cli("key", "update", key_id, "--lane", "coding")["zero_retention"]
+    updated = cli("key", "update", key_id, "--no-zero-retention")
+    assert (updated["zero_retention"], updated["lane"]) == (False, "coding")
+
+
+def test_a_workspace_goes_through_its_life(cli: Cli) -> None:
+    """What is not said stays; web origins are off until somebody names some."""
+    made = cli("workspace", "create", "Team", "--zero-retention")
+    ws = made["workspace_id"]
+    assert (made["lane"], made["zero_retention"], made["cors_origins"]) == ("default", True, [])
+    origins = ("--cors-origin", "https://app.example.com", "--cors-origin", "http://localhost:3000")
+    updated = cli("workspace", "update", ws, *origins, "--lane", "coding")
+    assert updated["cors_origins"] == ["http://localhost:3000", "https://app.example.com"]
+    assert (updated["name"], updated["zero_retention"], updated["lane"]) == ("Team", True, "coding")
+    assert cli("workspace", "show", ws) == updated
+    closed = cli("workspace", "update", ws, "--no-cors", "--no-zero-retention", "--name", "Crew")
+    assert (closed["name"], closed["zero_retention"], closed["cors_origins"]) == ("Crew", False, [])
+    assert closed["lane"] == "coding"
+    states = [cli("workspace", step, ws)["state"] for step in ("suspend", "resume")]
+    assert states == ["suspended", "active"]
+    assert ws in {row["workspace_id"] for row in cli("workspace", "list")}
+
+
+def test_a_wrong_origin_is_refused(cli: Cli, core: CoreProcess) -> None:
+    """A path, or a list of origins beside none at all."""
+    ws = str(core.example["workspace_id"])
+    words = ("workspace", "update", ws, "--cors-origin", "https://app.example.com/path")
+    assert cli(*words, code=4)["error"]["reason"] == "INVALID_ARGUMENT"
+    cli("workspace", "update", ws, "--no-cors", "--cors-origin", "https://a.example", code=2)
+
+
 def test_exit_codes_say_what_went_wrong(cli: Cli) -> None:
     """Not found is 3, refused is 4, wrong usage is 2."""
     assert cli("key", "show", "key_" + "0" * 32, code=3)["error"]["reason"] == "NOT_FOUND"
@@ -150,13 +186,20 @@ def test_a_document_is_compared_and_imported(cli: Cli, tmp_path: Path) -> None:
         "routes": [{"candidates": [{"upstream": "acme", "upstream_model": "M"}]}],
         "prices": [{"tiers": [{"input": 1, "output": 2}]}],
     }
-    upstream = {"name": "acme", "base_url": "https://acme.example/v1"}
+    upstream: dict[str, Any] = {"name": "acme", "base_url": "https://acme.example/v1"}
     file = tmp_path / "catalog.json"
-    file.write_text(json.dumps({"format": 1, "upstreams": [upstream], "models": [model]}))
+    states = [{"endpoint": "audio_speech", "status": "limited", "note": "In some regions."}]
+    upstream |= {"surfaces": ["embeddings", "chat_completions"], "data_policy": "retains"}
+    whole = {"format": 1, "upstreams": [upstream], "models": [model], "endpoints": states}
+    file.write_text(json.dumps(whole))
     said = cli("catalog", "import", str(file), "--dry-run")
     assert cli("catalog", "import", str(file)) == said
     assert cli("catalog", "import", str(file)) == []
-    assert {row["name"]: row for row in cli("catalog", "upstreams")}["acme"]["enabled"]
+    acme = {row["name"]: row for row in cli("catalog", "upstreams")}["acme"]
+    assert acme["enabled"]
+    assert acme["surfaces"] == ["chat_completions", "embeddings"]
+    assert acme["data_policy"] == "retains"
+    assert cli("catalog", "endpoints") == states
 
 
 def test_a_published_price_has_no_rate_that_is_free_by_omission(cli: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -94,3 +95,22 @@ def test_in_its_grace_time_the_old_secret_is_told_with_its_end() -> None:
     assert second.secret_hash == b"o" * 32
     assert second.expires_at_micros == int(end.timestamp()) * 1_000_000
     assert len(grant_message(source(previous_until=NOW), NOW).secrets) == 1
+
+
+@pytest.mark.parametrize("key", [False, True])
+@pytest.mark.parametrize("workspace", [False, True])
+def test_zero_retention_is_required_if_the_key_or_its_workspace_does(
+    *, key: bool, workspace: bool
+) -> None:
+    """A key cannot be laxer than its workspace."""
+    given = source(KeySettings(requires_zero_retention=key))
+    given = replace(given, requires_zero_retention=workspace)
+    assert grant_message(given, NOW).requires_zero_retention == (key or workspace)
+
+
+def test_origins_are_the_workspaces() -> None:
+    """All keys of a workspace may be used from the same pages."""
+    origins = ("https://a.example", "https://b.example")
+    assert list(grant_message(source(), NOW).cors_origins) == []
+    given = replace(source(), cors_origins=origins)
+    assert tuple(grant_message(given, NOW).cors_origins) == origins

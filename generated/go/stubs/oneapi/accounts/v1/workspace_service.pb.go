@@ -30,7 +30,11 @@ type CreateWorkspaceRequest struct {
 	// The workspace's name.
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// The lane of requests that choose none.
-	DefaultLane   v1.Lane `protobuf:"varint,3,opt,name=default_lane,json=defaultLane,proto3,enum=oneapi.common.v1.Lane" json:"default_lane,omitempty"`
+	DefaultLane v1.Lane `protobuf:"varint,3,opt,name=default_lane,json=defaultLane,proto3,enum=oneapi.common.v1.Lane" json:"default_lane,omitempty"`
+	// Whether requests may only go to upstreams that keep nothing.
+	RequiresZeroRetention bool `protobuf:"varint,4,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
+	// The web origins whose pages may use the workspace's keys; empty: none.
+	CorsOrigins   []string `protobuf:"bytes,5,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -84,6 +88,20 @@ func (x *CreateWorkspaceRequest) GetDefaultLane() v1.Lane {
 		return x.DefaultLane
 	}
 	return v1.Lane(0)
+}
+
+func (x *CreateWorkspaceRequest) GetRequiresZeroRetention() bool {
+	if x != nil {
+		return x.RequiresZeroRetention
+	}
+	return false
+}
+
+func (x *CreateWorkspaceRequest) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
 }
 
 // The workspace as created.
@@ -334,6 +352,143 @@ func (x *ListWorkspacesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// Asks to change a workspace.
+type UpdateWorkspaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which one.
+	WorkspaceId string `protobuf:"bytes,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// The new name.
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// The new lane of requests that choose none.
+	DefaultLane v1.Lane `protobuf:"varint,3,opt,name=default_lane,json=defaultLane,proto3,enum=oneapi.common.v1.Lane" json:"default_lane,omitempty"`
+	// Whether requests may only go to upstreams that keep nothing.
+	RequiresZeroRetention bool `protobuf:"varint,4,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
+	// The web origins whose pages may use the workspace's keys; empty: none.
+	CorsOrigins []string `protobuf:"bytes,5,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	// The version that was read; another one now is refused. 0 skips the check.
+	ExpectedVersion int64 `protobuf:"varint,6,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *UpdateWorkspaceRequest) Reset() {
+	*x = UpdateWorkspaceRequest{}
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWorkspaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWorkspaceRequest) ProtoMessage() {}
+
+func (x *UpdateWorkspaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWorkspaceRequest.ProtoReflect.Descriptor instead.
+func (*UpdateWorkspaceRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateWorkspaceRequest) GetWorkspaceId() string {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return ""
+}
+
+func (x *UpdateWorkspaceRequest) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *UpdateWorkspaceRequest) GetDefaultLane() v1.Lane {
+	if x != nil {
+		return x.DefaultLane
+	}
+	return v1.Lane(0)
+}
+
+func (x *UpdateWorkspaceRequest) GetRequiresZeroRetention() bool {
+	if x != nil {
+		return x.RequiresZeroRetention
+	}
+	return false
+}
+
+func (x *UpdateWorkspaceRequest) GetCorsOrigins() []string {
+	if x != nil {
+		return x.CorsOrigins
+	}
+	return nil
+}
+
+func (x *UpdateWorkspaceRequest) GetExpectedVersion() int64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+// The workspace as changed.
+type UpdateWorkspaceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The workspace.
+	Workspace     *Workspace `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWorkspaceResponse) Reset() {
+	*x = UpdateWorkspaceResponse{}
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWorkspaceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWorkspaceResponse) ProtoMessage() {}
+
+func (x *UpdateWorkspaceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWorkspaceResponse.ProtoReflect.Descriptor instead.
+func (*UpdateWorkspaceResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateWorkspaceResponse) GetWorkspace() *Workspace {
+	if x != nil {
+		return x.Workspace
+	}
+	return nil
+}
+
 // Asks to stop a workspace.
 type SuspendWorkspaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -345,7 +500,7 @@ type SuspendWorkspaceRequest struct {
 
 func (x *SuspendWorkspaceRequest) Reset() {
 	*x = SuspendWorkspaceRequest{}
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[6]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +512,7 @@ func (x *SuspendWorkspaceRequest) String() string {
 func (*SuspendWorkspaceRequest) ProtoMessage() {}
 
 func (x *SuspendWorkspaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[6]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +525,7 @@ func (x *SuspendWorkspaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendWorkspaceRequest.ProtoReflect.Descriptor instead.
 func (*SuspendWorkspaceRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{6}
+	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SuspendWorkspaceRequest) GetWorkspaceId() string {
@@ -391,7 +546,7 @@ type SuspendWorkspaceResponse struct {
 
 func (x *SuspendWorkspaceResponse) Reset() {
 	*x = SuspendWorkspaceResponse{}
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[7]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +558,7 @@ func (x *SuspendWorkspaceResponse) String() string {
 func (*SuspendWorkspaceResponse) ProtoMessage() {}
 
 func (x *SuspendWorkspaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[7]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +571,7 @@ func (x *SuspendWorkspaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendWorkspaceResponse.ProtoReflect.Descriptor instead.
 func (*SuspendWorkspaceResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{7}
+	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SuspendWorkspaceResponse) GetWorkspace() *Workspace {
@@ -437,7 +592,7 @@ type ResumeWorkspaceRequest struct {
 
 func (x *ResumeWorkspaceRequest) Reset() {
 	*x = ResumeWorkspaceRequest{}
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[8]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +604,7 @@ func (x *ResumeWorkspaceRequest) String() string {
 func (*ResumeWorkspaceRequest) ProtoMessage() {}
 
 func (x *ResumeWorkspaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[8]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +617,7 @@ func (x *ResumeWorkspaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeWorkspaceRequest.ProtoReflect.Descriptor instead.
 func (*ResumeWorkspaceRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{8}
+	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ResumeWorkspaceRequest) GetWorkspaceId() string {
@@ -483,7 +638,7 @@ type ResumeWorkspaceResponse struct {
 
 func (x *ResumeWorkspaceResponse) Reset() {
 	*x = ResumeWorkspaceResponse{}
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[9]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +650,7 @@ func (x *ResumeWorkspaceResponse) String() string {
 func (*ResumeWorkspaceResponse) ProtoMessage() {}
 
 func (x *ResumeWorkspaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[9]
+	mi := &file_oneapi_accounts_v1_workspace_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +663,7 @@ func (x *ResumeWorkspaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeWorkspaceResponse.ProtoReflect.Descriptor instead.
 func (*ResumeWorkspaceResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{9}
+	return file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ResumeWorkspaceResponse) GetWorkspace() *Workspace {
@@ -522,12 +677,14 @@ var File_oneapi_accounts_v1_workspace_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_accounts_v1_workspace_service_proto_rawDesc = "" +
 	"\n" +
-	"*oneapi/accounts/v1/workspace_service.proto\x12\x12oneapi.accounts.v1\x1a\"oneapi/accounts/v1/workspace.proto\x1a\x1boneapi/common/v1/lane.proto\"\x95\x01\n" +
+	"*oneapi/accounts/v1/workspace_service.proto\x12\x12oneapi.accounts.v1\x1a\"oneapi/accounts/v1/workspace.proto\x1a\x1boneapi/common/v1/lane.proto\"\xf0\x01\n" +
 	"\x16CreateWorkspaceRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x129\n" +
-	"\fdefault_lane\x18\x03 \x01(\x0e2\x16.oneapi.common.v1.LaneR\vdefaultLane\"V\n" +
+	"\fdefault_lane\x18\x03 \x01(\x0e2\x16.oneapi.common.v1.LaneR\vdefaultLane\x126\n" +
+	"\x17requires_zero_retention\x18\x04 \x01(\bR\x15requiresZeroRetention\x12!\n" +
+	"\fcors_origins\x18\x05 \x03(\tR\vcorsOrigins\"V\n" +
 	"\x17CreateWorkspaceResponse\x12;\n" +
 	"\tworkspace\x18\x01 \x01(\v2\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"8\n" +
 	"\x13GetWorkspaceRequest\x12!\n" +
@@ -542,7 +699,16 @@ const file_oneapi_accounts_v1_workspace_service_proto_rawDesc = "" +
 	"\n" +
 	"workspaces\x18\x01 \x03(\v2\x1d.oneapi.accounts.v1.WorkspaceR\n" +
 	"workspaces\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"<\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x02\n" +
+	"\x16UpdateWorkspaceRequest\x12!\n" +
+	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x129\n" +
+	"\fdefault_lane\x18\x03 \x01(\x0e2\x16.oneapi.common.v1.LaneR\vdefaultLane\x126\n" +
+	"\x17requires_zero_retention\x18\x04 \x01(\bR\x15requiresZeroRetention\x12!\n" +
+	"\fcors_origins\x18\x05 \x03(\tR\vcorsOrigins\x12)\n" +
+	"\x10expected_version\x18\x06 \x01(\x03R\x0fexpectedVersion\"V\n" +
+	"\x17UpdateWorkspaceResponse\x12;\n" +
+	"\tworkspace\x18\x01 \x01(\v2\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"<\n" +
 	"\x17SuspendWorkspaceRequest\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\"W\n" +
 	"\x18SuspendWorkspaceResponse\x12;\n" +
@@ -550,11 +716,12 @@ const file_oneapi_accounts_v1_workspace_service_proto_rawDesc = "" +
 	"\x16ResumeWorkspaceRequest\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\"V\n" +
 	"\x17ResumeWorkspaceResponse\x12;\n" +
-	"\tworkspace\x18\x01 \x01(\v2\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace2\xa5\x04\n" +
+	"\tworkspace\x18\x01 \x01(\v2\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace2\x91\x05\n" +
 	"\x10WorkspaceService\x12j\n" +
 	"\x0fCreateWorkspace\x12*.oneapi.accounts.v1.CreateWorkspaceRequest\x1a+.oneapi.accounts.v1.CreateWorkspaceResponse\x12a\n" +
 	"\fGetWorkspace\x12'.oneapi.accounts.v1.GetWorkspaceRequest\x1a(.oneapi.accounts.v1.GetWorkspaceResponse\x12g\n" +
-	"\x0eListWorkspaces\x12).oneapi.accounts.v1.ListWorkspacesRequest\x1a*.oneapi.accounts.v1.ListWorkspacesResponse\x12m\n" +
+	"\x0eListWorkspaces\x12).oneapi.accounts.v1.ListWorkspacesRequest\x1a*.oneapi.accounts.v1.ListWorkspacesResponse\x12j\n" +
+	"\x0fUpdateWorkspace\x12*.oneapi.accounts.v1.UpdateWorkspaceRequest\x1a+.oneapi.accounts.v1.UpdateWorkspaceResponse\x12m\n" +
 	"\x10SuspendWorkspace\x12+.oneapi.accounts.v1.SuspendWorkspaceRequest\x1a,.oneapi.accounts.v1.SuspendWorkspaceResponse\x12j\n" +
 	"\x0fResumeWorkspace\x12*.oneapi.accounts.v1.ResumeWorkspaceRequest\x1a+.oneapi.accounts.v1.ResumeWorkspaceResponseB\xcb\x01\n" +
 	"\x16com.oneapi.accounts.v1B\x15WorkspaceServiceProtoP\x01Z01api.club/go/stubs/oneapi/accounts/v1;accountsv1\xa2\x02\x03OAX\xaa\x02\x12Oneapi.Accounts.V1\xca\x02\x12Oneapi\\Accounts\\V1\xe2\x02\x1eOneapi\\Accounts\\V1\\GPBMetadata\xea\x02\x14Oneapi::Accounts::V1b\x06proto3"
@@ -571,7 +738,7 @@ func file_oneapi_accounts_v1_workspace_service_proto_rawDescGZIP() []byte {
 	return file_oneapi_accounts_v1_workspace_service_proto_rawDescData
 }
 
-var file_oneapi_accounts_v1_workspace_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_oneapi_accounts_v1_workspace_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_oneapi_accounts_v1_workspace_service_proto_goTypes = []any{
 	(*CreateWorkspaceRequest)(nil),   // 0: oneapi.accounts.v1.CreateWorkspaceRequest
 	(*CreateWorkspaceResponse)(nil),  // 1: oneapi.accounts.v1.CreateWorkspaceResponse
@@ -579,35 +746,41 @@ var file_oneapi_accounts_v1_workspace_service_proto_goTypes = []any{
 	(*GetWorkspaceResponse)(nil),     // 3: oneapi.accounts.v1.GetWorkspaceResponse
 	(*ListWorkspacesRequest)(nil),    // 4: oneapi.accounts.v1.ListWorkspacesRequest
 	(*ListWorkspacesResponse)(nil),   // 5: oneapi.accounts.v1.ListWorkspacesResponse
-	(*SuspendWorkspaceRequest)(nil),  // 6: oneapi.accounts.v1.SuspendWorkspaceRequest
-	(*SuspendWorkspaceResponse)(nil), // 7: oneapi.accounts.v1.SuspendWorkspaceResponse
-	(*ResumeWorkspaceRequest)(nil),   // 8: oneapi.accounts.v1.ResumeWorkspaceRequest
-	(*ResumeWorkspaceResponse)(nil),  // 9: oneapi.accounts.v1.ResumeWorkspaceResponse
-	(v1.Lane)(0),                     // 10: oneapi.common.v1.Lane
-	(*Workspace)(nil),                // 11: oneapi.accounts.v1.Workspace
+	(*UpdateWorkspaceRequest)(nil),   // 6: oneapi.accounts.v1.UpdateWorkspaceRequest
+	(*UpdateWorkspaceResponse)(nil),  // 7: oneapi.accounts.v1.UpdateWorkspaceResponse
+	(*SuspendWorkspaceRequest)(nil),  // 8: oneapi.accounts.v1.SuspendWorkspaceRequest
+	(*SuspendWorkspaceResponse)(nil), // 9: oneapi.accounts.v1.SuspendWorkspaceResponse
+	(*ResumeWorkspaceRequest)(nil),   // 10: oneapi.accounts.v1.ResumeWorkspaceRequest
+	(*ResumeWorkspaceResponse)(nil),  // 11: oneapi.accounts.v1.ResumeWorkspaceResponse
+	(v1.Lane)(0),                     // 12: oneapi.common.v1.Lane
+	(*Workspace)(nil),                // 13: oneapi.accounts.v1.Workspace
 }
 var file_oneapi_accounts_v1_workspace_service_proto_depIdxs = []int32{
-	10, // 0: oneapi.accounts.v1.CreateWorkspaceRequest.default_lane:type_name -> oneapi.common.v1.Lane
-	11, // 1: oneapi.accounts.v1.CreateWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	11, // 2: oneapi.accounts.v1.GetWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	11, // 3: oneapi.accounts.v1.ListWorkspacesResponse.workspaces:type_name -> oneapi.accounts.v1.Workspace
-	11, // 4: oneapi.accounts.v1.SuspendWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	11, // 5: oneapi.accounts.v1.ResumeWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	0,  // 6: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:input_type -> oneapi.accounts.v1.CreateWorkspaceRequest
-	2,  // 7: oneapi.accounts.v1.WorkspaceService.GetWorkspace:input_type -> oneapi.accounts.v1.GetWorkspaceRequest
-	4,  // 8: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:input_type -> oneapi.accounts.v1.ListWorkspacesRequest
-	6,  // 9: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:input_type -> oneapi.accounts.v1.SuspendWorkspaceRequest
-	8,  // 10: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:input_type -> oneapi.accounts.v1.ResumeWorkspaceRequest
-	1,  // 11: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:output_type -> oneapi.accounts.v1.CreateWorkspaceResponse
-	3,  // 12: oneapi.accounts.v1.WorkspaceService.GetWorkspace:output_type -> oneapi.accounts.v1.GetWorkspaceResponse
-	5,  // 13: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:output_type -> oneapi.accounts.v1.ListWorkspacesResponse
-	7,  // 14: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:output_type -> oneapi.accounts.v1.SuspendWorkspaceResponse
-	9,  // 15: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:output_type -> oneapi.accounts.v1.ResumeWorkspaceResponse
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	12, // 0: oneapi.accounts.v1.CreateWorkspaceRequest.default_lane:type_name -> oneapi.common.v1.Lane
+	13, // 1: oneapi.accounts.v1.CreateWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	13, // 2: oneapi.accounts.v1.GetWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	13, // 3: oneapi.accounts.v1.ListWorkspacesResponse.workspaces:type_name -> oneapi.accounts.v1.Workspace
+	12, // 4: oneapi.accounts.v1.UpdateWorkspaceRequest.default_lane:type_name -> oneapi.common.v1.Lane
+	13, // 5: oneapi.accounts.v1.UpdateWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	13, // 6: oneapi.accounts.v1.SuspendWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	13, // 7: oneapi.accounts.v1.ResumeWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	0,  // 8: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:input_type -> oneapi.accounts.v1.CreateWorkspaceRequest
+	2,  // 9: oneapi.accounts.v1.WorkspaceService.GetWorkspace:input_type -> oneapi.accounts.v1.GetWorkspaceRequest
+	4,  // 10: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:input_type -> oneapi.accounts.v1.ListWorkspacesRequest
+	6,  // 11: oneapi.accounts.v1.WorkspaceService.UpdateWorkspace:input_type -> oneapi.accounts.v1.UpdateWorkspaceRequest
+	8,  // 12: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:input_type -> oneapi.accounts.v1.SuspendWorkspaceRequest
+	10, // 13: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:input_type -> oneapi.accounts.v1.ResumeWorkspaceRequest
+	1,  // 14: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:output_type -> oneapi.accounts.v1.CreateWorkspaceResponse
+	3,  // 15: oneapi.accounts.v1.WorkspaceService.GetWorkspace:output_type -> oneapi.accounts.v1.GetWorkspaceResponse
+	5,  // 16: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:output_type -> oneapi.accounts.v1.ListWorkspacesResponse
+	7,  // 17: oneapi.accounts.v1.WorkspaceService.UpdateWorkspace:output_type -> oneapi.accounts.v1.UpdateWorkspaceResponse
+	9,  // 18: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:output_type -> oneapi.accounts.v1.SuspendWorkspaceResponse
+	11, // 19: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:output_type -> oneapi.accounts.v1.ResumeWorkspaceResponse
+	14, // [14:20] is the sub-list for method output_type
+	8,  // [8:14] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_accounts_v1_workspace_service_proto_init() }
@@ -622,7 +795,7 @@ func file_oneapi_accounts_v1_workspace_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_accounts_v1_workspace_service_proto_rawDesc), len(file_oneapi_accounts_v1_workspace_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	WorkspaceService_CreateWorkspace_FullMethodName  = "/oneapi.accounts.v1.WorkspaceService/CreateWorkspace"
 	WorkspaceService_GetWorkspace_FullMethodName     = "/oneapi.accounts.v1.WorkspaceService/GetWorkspace"
 	WorkspaceService_ListWorkspaces_FullMethodName   = "/oneapi.accounts.v1.WorkspaceService/ListWorkspaces"
+	WorkspaceService_UpdateWorkspace_FullMethodName  = "/oneapi.accounts.v1.WorkspaceService/UpdateWorkspace"
 	WorkspaceService_SuspendWorkspace_FullMethodName = "/oneapi.accounts.v1.WorkspaceService/SuspendWorkspace"
 	WorkspaceService_ResumeWorkspace_FullMethodName  = "/oneapi.accounts.v1.WorkspaceService/ResumeWorkspace"
 )
@@ -38,6 +39,8 @@ type WorkspaceServiceClient interface {
 	GetWorkspace(ctx context.Context, in *GetWorkspaceRequest, opts ...grpc.CallOption) (*GetWorkspaceResponse, error)
 	// Lists workspaces, newest first (AIP-158).
 	ListWorkspaces(ctx context.Context, in *ListWorkspacesRequest, opts ...grpc.CallOption) (*ListWorkspacesResponse, error)
+	// Changes a workspace's name and settings as a whole, on every edge within one second.
+	UpdateWorkspace(ctx context.Context, in *UpdateWorkspaceRequest, opts ...grpc.CallOption) (*UpdateWorkspaceResponse, error)
 	// Stops serving a workspace on every edge within one second.
 	SuspendWorkspace(ctx context.Context, in *SuspendWorkspaceRequest, opts ...grpc.CallOption) (*SuspendWorkspaceResponse, error)
 	// Serves a suspended workspace again.
@@ -82,6 +85,16 @@ func (c *workspaceServiceClient) ListWorkspaces(ctx context.Context, in *ListWor
 	return out, nil
 }
 
+func (c *workspaceServiceClient) UpdateWorkspace(ctx context.Context, in *UpdateWorkspaceRequest, opts ...grpc.CallOption) (*UpdateWorkspaceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateWorkspaceResponse)
+	err := c.cc.Invoke(ctx, WorkspaceService_UpdateWorkspace_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *workspaceServiceClient) SuspendWorkspace(ctx context.Context, in *SuspendWorkspaceRequest, opts ...grpc.CallOption) (*SuspendWorkspaceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SuspendWorkspaceResponse)
@@ -114,6 +127,8 @@ type WorkspaceServiceServer interface {
 	GetWorkspace(context.Context, *GetWorkspaceRequest) (*GetWorkspaceResponse, error)
 	// Lists workspaces, newest first (AIP-158).
 	ListWorkspaces(context.Context, *ListWorkspacesRequest) (*ListWorkspacesResponse, error)
+	// Changes a workspace's name and settings as a whole, on every edge within one second.
+	UpdateWorkspace(context.Context, *UpdateWorkspaceRequest) (*UpdateWorkspaceResponse, error)
 	// Stops serving a workspace on every edge within one second.
 	SuspendWorkspace(context.Context, *SuspendWorkspaceRequest) (*SuspendWorkspaceResponse, error)
 	// Serves a suspended workspace again.
@@ -136,6 +151,9 @@ func (UnimplementedWorkspaceServiceServer) GetWorkspace(context.Context, *GetWor
 }
 func (UnimplementedWorkspaceServiceServer) ListWorkspaces(context.Context, *ListWorkspacesRequest) (*ListWorkspacesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWorkspaces not implemented")
+}
+func (UnimplementedWorkspaceServiceServer) UpdateWorkspace(context.Context, *UpdateWorkspaceRequest) (*UpdateWorkspaceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateWorkspace not implemented")
 }
 func (UnimplementedWorkspaceServiceServer) SuspendWorkspace(context.Context, *SuspendWorkspaceRequest) (*SuspendWorkspaceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SuspendWorkspace not implemented")
@@ -218,6 +236,24 @@ func _WorkspaceService_ListWorkspaces_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkspaceService_UpdateWorkspace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateWorkspaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkspaceServiceServer).UpdateWorkspace(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkspaceService_UpdateWorkspace_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkspaceServiceServer).UpdateWorkspace(ctx, req.(*UpdateWorkspaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _WorkspaceService_SuspendWorkspace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SuspendWorkspaceRequest)
 	if err := dec(in); err != nil {
@@ -272,6 +308,10 @@ var WorkspaceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListWorkspaces",
 			Handler:    _WorkspaceService_ListWorkspaces_Handler,
+		},
+		{
+			MethodName: "UpdateWorkspace",
+			Handler:    _WorkspaceService_UpdateWorkspace_Handler,
 		},
 		{
 			MethodName: "SuspendWorkspace",

@@ -576,7 +576,7 @@ func (x *ImportCatalogResponse) GetApplied() bool {
 // One change of the catalogue.
 type CatalogChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is changed: `model`, `alias`, `upstream`, `route` or `price`.
+	// What is changed: `model`, `alias`, `upstream`, `route`, `price` or `endpoint`.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Its name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
@@ -738,6 +738,89 @@ func (x *ListRoutesResponse) GetRoutes() []*Route {
 	return nil
 }
 
+// Asks for what operators state of endpoints.
+type ListEndpointStatesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointStatesRequest) Reset() {
+	*x = ListEndpointStatesRequest{}
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointStatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointStatesRequest) ProtoMessage() {}
+
+func (x *ListEndpointStatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointStatesRequest.ProtoReflect.Descriptor instead.
+func (*ListEndpointStatesRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_service_proto_rawDescGZIP(), []int{13}
+}
+
+// The statements: one for each endpoint at most.
+type ListEndpointStatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statements, by the endpoints' numbers.
+	States        []*EndpointState `protobuf:"bytes,1,rep,name=states,proto3" json:"states,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointStatesResponse) Reset() {
+	*x = ListEndpointStatesResponse{}
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointStatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointStatesResponse) ProtoMessage() {}
+
+func (x *ListEndpointStatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_catalog_v1_catalog_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointStatesResponse.ProtoReflect.Descriptor instead.
+func (*ListEndpointStatesResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_catalog_v1_catalog_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListEndpointStatesResponse) GetStates() []*EndpointState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
 var File_oneapi_catalog_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_catalog_v1_catalog_service_proto_rawDesc = "" +
@@ -784,7 +867,10 @@ const file_oneapi_catalog_v1_catalog_service_proto_rawDesc = "" +
 	"\x11ListRoutesRequest\x12\x1b\n" +
 	"\tpublic_id\x18\x01 \x01(\tR\bpublicId\"F\n" +
 	"\x12ListRoutesResponse\x120\n" +
-	"\x06routes\x18\x01 \x03(\v2\x18.oneapi.catalog.v1.RouteR\x06routes2\xca\x04\n" +
+	"\x06routes\x18\x01 \x03(\v2\x18.oneapi.catalog.v1.RouteR\x06routes\"\x1b\n" +
+	"\x19ListEndpointStatesRequest\"V\n" +
+	"\x1aListEndpointStatesResponse\x128\n" +
+	"\x06states\x18\x01 \x03(\v2 .oneapi.catalog.v1.EndpointStateR\x06states2\xbd\x05\n" +
 	"\x0eCatalogService\x12Y\n" +
 	"\n" +
 	"ListModels\x12$.oneapi.catalog.v1.ListModelsRequest\x1a%.oneapi.catalog.v1.ListModelsResponse\x12Y\n" +
@@ -793,7 +879,8 @@ const file_oneapi_catalog_v1_catalog_service_proto_rawDesc = "" +
 	"\fPublishPrice\x12&.oneapi.catalog.v1.PublishPriceRequest\x1a'.oneapi.catalog.v1.PublishPriceResponse\x12b\n" +
 	"\rListUpstreams\x12'.oneapi.catalog.v1.ListUpstreamsRequest\x1a(.oneapi.catalog.v1.ListUpstreamsResponse\x12Y\n" +
 	"\n" +
-	"ListRoutes\x12$.oneapi.catalog.v1.ListRoutesRequest\x1a%.oneapi.catalog.v1.ListRoutesResponse\x12b\n" +
+	"ListRoutes\x12$.oneapi.catalog.v1.ListRoutesRequest\x1a%.oneapi.catalog.v1.ListRoutesResponse\x12q\n" +
+	"\x12ListEndpointStates\x12,.oneapi.catalog.v1.ListEndpointStatesRequest\x1a-.oneapi.catalog.v1.ListEndpointStatesResponse\x12b\n" +
 	"\rImportCatalog\x12'.oneapi.catalog.v1.ImportCatalogRequest\x1a(.oneapi.catalog.v1.ImportCatalogResponseB\xc2\x01\n" +
 	"\x15com.oneapi.catalog.v1B\x13CatalogServiceProtoP\x01Z.1api.club/go/stubs/oneapi/catalog/v1;catalogv1\xa2\x02\x03OCX\xaa\x02\x11Oneapi.Catalog.V1\xca\x02\x11Oneapi\\Catalog\\V1\xe2\x02\x1dOneapi\\Catalog\\V1\\GPBMetadata\xea\x02\x13Oneapi::Catalog::V1b\x06proto3"
 
@@ -809,56 +896,62 @@ func file_oneapi_catalog_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_oneapi_catalog_v1_catalog_service_proto_rawDescData
 }
 
-var file_oneapi_catalog_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_oneapi_catalog_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_oneapi_catalog_v1_catalog_service_proto_goTypes = []any{
-	(*ListModelsRequest)(nil),     // 0: oneapi.catalog.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 1: oneapi.catalog.v1.ListModelsResponse
-	(*ListPricesRequest)(nil),     // 2: oneapi.catalog.v1.ListPricesRequest
-	(*ListPricesResponse)(nil),    // 3: oneapi.catalog.v1.ListPricesResponse
-	(*PublishPriceRequest)(nil),   // 4: oneapi.catalog.v1.PublishPriceRequest
-	(*PublishPriceResponse)(nil),  // 5: oneapi.catalog.v1.PublishPriceResponse
-	(*ListUpstreamsRequest)(nil),  // 6: oneapi.catalog.v1.ListUpstreamsRequest
-	(*ListUpstreamsResponse)(nil), // 7: oneapi.catalog.v1.ListUpstreamsResponse
-	(*ImportCatalogRequest)(nil),  // 8: oneapi.catalog.v1.ImportCatalogRequest
-	(*ImportCatalogResponse)(nil), // 9: oneapi.catalog.v1.ImportCatalogResponse
-	(*CatalogChange)(nil),         // 10: oneapi.catalog.v1.CatalogChange
-	(*ListRoutesRequest)(nil),     // 11: oneapi.catalog.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),    // 12: oneapi.catalog.v1.ListRoutesResponse
-	(*Model)(nil),                 // 13: oneapi.catalog.v1.Model
-	(*PriceVersion)(nil),          // 14: oneapi.catalog.v1.PriceVersion
-	(v1.Lane)(0),                  // 15: oneapi.common.v1.Lane
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*PriceTier)(nil),             // 17: oneapi.catalog.v1.PriceTier
-	(*Upstream)(nil),              // 18: oneapi.catalog.v1.Upstream
-	(*Route)(nil),                 // 19: oneapi.catalog.v1.Route
+	(*ListModelsRequest)(nil),          // 0: oneapi.catalog.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),         // 1: oneapi.catalog.v1.ListModelsResponse
+	(*ListPricesRequest)(nil),          // 2: oneapi.catalog.v1.ListPricesRequest
+	(*ListPricesResponse)(nil),         // 3: oneapi.catalog.v1.ListPricesResponse
+	(*PublishPriceRequest)(nil),        // 4: oneapi.catalog.v1.PublishPriceRequest
+	(*PublishPriceResponse)(nil),       // 5: oneapi.catalog.v1.PublishPriceResponse
+	(*ListUpstreamsRequest)(nil),       // 6: oneapi.catalog.v1.ListUpstreamsRequest
+	(*ListUpstreamsResponse)(nil),      // 7: oneapi.catalog.v1.ListUpstreamsResponse
+	(*ImportCatalogRequest)(nil),       // 8: oneapi.catalog.v1.ImportCatalogRequest
+	(*ImportCatalogResponse)(nil),      // 9: oneapi.catalog.v1.ImportCatalogResponse
+	(*CatalogChange)(nil),              // 10: oneapi.catalog.v1.CatalogChange
+	(*ListRoutesRequest)(nil),          // 11: oneapi.catalog.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 12: oneapi.catalog.v1.ListRoutesResponse
+	(*ListEndpointStatesRequest)(nil),  // 13: oneapi.catalog.v1.ListEndpointStatesRequest
+	(*ListEndpointStatesResponse)(nil), // 14: oneapi.catalog.v1.ListEndpointStatesResponse
+	(*Model)(nil),                      // 15: oneapi.catalog.v1.Model
+	(*PriceVersion)(nil),               // 16: oneapi.catalog.v1.PriceVersion
+	(v1.Lane)(0),                       // 17: oneapi.common.v1.Lane
+	(*timestamppb.Timestamp)(nil),      // 18: google.protobuf.Timestamp
+	(*PriceTier)(nil),                  // 19: oneapi.catalog.v1.PriceTier
+	(*Upstream)(nil),                   // 20: oneapi.catalog.v1.Upstream
+	(*Route)(nil),                      // 21: oneapi.catalog.v1.Route
+	(*EndpointState)(nil),              // 22: oneapi.catalog.v1.EndpointState
 }
 var file_oneapi_catalog_v1_catalog_service_proto_depIdxs = []int32{
-	13, // 0: oneapi.catalog.v1.ListModelsResponse.models:type_name -> oneapi.catalog.v1.Model
-	14, // 1: oneapi.catalog.v1.ListPricesResponse.prices:type_name -> oneapi.catalog.v1.PriceVersion
-	15, // 2: oneapi.catalog.v1.PublishPriceRequest.lane:type_name -> oneapi.common.v1.Lane
-	16, // 3: oneapi.catalog.v1.PublishPriceRequest.effective_from:type_name -> google.protobuf.Timestamp
-	17, // 4: oneapi.catalog.v1.PublishPriceRequest.tiers:type_name -> oneapi.catalog.v1.PriceTier
-	14, // 5: oneapi.catalog.v1.PublishPriceResponse.price:type_name -> oneapi.catalog.v1.PriceVersion
-	18, // 6: oneapi.catalog.v1.ListUpstreamsResponse.upstreams:type_name -> oneapi.catalog.v1.Upstream
+	15, // 0: oneapi.catalog.v1.ListModelsResponse.models:type_name -> oneapi.catalog.v1.Model
+	16, // 1: oneapi.catalog.v1.ListPricesResponse.prices:type_name -> oneapi.catalog.v1.PriceVersion
+	17, // 2: oneapi.catalog.v1.PublishPriceRequest.lane:type_name -> oneapi.common.v1.Lane
+	18, // 3: oneapi.catalog.v1.PublishPriceRequest.effective_from:type_name -> google.protobuf.Timestamp
+	19, // 4: oneapi.catalog.v1.PublishPriceRequest.tiers:type_name -> oneapi.catalog.v1.PriceTier
+	16, // 5: oneapi.catalog.v1.PublishPriceResponse.price:type_name -> oneapi.catalog.v1.PriceVersion
+	20, // 6: oneapi.catalog.v1.ListUpstreamsResponse.upstreams:type_name -> oneapi.catalog.v1.Upstream
 	10, // 7: oneapi.catalog.v1.ImportCatalogResponse.changes:type_name -> oneapi.catalog.v1.CatalogChange
-	19, // 8: oneapi.catalog.v1.ListRoutesResponse.routes:type_name -> oneapi.catalog.v1.Route
-	0,  // 9: oneapi.catalog.v1.CatalogService.ListModels:input_type -> oneapi.catalog.v1.ListModelsRequest
-	2,  // 10: oneapi.catalog.v1.CatalogService.ListPrices:input_type -> oneapi.catalog.v1.ListPricesRequest
-	4,  // 11: oneapi.catalog.v1.CatalogService.PublishPrice:input_type -> oneapi.catalog.v1.PublishPriceRequest
-	6,  // 12: oneapi.catalog.v1.CatalogService.ListUpstreams:input_type -> oneapi.catalog.v1.ListUpstreamsRequest
-	11, // 13: oneapi.catalog.v1.CatalogService.ListRoutes:input_type -> oneapi.catalog.v1.ListRoutesRequest
-	8,  // 14: oneapi.catalog.v1.CatalogService.ImportCatalog:input_type -> oneapi.catalog.v1.ImportCatalogRequest
-	1,  // 15: oneapi.catalog.v1.CatalogService.ListModels:output_type -> oneapi.catalog.v1.ListModelsResponse
-	3,  // 16: oneapi.catalog.v1.CatalogService.ListPrices:output_type -> oneapi.catalog.v1.ListPricesResponse
-	5,  // 17: oneapi.catalog.v1.CatalogService.PublishPrice:output_type -> oneapi.catalog.v1.PublishPriceResponse
-	7,  // 18: oneapi.catalog.v1.CatalogService.ListUpstreams:output_type -> oneapi.catalog.v1.ListUpstreamsResponse
-	12, // 19: oneapi.catalog.v1.CatalogService.ListRoutes:output_type -> oneapi.catalog.v1.ListRoutesResponse
-	9,  // 20: oneapi.catalog.v1.CatalogService.ImportCatalog:output_type -> oneapi.catalog.v1.ImportCatalogResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	21, // 8: oneapi.catalog.v1.ListRoutesResponse.routes:type_name -> oneapi.catalog.v1.Route
+	22, // 9: oneapi.catalog.v1.ListEndpointStatesResponse.states:type_name -> oneapi.catalog.v1.EndpointState
+	0,  // 10: oneapi.catalog.v1.CatalogService.ListModels:input_type -> oneapi.catalog.v1.ListModelsRequest
+	2,  // 11: oneapi.catalog.v1.CatalogService.ListPrices:input_type -> oneapi.catalog.v1.ListPricesRequest
+	4,  // 12: oneapi.catalog.v1.CatalogService.PublishPrice:input_type -> oneapi.catalog.v1.PublishPriceRequest
+	6,  // 13: oneapi.catalog.v1.CatalogService.ListUpstreams:input_type -> oneapi.catalog.v1.ListUpstreamsRequest
+	11, // 14: oneapi.catalog.v1.CatalogService.ListRoutes:input_type -> oneapi.catalog.v1.ListRoutesRequest
+	13, // 15: oneapi.catalog.v1.CatalogService.ListEndpointStates:input_type -> oneapi.catalog.v1.ListEndpointStatesRequest
+	8,  // 16: oneapi.catalog.v1.CatalogService.ImportCatalog:input_type -> oneapi.catalog.v1.ImportCatalogRequest
+	1,  // 17: oneapi.catalog.v1.CatalogService.ListModels:output_type -> oneapi.catalog.v1.ListModelsResponse
+	3,  // 18: oneapi.catalog.v1.CatalogService.ListPrices:output_type -> oneapi.catalog.v1.ListPricesResponse
+	5,  // 19: oneapi.catalog.v1.CatalogService.PublishPrice:output_type -> oneapi.catalog.v1.PublishPriceResponse
+	7,  // 20: oneapi.catalog.v1.CatalogService.ListUpstreams:output_type -> oneapi.catalog.v1.ListUpstreamsResponse
+	12, // 21: oneapi.catalog.v1.CatalogService.ListRoutes:output_type -> oneapi.catalog.v1.ListRoutesResponse
+	14, // 22: oneapi.catalog.v1.CatalogService.ListEndpointStates:output_type -> oneapi.catalog.v1.ListEndpointStatesResponse
+	9,  // 23: oneapi.catalog.v1.CatalogService.ImportCatalog:output_type -> oneapi.catalog.v1.ImportCatalogResponse
+	17, // [17:24] is the sub-list for method output_type
+	10, // [10:17] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_catalog_v1_catalog_service_proto_init() }
@@ -873,7 +966,7 @@ func file_oneapi_catalog_v1_catalog_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_catalog_v1_catalog_service_proto_rawDesc), len(file_oneapi_catalog_v1_catalog_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,12 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CatalogService_ListModels_FullMethodName    = "/oneapi.catalog.v1.CatalogService/ListModels"
-	CatalogService_ListPrices_FullMethodName    = "/oneapi.catalog.v1.CatalogService/ListPrices"
-	CatalogService_PublishPrice_FullMethodName  = "/oneapi.catalog.v1.CatalogService/PublishPrice"
-	CatalogService_ListUpstreams_FullMethodName = "/oneapi.catalog.v1.CatalogService/ListUpstreams"
-	CatalogService_ListRoutes_FullMethodName    = "/oneapi.catalog.v1.CatalogService/ListRoutes"
-	CatalogService_ImportCatalog_FullMethodName = "/oneapi.catalog.v1.CatalogService/ImportCatalog"
+	CatalogService_ListModels_FullMethodName         = "/oneapi.catalog.v1.CatalogService/ListModels"
+	CatalogService_ListPrices_FullMethodName         = "/oneapi.catalog.v1.CatalogService/ListPrices"
+	CatalogService_PublishPrice_FullMethodName       = "/oneapi.catalog.v1.CatalogService/PublishPrice"
+	CatalogService_ListUpstreams_FullMethodName      = "/oneapi.catalog.v1.CatalogService/ListUpstreams"
+	CatalogService_ListRoutes_FullMethodName         = "/oneapi.catalog.v1.CatalogService/ListRoutes"
+	CatalogService_ListEndpointStates_FullMethodName = "/oneapi.catalog.v1.CatalogService/ListEndpointStates"
+	CatalogService_ImportCatalog_FullMethodName      = "/oneapi.catalog.v1.CatalogService/ImportCatalog"
 )
 
 // CatalogServiceClient is the client API for CatalogService service.
@@ -43,6 +44,8 @@ type CatalogServiceClient interface {
 	ListUpstreams(ctx context.Context, in *ListUpstreamsRequest, opts ...grpc.CallOption) (*ListUpstreamsResponse, error)
 	// Lists the routes of one model, by lane.
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
+	// Lists what operators state of endpoints.
+	ListEndpointStates(ctx context.Context, in *ListEndpointStatesRequest, opts ...grpc.CallOption) (*ListEndpointStatesResponse, error)
 	// Says what an import of a catalogue document would change, or imports it in one transaction.
 	ImportCatalog(ctx context.Context, in *ImportCatalogRequest, opts ...grpc.CallOption) (*ImportCatalogResponse, error)
 }
@@ -105,6 +108,16 @@ func (c *catalogServiceClient) ListRoutes(ctx context.Context, in *ListRoutesReq
 	return out, nil
 }
 
+func (c *catalogServiceClient) ListEndpointStates(ctx context.Context, in *ListEndpointStatesRequest, opts ...grpc.CallOption) (*ListEndpointStatesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEndpointStatesResponse)
+	err := c.cc.Invoke(ctx, CatalogService_ListEndpointStates_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *catalogServiceClient) ImportCatalog(ctx context.Context, in *ImportCatalogRequest, opts ...grpc.CallOption) (*ImportCatalogResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ImportCatalogResponse)
@@ -131,6 +144,8 @@ type CatalogServiceServer interface {
 	ListUpstreams(context.Context, *ListUpstreamsRequest) (*ListUpstreamsResponse, error)
 	// Lists the routes of one model, by lane.
 	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
+	// Lists what operators state of endpoints.
+	ListEndpointStates(context.Context, *ListEndpointStatesRequest) (*ListEndpointStatesResponse, error)
 	// Says what an import of a catalogue document would change, or imports it in one transaction.
 	ImportCatalog(context.Context, *ImportCatalogRequest) (*ImportCatalogResponse, error)
 	mustEmbedUnimplementedCatalogServiceServer()
@@ -157,6 +172,9 @@ func (UnimplementedCatalogServiceServer) ListUpstreams(context.Context, *ListUps
 }
 func (UnimplementedCatalogServiceServer) ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRoutes not implemented")
+}
+func (UnimplementedCatalogServiceServer) ListEndpointStates(context.Context, *ListEndpointStatesRequest) (*ListEndpointStatesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEndpointStates not implemented")
 }
 func (UnimplementedCatalogServiceServer) ImportCatalog(context.Context, *ImportCatalogRequest) (*ImportCatalogResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ImportCatalog not implemented")
@@ -272,6 +290,24 @@ func _CatalogService_ListRoutes_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_ListEndpointStates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEndpointStatesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).ListEndpointStates(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_ListEndpointStates_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).ListEndpointStates(ctx, req.(*ListEndpointStatesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CatalogService_ImportCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImportCatalogRequest)
 	if err := dec(in); err != nil {
@@ -316,6 +352,10 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRoutes",
 			Handler:    _CatalogService_ListRoutes_Handler,
+		},
+		{
+			MethodName: "ListEndpointStates",
+			Handler:    _CatalogService_ListEndpointStates_Handler,
 		},
 		{
 			MethodName: "ImportCatalog",

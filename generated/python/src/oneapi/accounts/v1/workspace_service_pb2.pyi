@@ -29,22 +29,32 @@ class CreateWorkspaceRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     DEFAULT_LANE_FIELD_NUMBER: _builtins.int
+    REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
+    CORS_ORIGINS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the caller; the same id replays the first answer."""
     display_name: _builtins.str
     """The workspace's name."""
     default_lane: _lane_pb2.Lane.ValueType
     """The lane of requests that choose none."""
+    requires_zero_retention: _builtins.bool
+    """Whether requests may only go to upstreams that keep nothing."""
+    @_builtins.property
+    def cors_origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The web origins whose pages may use the workspace's keys; empty: none."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         display_name: _builtins.str = ...,
         default_lane: _lane_pb2.Lane.ValueType = ...,
+        requires_zero_retention: _builtins.bool = ...,
+        cors_origins: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_lane", b"default_lane", "display_name", b"display_name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "default_lane", b"default_lane", "display_name", b"display_name", "request_id", b"request_id", "requires_zero_retention", b"requires_zero_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -173,6 +183,74 @@ class ListWorkspacesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListWorkspacesResponse: _TypeAlias = ListWorkspacesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateWorkspaceRequest(_message.Message):
+    """Asks to change a workspace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DEFAULT_LANE_FIELD_NUMBER: _builtins.int
+    REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
+    CORS_ORIGINS_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """Which one."""
+    display_name: _builtins.str
+    """The new name."""
+    default_lane: _lane_pb2.Lane.ValueType
+    """The new lane of requests that choose none."""
+    requires_zero_retention: _builtins.bool
+    """Whether requests may only go to upstreams that keep nothing."""
+    expected_version: _builtins.int
+    """The version that was read; another one now is refused. 0 skips the check."""
+    @_builtins.property
+    def cors_origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The web origins whose pages may use the workspace's keys; empty: none."""
+
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        default_lane: _lane_pb2.Lane.ValueType = ...,
+        requires_zero_retention: _builtins.bool = ...,
+        cors_origins: _abc.Iterable[_builtins.str] | None = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "default_lane", b"default_lane", "display_name", b"display_name", "expected_version", b"expected_version", "requires_zero_retention", b"requires_zero_retention", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateWorkspaceRequest: _TypeAlias = UpdateWorkspaceRequest  # noqa: Y015
+
+@_typing.final
+class UpdateWorkspaceResponse(_message.Message):
+    """The workspace as changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def workspace(self) -> _workspace_pb2.Workspace:
+        """The workspace."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _workspace_pb2.Workspace | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["workspace", b"workspace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateWorkspaceResponse: _TypeAlias = UpdateWorkspaceResponse  # noqa: Y015
 
 @_typing.final
 class SuspendWorkspaceRequest(_message.Message):

@@ -50,6 +50,11 @@ class WorkspaceServiceStub:
                 request_serializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.ListWorkspacesRequest.SerializeToString,
                 response_deserializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.ListWorkspacesResponse.FromString,
                 _registered_method=True)
+        self.UpdateWorkspace = channel.unary_unary(
+                '/oneapi.accounts.v1.WorkspaceService/UpdateWorkspace',
+                request_serializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceRequest.SerializeToString,
+                response_deserializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceResponse.FromString,
+                _registered_method=True)
         self.SuspendWorkspace = channel.unary_unary(
                 '/oneapi.accounts.v1.WorkspaceService/SuspendWorkspace',
                 request_serializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.SuspendWorkspaceRequest.SerializeToString,
@@ -87,6 +92,13 @@ class WorkspaceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateWorkspace(self, request, context):
+        """Changes a workspace's name and settings as a whole, on every edge within one second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SuspendWorkspace(self, request, context):
         """Stops serving a workspace on every edge within one second.
         """
@@ -118,6 +130,11 @@ def add_WorkspaceServiceServicer_to_server(servicer, server):
                     servicer.ListWorkspaces,
                     request_deserializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.ListWorkspacesRequest.FromString,
                     response_serializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.ListWorkspacesResponse.SerializeToString,
+            ),
+            'UpdateWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateWorkspace,
+                    request_deserializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceRequest.FromString,
+                    response_serializer=oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceResponse.SerializeToString,
             ),
             'SuspendWorkspace': grpc.unary_unary_rpc_method_handler(
                     servicer.SuspendWorkspace,
@@ -212,6 +229,33 @@ class WorkspaceService:
             '/oneapi.accounts.v1.WorkspaceService/ListWorkspaces',
             oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.ListWorkspacesRequest.SerializeToString,
             oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.ListWorkspacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.accounts.v1.WorkspaceService/UpdateWorkspace',
+            oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceRequest.SerializeToString,
+            oneapi_dot_accounts_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

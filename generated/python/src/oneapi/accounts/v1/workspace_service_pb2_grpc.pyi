@@ -39,6 +39,8 @@ class WorkspaceServiceStub:
     """Reads one workspace."""
     ListWorkspaces: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListWorkspacesRequest, _workspace_service_pb2.ListWorkspacesResponse]
     """Lists workspaces, newest first (AIP-158)."""
+    UpdateWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]
+    """Changes a workspace's name and settings as a whole, on every edge within one second."""
     SuspendWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.SuspendWorkspaceRequest, _workspace_service_pb2.SuspendWorkspaceResponse]
     """Stops serving a workspace on every edge within one second."""
     ResumeWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ResumeWorkspaceRequest, _workspace_service_pb2.ResumeWorkspaceResponse]
@@ -55,6 +57,8 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     """Reads one workspace."""
     ListWorkspaces: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListWorkspacesRequest, _workspace_service_pb2.ListWorkspacesResponse]  # type: ignore[assignment]
     """Lists workspaces, newest first (AIP-158)."""
+    UpdateWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]  # type: ignore[assignment]
+    """Changes a workspace's name and settings as a whole, on every edge within one second."""
     SuspendWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.SuspendWorkspaceRequest, _workspace_service_pb2.SuspendWorkspaceResponse]  # type: ignore[assignment]
     """Stops serving a workspace on every edge within one second."""
     ResumeWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ResumeWorkspaceRequest, _workspace_service_pb2.ResumeWorkspaceResponse]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.ListWorkspacesResponse, _abc.Awaitable[_workspace_service_pb2.ListWorkspacesResponse]]:
         """Lists workspaces, newest first (AIP-158)."""
+
+    @_abc_1.abstractmethod
+    def UpdateWorkspace(
+        self,
+        request: _workspace_service_pb2.UpdateWorkspaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.UpdateWorkspaceResponse, _abc.Awaitable[_workspace_service_pb2.UpdateWorkspaceResponse]]:
+        """Changes a workspace's name and settings as a whole, on every edge within one second."""
 
     @_abc_1.abstractmethod
     def SuspendWorkspace(

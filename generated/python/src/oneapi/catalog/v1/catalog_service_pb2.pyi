@@ -305,7 +305,7 @@ class CatalogChange(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What is changed: `model`, `alias`, `upstream`, `route` or `price`."""
+    """What is changed: `model`, `alias`, `upstream`, `route`, `price` or `endpoint`."""
     name: _builtins.str
     """Its name."""
     before: _builtins.str
@@ -373,3 +373,44 @@ class ListRoutesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRoutesResponse: _TypeAlias = ListRoutesResponse  # noqa: Y015
+
+@_typing.final
+class ListEndpointStatesRequest(_message.Message):
+    """Asks for what operators state of endpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointStatesRequest: _TypeAlias = ListEndpointStatesRequest  # noqa: Y015
+
+@_typing.final
+class ListEndpointStatesResponse(_message.Message):
+    """The statements: one for each endpoint at most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.EndpointState]:
+        """The statements, by the endpoints' numbers."""
+
+    def __init__(
+        self,
+        *,
+        states: _abc.Iterable[_catalog_pb2.EndpointState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointStatesResponse: _TypeAlias = ListEndpointStatesResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class CatalogServiceStub:
                 request_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesRequest.SerializeToString,
                 response_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesResponse.FromString,
                 _registered_method=True)
+        self.ListEndpointStates = channel.unary_unary(
+                '/oneapi.catalog.v1.CatalogService/ListEndpointStates',
+                request_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListEndpointStatesRequest.SerializeToString,
+                response_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListEndpointStatesResponse.FromString,
+                _registered_method=True)
         self.ImportCatalog = channel.unary_unary(
                 '/oneapi.catalog.v1.CatalogService/ImportCatalog',
                 request_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ImportCatalogRequest.SerializeToString,
@@ -106,6 +111,13 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEndpointStates(self, request, context):
+        """Lists what operators state of endpoints.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportCatalog(self, request, context):
         """Says what an import of a catalogue document would change, or imports it in one transaction.
         """
@@ -140,6 +152,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ListRoutes,
                     request_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesRequest.FromString,
                     response_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesResponse.SerializeToString,
+            ),
+            'ListEndpointStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEndpointStates,
+                    request_deserializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListEndpointStatesRequest.FromString,
+                    response_serializer=oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListEndpointStatesResponse.SerializeToString,
             ),
             'ImportCatalog': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportCatalog,
@@ -283,6 +300,33 @@ class CatalogService:
             '/oneapi.catalog.v1.CatalogService/ListRoutes',
             oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesRequest.SerializeToString,
             oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRoutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEndpointStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.catalog.v1.CatalogService/ListEndpointStates',
+            oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListEndpointStatesRequest.SerializeToString,
+            oneapi_dot_catalog_dot_v1_dot_catalog__service__pb2.ListEndpointStatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

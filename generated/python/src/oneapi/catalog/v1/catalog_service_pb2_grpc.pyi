@@ -43,6 +43,8 @@ class CatalogServiceStub:
     """Lists upstreams without their credentials."""
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRoutesRequest, _catalog_service_pb2.ListRoutesResponse]
     """Lists the routes of one model, by lane."""
+    ListEndpointStates: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListEndpointStatesRequest, _catalog_service_pb2.ListEndpointStatesResponse]
+    """Lists what operators state of endpoints."""
     ImportCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportCatalogRequest, _catalog_service_pb2.ImportCatalogResponse]
     """Says what an import of a catalogue document would change, or imports it in one transaction."""
 
@@ -61,6 +63,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Lists upstreams without their credentials."""
     ListRoutes: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRoutesRequest, _catalog_service_pb2.ListRoutesResponse]  # type: ignore[assignment]
     """Lists the routes of one model, by lane."""
+    ListEndpointStates: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListEndpointStatesRequest, _catalog_service_pb2.ListEndpointStatesResponse]  # type: ignore[assignment]
+    """Lists what operators state of endpoints."""
     ImportCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ImportCatalogRequest, _catalog_service_pb2.ImportCatalogResponse]  # type: ignore[assignment]
     """Says what an import of a catalogue document would change, or imports it in one transaction."""
 
@@ -106,6 +110,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.ListRoutesResponse, _abc.Awaitable[_catalog_service_pb2.ListRoutesResponse]]:
         """Lists the routes of one model, by lane."""
+
+    @_abc_1.abstractmethod
+    def ListEndpointStates(
+        self,
+        request: _catalog_service_pb2.ListEndpointStatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ListEndpointStatesResponse, _abc.Awaitable[_catalog_service_pb2.ListEndpointStatesResponse]]:
+        """Lists what operators state of endpoints."""
 
     @_abc_1.abstractmethod
     def ImportCatalog(

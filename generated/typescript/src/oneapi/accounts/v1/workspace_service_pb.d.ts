@@ -38,6 +38,20 @@ export declare type CreateWorkspaceRequest = Message<"oneapi.accounts.v1.CreateW
    * @generated from field: oneapi.common.v1.Lane default_lane = 3;
    */
   defaultLane: Lane;
+
+  /**
+   * Whether requests may only go to upstreams that keep nothing.
+   *
+   * @generated from field: bool requires_zero_retention = 4;
+   */
+  requiresZeroRetention: boolean;
+
+  /**
+   * The web origins whose pages may use the workspace's keys; empty: none.
+   *
+   * @generated from field: repeated string cors_origins = 5;
+   */
+  corsOrigins: string[];
 };
 
 /**
@@ -161,6 +175,81 @@ export declare type ListWorkspacesResponse = Message<"oneapi.accounts.v1.ListWor
 export declare const ListWorkspacesResponseSchema: GenMessage<ListWorkspacesResponse>;
 
 /**
+ * Asks to change a workspace.
+ *
+ * @generated from message oneapi.accounts.v1.UpdateWorkspaceRequest
+ */
+export declare type UpdateWorkspaceRequest = Message<"oneapi.accounts.v1.UpdateWorkspaceRequest"> & {
+  /**
+   * Which one.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * The new name.
+   *
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * The new lane of requests that choose none.
+   *
+   * @generated from field: oneapi.common.v1.Lane default_lane = 3;
+   */
+  defaultLane: Lane;
+
+  /**
+   * Whether requests may only go to upstreams that keep nothing.
+   *
+   * @generated from field: bool requires_zero_retention = 4;
+   */
+  requiresZeroRetention: boolean;
+
+  /**
+   * The web origins whose pages may use the workspace's keys; empty: none.
+   *
+   * @generated from field: repeated string cors_origins = 5;
+   */
+  corsOrigins: string[];
+
+  /**
+   * The version that was read; another one now is refused. 0 skips the check.
+   *
+   * @generated from field: int64 expected_version = 6;
+   */
+  expectedVersion: bigint;
+};
+
+/**
+ * Describes the message oneapi.accounts.v1.UpdateWorkspaceRequest.
+ * Use `create(UpdateWorkspaceRequestSchema)` to create a new message.
+ */
+export declare const UpdateWorkspaceRequestSchema: GenMessage<UpdateWorkspaceRequest>;
+
+/**
+ * The workspace as changed.
+ *
+ * @generated from message oneapi.accounts.v1.UpdateWorkspaceResponse
+ */
+export declare type UpdateWorkspaceResponse = Message<"oneapi.accounts.v1.UpdateWorkspaceResponse"> & {
+  /**
+   * The workspace.
+   *
+   * @generated from field: oneapi.accounts.v1.Workspace workspace = 1;
+   */
+  workspace?: Workspace | undefined;
+};
+
+/**
+ * Describes the message oneapi.accounts.v1.UpdateWorkspaceResponse.
+ * Use `create(UpdateWorkspaceResponseSchema)` to create a new message.
+ */
+export declare const UpdateWorkspaceResponseSchema: GenMessage<UpdateWorkspaceResponse>;
+
+/**
  * Asks to stop a workspace.
  *
  * @generated from message oneapi.accounts.v1.SuspendWorkspaceRequest
@@ -275,6 +364,16 @@ export declare const WorkspaceService: GenService<{
     methodKind: "unary";
     input: typeof ListWorkspacesRequestSchema;
     output: typeof ListWorkspacesResponseSchema;
+  },
+  /**
+   * Changes a workspace's name and settings as a whole, on every edge within one second.
+   *
+   * @generated from rpc oneapi.accounts.v1.WorkspaceService.UpdateWorkspace
+   */
+  updateWorkspace: {
+    methodKind: "unary";
+    input: typeof UpdateWorkspaceRequestSchema;
+    output: typeof UpdateWorkspaceResponseSchema;
   },
   /**
    * Stops serving a workspace on every edge within one second.

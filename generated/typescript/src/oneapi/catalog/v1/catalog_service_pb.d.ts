@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Model, PriceTier, PriceVersion, Route, Upstream } from "./catalog_pb.js";
+import type { EndpointState, Model, PriceTier, PriceVersion, Route, Upstream } from "./catalog_pb.js";
 import type { Lane } from "../../common/v1/lane_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -291,7 +291,7 @@ export declare const ImportCatalogResponseSchema: GenMessage<ImportCatalogRespon
  */
 export declare type CatalogChange = Message<"oneapi.catalog.v1.CatalogChange"> & {
   /**
-   * What is changed: `model`, `alias`, `upstream`, `route` or `price`.
+   * What is changed: `model`, `alias`, `upstream`, `route`, `price` or `endpoint`.
    *
    * @generated from field: string kind = 1;
    */
@@ -366,6 +366,40 @@ export declare type ListRoutesResponse = Message<"oneapi.catalog.v1.ListRoutesRe
 export declare const ListRoutesResponseSchema: GenMessage<ListRoutesResponse>;
 
 /**
+ * Asks for what operators state of endpoints.
+ *
+ * @generated from message oneapi.catalog.v1.ListEndpointStatesRequest
+ */
+export declare type ListEndpointStatesRequest = Message<"oneapi.catalog.v1.ListEndpointStatesRequest"> & {
+};
+
+/**
+ * Describes the message oneapi.catalog.v1.ListEndpointStatesRequest.
+ * Use `create(ListEndpointStatesRequestSchema)` to create a new message.
+ */
+export declare const ListEndpointStatesRequestSchema: GenMessage<ListEndpointStatesRequest>;
+
+/**
+ * The statements: one for each endpoint at most.
+ *
+ * @generated from message oneapi.catalog.v1.ListEndpointStatesResponse
+ */
+export declare type ListEndpointStatesResponse = Message<"oneapi.catalog.v1.ListEndpointStatesResponse"> & {
+  /**
+   * The statements, by the endpoints' numbers.
+   *
+   * @generated from field: repeated oneapi.catalog.v1.EndpointState states = 1;
+   */
+  states: EndpointState[];
+};
+
+/**
+ * Describes the message oneapi.catalog.v1.ListEndpointStatesResponse.
+ * Use `create(ListEndpointStatesResponseSchema)` to create a new message.
+ */
+export declare const ListEndpointStatesResponseSchema: GenMessage<ListEndpointStatesResponse>;
+
+/**
  * Public models, lanes, prices, upstreams and routes. Prices are never changed automatically.
  *
  * @generated from service oneapi.catalog.v1.CatalogService
@@ -420,6 +454,16 @@ export declare const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof ListRoutesRequestSchema;
     output: typeof ListRoutesResponseSchema;
+  },
+  /**
+   * Lists what operators state of endpoints.
+   *
+   * @generated from rpc oneapi.catalog.v1.CatalogService.ListEndpointStates
+   */
+  listEndpointStates: {
+    methodKind: "unary";
+    input: typeof ListEndpointStatesRequestSchema;
+    output: typeof ListEndpointStatesResponseSchema;
   },
   /**
    * Says what an import of a catalogue document would change, or imports it in one transaction.
