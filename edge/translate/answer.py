@@ -82,12 +82,17 @@ class StreamEnd:
 class AnswerStream(Protocol):
     """A stream on its way: feed it what the upstream sends, relay what it returns, then finish."""
 
-    over: bool
-    """Nothing more will be relayed before the end."""
-    events: int
-    """Relayed events with output."""
-    content_bytes: int
-    """Bytes of output in them."""
+    @property
+    def over(self) -> bool:
+        """Nothing more will be relayed before the end."""
+
+    @property
+    def events(self) -> int:
+        """Relayed events with output."""
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of output in them."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the upstream; return what the client gets now: whole frames, maybe none."""

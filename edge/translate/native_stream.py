@@ -28,7 +28,8 @@ class Look:
 
     `edits`: members of its top level as raw JSON, None removes. `made`: the model made something;
     `content_bytes` of it. `finished`: the reason of a choice that ended (choice, reason).
-    `error`: the provider reports an error, in its words (for the client only).
+    `seen`: the choices that it is about, where an API can have several. `error`: the provider
+    reports an error, in its words (for the client only).
     """
 
     edits: dict[str, bytes | None]
@@ -37,6 +38,7 @@ class Look:
     finished: tuple[tuple[int, FinishReason.ValueType], ...] = ()
     is_terminal: bool = False
     is_dropped: bool = False
+    seen: tuple[int, ...] = ()
     error: str | None = None
 
 
@@ -52,6 +54,7 @@ class NativeStream:
 
     __slots__ = (
         "_buffer",
+        "_choices",
         "_counts_sent",
         "_ending",
         "_failed_event",
@@ -60,6 +63,7 @@ class NativeStream:
         "_look",
         "_max_held_bytes",
         "_reasons",
+        "_seen",
         "_tally",
         "_terminal",
         "content_bytes",
@@ -76,15 +80,22 @@ class NativeStream:
         price_of: PriceOf,
         failed_event: Callable[[str], bytes],
         max_frame_bytes: int = sse.MAX_FRAME_BYTES,
+        *,
+        choices: int = 1,
     ) -> None:
-        """`failed_event` makes the in-band error from the provider's message."""
+        """`failed_event` makes the in-band error from the provider's message.
+
+        `choices` were asked for: the first of them that ends does not end the stream.
+        """
         self._look = look
         self._ending = ending
         self._failed_event = failed_event
         self._tally = UsageTally(price_of)
         self._buffer = sse.FrameBuffer(max_frame_bytes)
         self._max_held_bytes = max(MAX_HELD_BYTES, max_frame_bytes)
+        self._choices = choices
         self._reasons: dict[int, FinishReason.ValueType] = {}
+        self._seen: set[int] = set()
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._counts_sent: tuple[int, int] | None = None
@@ -133,7 +144,8 @@ class NativeStream:
             return False
         if self._terminal:
             return True
-        return self._ending is StreamEnding.EOF and body_complete and bool(self._reasons)
+        has_finished = bool(self._reasons) and self._seen <= self._reasons.keys()
+        return self._ending is StreamEnding.EOF and body_complete and has_finished
 
     def _frames(self, region: bytes) -> bytes:
         relayed = []
@@ -143,7 +155,7 @@ class NativeStream:
             before = self._counts()
             edited = self._frame(region[at:end])
             at = end
-            if self._terminal or (self._ending is StreamEnding.EOF and self._reasons):
+            if self._terminal or self._is_at_end():
                 self._hold(edited, before)
             else:
                 relayed.append(edited)
@@ -176,12 +188,17 @@ class NativeStream:
         self.events += look.made
         self.content_bytes += look.content_bytes
         self._reasons.update(look.finished)
+        self._seen.update(look.seen)
         if look.is_terminal:
             self._terminal = self.over = True
         if look.is_dropped:
             return b""
         edited = sse.with_data(frame, splice.edit(data, event, look.edits)) if look.edits else frame
         return sse.without_id(edited) if sse.has_id(edited) else edited
+
+    def _is_at_end(self) -> bool:
+        """Say whether a proper end of the body is all that is left to come."""
+        return self._ending is StreamEnding.EOF and len(self._reasons) >= self._choices
 
     def _counts(self) -> tuple[int, int]:
         return self.events, self.content_bytes

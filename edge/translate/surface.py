@@ -81,13 +81,21 @@ class Problem(Protocol):
 class Translation(Protocol):
     """One request for one candidate, and its answer on the way back."""
 
-    path: bytes
-    """Below the upstream's base URL, with a query where the API wants one."""
-    headers: tuple[Header, ...]
-    """What the API wants beside credential and content type; from our own lists only."""
-    content_type: bytes
-    written_bytes: int
-    """Bytes of the body as written for the upstream, media included; 0 where it is the client's."""
+    @property
+    def path(self) -> bytes:
+        """Below the upstream's base URL, with a query where the API wants one."""
+
+    @property
+    def headers(self) -> tuple[Header, ...]:
+        """What the API wants beside credential and content type; from our own lists only."""
+
+    @property
+    def content_type(self) -> bytes:
+        """The type of the body."""
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of the body as written for the upstream, with media; 0 where it is the client's."""
 
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream; `output_limit` caps the output tokens of a choice."""

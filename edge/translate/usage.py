@@ -72,13 +72,13 @@ class UsageTally:
 
 
 def with_cost(
-    document: bytes, parsed: Mapping[str, Any], cost: str | None
+    document: bytes, parsed: Mapping[str, Any], cost: str | None, *, name: str = "usage"
 ) -> dict[str, bytes | None]:
     """Return the edit that puts the cost, in dollars, into a document's `usage`; none without."""
     if cost is None:
         return {}
-    raw = splice.raw_member(document, parsed, "usage")
-    return {"usage": splice.put(raw, parsed["usage"], "cost", b'"%b"' % cost.encode())}
+    raw = splice.raw_member(document, parsed, name)
+    return {name: splice.put(raw, parsed[name], "cost", b'"%b"' % cost.encode())}
 
 
 def _is_smaller(later: Quantities, earlier: Quantities) -> bool:

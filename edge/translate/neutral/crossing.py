@@ -124,10 +124,11 @@ class Crossing:
 class Count:
     """What of an answer's events counts as output, and why it ended."""
 
-    __slots__ = ("_reasons", "content_bytes", "events", "has_output")
+    __slots__ = ("_reasons", "_seen", "content_bytes", "events", "has_output")
 
     def __init__(self) -> None:
         self._reasons: dict[int, FinishReason.ValueType] = {}
+        self._seen: set[int] = set()
         self.has_output = False
         self.events = 0
         self.content_bytes = 0
@@ -139,8 +140,8 @@ class Count:
 
     @property
     def has_finished(self) -> bool:
-        """Whether any choice has ended."""
-        return bool(self._reasons)
+        """Whether every choice that made something has ended."""
+        return bool(self._reasons) and self._seen <= self._reasons.keys()
 
     def take(self, events: list[Event]) -> None:
         """Count the events of one frame."""
@@ -148,9 +149,11 @@ class Count:
         for event in events:
             if type(event) is Finished:
                 self._reasons[event.choice] = event.reason
-            else:
-                one = output_of(event)
-                made = made or one is not None
+                continue
+            one = output_of(event)
+            if one is not None and not isinstance(event, Used | Failed | Ended):
+                made = True
+                self._seen.add(event.choice)
                 size += len(one.encode()) if one else 0
         self.has_output = self.has_output or made
         self.events += made
