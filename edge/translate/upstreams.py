@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from edge.translate.chat.upstream import ChatUpstream
 from edge.translate.neutral.conversation import Conversation
 from edge.translate.neutral.crossing import Crossing
 from edge.translate.neutral.halves import AnswerWriter, UpstreamApi
 from edge.translate.surface import NoWay, Terms
 
-UPSTREAM_APIS: Final[tuple[UpstreamApi, ...]] = ()
+UPSTREAM_APIS: Final[tuple[UpstreamApi, ...]] = (ChatUpstream(),)
 """In order of preference: chat completions, messages, generate content, responses."""
 
 

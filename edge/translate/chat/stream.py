@@ -210,7 +210,7 @@ class ChatStream:
             self._held = [upstream_error_event(chunk["error"])]
             self._reasons[0] = finish.ERROR
         choices = objects(chunk.get("choices"))
-        usage = _usage_of(chunk, choices)
+        usage = usage_of(chunk, choices)
         cost = (
             self._tally.take(from_openai(usage, quirks=self._quirks)) if usage is not None else None
         )
@@ -291,7 +291,7 @@ def upstream_error_event(error: Any) -> bytes:
     return error_event("upstream_stream_error", message, "server_error")
 
 
-def _usage_of(chunk: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any] | None:
+def usage_of(chunk: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the usage in a chunk, also where Groq and Moonshot have put it."""
     extension = chunk.get("x_groq")
     places = [chunk, extension if isinstance(extension, dict) else {}, *choices]

@@ -9,20 +9,22 @@ import orjson
 
 from edge.translate import sse
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
-from edge.translate.chat import native, shape
+from edge.translate.chat import native, shape, to_neutral
+from edge.translate.chat.answer_writer import ChatAnswerWriter
 from edge.translate.chat.native import ChatRequest
-from edge.translate.chat.stream import ChatStream
+from edge.translate.chat.stream import ChatStream, upstream_error_event
 from edge.translate.json_body import parsed
+from edge.translate.neutral.conversation import Conversation
 from edge.translate.quirks import quirks_of
 from edge.translate.surface import (
     EVENT_STREAM,
     Header,
     ModelLimits,
-    NoWay,
     Problem,
     Terms,
     Translation,
 )
+from edge.translate.upstreams import crossing
 from edge.translate.usage import PriceOf
 from kit.hold import RequestShape
 from oneapi.catalog.v1 import catalog_pb2
@@ -56,6 +58,7 @@ class ChatCall:
 
     __slots__ = (
         "_chat",
+        "_conversation",
         "choices",
         "is_free",
         "media_bytes",
@@ -68,6 +71,7 @@ class ChatCall:
 
     def __init__(self, chat: ChatRequest) -> None:
         self._chat = chat
+        self._conversation: Conversation | None = None
         self.model = chat.model
         self.service_tier = chat.service_tier
         self.stream = chat.stream
@@ -94,7 +98,25 @@ class ChatCall:
         """
         if _CHAT in terms.serves:
             return NativeChat(self._chat, terms)
-        raise NoWay
+        return crossing(self, terms)
+
+    def conversation(self) -> Conversation:
+        """Return the request in the neutral form, read once.
+
+        Raises:
+            InvalidRequest: the neutral form has no place for something; the field is named.
+        """
+        if self._conversation is None:
+            self._conversation = to_neutral.conversation(self._chat.body, self.token_limit)
+        return self._conversation
+
+    def writer(self, terms: Terms) -> ChatAnswerWriter:
+        """Return what writes one answer as a chat completion."""
+        return ChatAnswerWriter(terms, include_usage=self._chat.include_usage)
+
+    def failed_event(self, message: str) -> bytes:
+        """Return a provider's in-band error in OpenAI's shape, with our code."""
+        return upstream_error_event(message)
 
     def error_event(self, problem: Problem, _request_id: str) -> bytes:
         """Return the in-band error of a stream, as OpenAI's SDKs raise it."""
