@@ -102,7 +102,8 @@ def test_what_the_neutral_form_has_comes_out_as_it_went_in(more: dict[str, Any])
 @pytest.mark.parametrize("name", sorted(to_neutral.HINTS - {"stream", "stream_options"}))
 def test_hints_are_left_out(name: str) -> None:
     """What does not change the answer's meaning refuses nothing."""
-    assert written(read(**{name: "default"})) == written(read())
+    hint: dict[str, Any] = {name: "default"}
+    assert written(read(**hint)) == written(read())
 
 
 REFUSALS: list[tuple[dict[str, Any], type[InvalidRequest], str]] = [
@@ -205,16 +206,26 @@ def test_what_has_no_place_in_a_message_is_refused_by_its_path(
 
 def test_fields_that_say_no_more_than_their_default_refuse_nothing() -> None:
     """Clients spell defaults out: an upstream that cannot take the field still gets the request."""
-    defaults = {"n": 1, "frequency_penalty": 0, "presence_penalty": 0.0, "logprobs": False}
-    more = {"logit_bias": {}, "parallel_tool_calls": True, "response_format": {"type": "text"}}
+    defaults: dict[str, Any] = {
+        "n": 1,
+        "frequency_penalty": 0,
+        "presence_penalty": 0.0,
+        "logprobs": False,
+    }
+    defaults |= {"logit_bias": {}, "parallel_tool_calls": True, "response_format": {"type": "text"}}
     for upstream in ("groq", "mistral", "deepseek", "cerebras", "cohere", "moonshotai"):
-        asked = written(read(**defaults, **more), upstream)
+        asked = written(read(**defaults), upstream)
         assert asked == {"model": "upstream-model", "messages": user("Hello")}
 
 
 def test_an_answer_that_is_sent_back_as_it_came_is_read() -> None:
     """SDKs send all fields of a message back, most of them null or empty."""
-    back = {"role": "assistant", "content": "Hi.", "refusal": None, "annotations": []}
+    back: dict[str, Any] = {
+        "role": "assistant",
+        "content": "Hi.",
+        "refusal": None,
+        "annotations": [],
+    }
     message = back | {"audio": None, "function_call": None, "tool_calls": None, "name": ""}
     assert read([message]).turns == [
         Turn("assistant", [Text("messages[0].content", "Hi.")], "messages[0]")
