@@ -18,7 +18,7 @@ Sent = Mapping[bytes, bytes]
 
 READ_HEADERS: Final = frozenset(
     {
-        *(b"authorization", b"x-api-key", b"api-key", b"content-encoding"),
+        *(b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"content-encoding"),
         *(b"x-delivery-lane", b"x-max-cost", b"idempotency-key"),
     }
 )
@@ -113,17 +113,17 @@ def api_key_of(sent: Sent, query: bytes) -> str:
     """Return the API key of a request, from the headers that the SDKs use.
 
     Raises:
-        ApiError: there is none, or it is in the URL, where others would log it.
+        ApiError: there is none, or there is one in the URL, where others would log it.
     """
+    if b"key=" in query and any(part.startswith(b"key=") for part in query.split(b"&")):
+        raise invalid("api_key_in_url", "Send the API key in a header, never in the URL.")
     bearer = header(sent, b"authorization")
     if bearer is not None and bearer[:7].lower() == "bearer ":
         return bearer[7:].strip()
-    for name in (b"x-api-key", b"api-key"):
+    for name in (b"x-api-key", b"api-key", b"x-goog-api-key"):
         value = header(sent, name)
         if value is not None:
             return value.strip()
-    if b"key=" in query:
-        raise invalid("api_key_in_url", "Send the API key in a header, never in the URL.")
     raise ApiError(
         401,
         None,

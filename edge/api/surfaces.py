@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from edge.api.status import Gate
 from edge.translate.chat.surface import ChatSurface
+from edge.translate.generate.surface import MODELS, CountTokensSurface, GenerateSurface
 from edge.translate.surface import Surface
 
 PREFIXES: Final = ("/v1", "/api/v1")
@@ -28,7 +29,15 @@ def _below_prefixes(path: str) -> tuple[str, ...]:
     return tuple(prefix + path for prefix in PREFIXES)
 
 
-SERVED: Final[tuple[Served, ...]] = (Served(ChatSurface(), _below_prefixes("/chat/completions")),)
+def _of_models(*methods: str) -> tuple[str, ...]:
+    return tuple(f"{MODELS}*:{method}" for method in methods)
+
+
+SERVED: Final[tuple[Served, ...]] = (
+    Served(ChatSurface(), _below_prefixes("/chat/completions")),
+    Served(GenerateSurface(), _of_models("generateContent", "streamGenerateContent")),
+    Served(CountTokensSurface(), _of_models("countTokens")),
+)
 
 
 class Doors:

@@ -54,7 +54,7 @@ async def test_any_model_and_lane_are_a_choice_or_refused(
         assert error.code in {"model_not_found", "unknown_lane", "model_not_priced", "no_upstream"}
 
 
-@given(st.sampled_from([b"authorization", b"x-api-key", b"api-key"]), BYTES)
+@given(st.sampled_from([b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"]), BYTES)
 def test_any_bytes_as_a_key_are_judged_without_a_look_up(name: bytes, value: bytes) -> None:
     """A key that is no secret of ours never gets as far as a hash."""
     key = api_key_of({name: b"Bearer " + value}, b"")

@@ -40,18 +40,26 @@ class Body:
         (b"authorization", b"bearer  the-key "),
         (b"x-api-key", b"the-key"),
         (b"api-key", b"the-key"),
+        (b"x-goog-api-key", b"the-key"),
     ],
 )
 def test_the_key_comes_in_the_headers_that_sdks_use(sent: tuple[bytes, bytes]) -> None:
-    """OpenAI's, Anthropic's and Azure's."""
+    """OpenAI's, Anthropic's, Azure's and Google's."""
     assert api_key_of(dict([sent]), b"") == "the-key"
 
 
-def test_a_key_in_the_url_is_refused_in_words() -> None:
-    """URLs are logged by everyone on the way."""
+@pytest.mark.parametrize("sent", [{}, {b"x-goog-api-key": b"the-key"}])
+@pytest.mark.parametrize("query", [b"key=secret", b"alt=sse&key=secret"])
+def test_a_key_in_the_url_is_refused_in_words(sent: dict[bytes, bytes], query: bytes) -> None:
+    """URLs are logged by everyone on the way, whatever the headers say."""
     with pytest.raises(ApiError) as raised:
-        api_key_of({}, b"key=secret")
+        api_key_of(sent, query)
     assert (raised.value.status, raised.value.code) == (400, "api_key_in_url")
+
+
+def test_other_words_in_the_url_are_no_key() -> None:
+    """Only `key` is one."""
+    assert api_key_of({b"api-key": b"the-key"}, b"monkey=1&alt=sse") == "the-key"
 
 
 @pytest.mark.parametrize("name", [b"authorization", b"x-max-cost", b"idempotency-key"])
