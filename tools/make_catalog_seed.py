@@ -32,6 +32,42 @@ UPSTREAMS: Final[tuple[tuple[str, str, str], ...]] = (
     ("moonshotai", "https://api.moonshot.ai/v1", "openai"),
     ("cohere", "https://api.cohere.ai/compatibility/v1", "openai"),
 )
+# The endpoints that an upstream serves itself, where they are more than its dialect always has.
+SURFACES: Final[dict[str, tuple[str, ...]]] = {
+    "openai": (
+        *("chat_completions", "responses", "embeddings", "moderations"),
+        *("image_generations", "image_edits", "audio_speech", "audio_transcriptions"),
+    ),
+    "anthropic": ("messages", "count_tokens"),
+    "google": ("generate_content", "count_tokens"),
+    "mistral": ("chat_completions", "embeddings"),
+    "xai": ("chat_completions", "responses"),
+    "cerebras": ("chat_completions", "completions"),
+    "togetherai": ("chat_completions", "completions"),
+}
+# What providers' public terms say of their API without a special agreement or setting; the sources
+# are in docs/catalogue.md. Where they say nothing clear, a provider is not listed: unknown.
+DATA_POLICIES: Final = {
+    "openai": "retains",
+    "anthropic": "retains",
+    "google": "retains",
+    "groq": "retains",
+    "mistral": "retains",
+    "xai": "retains",
+    "togetherai": "retains",
+    "cerebras": "zero_retention",
+}
+SURFACES_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
+    "text": (
+        *("chat_completions", "responses", "completions", "messages", "generate_content"),
+        "count_tokens",
+    ),
+    "embedding": ("embeddings",),
+    "moderation": ("moderations",),
+    "image": ("image_generations", "image_edits"),
+    "speech": ("audio_speech",),
+    "transcription": ("audio_transcriptions",),
+}
 ROUTED_DIALECT: Final = "openai"
 """Others have facts and prices but no route, and are disabled, until their translation exists."""
 RESELLERS: Final = frozenset({"groq", "togetherai", "cerebras"})
@@ -88,6 +124,58 @@ KNOWN: Final[dict[str, dict[str, Any]]] = {
         "tool_call": True,
     },
 }
+# Models that make no text. The input has the prices of some; what it leaves out the makers publish.
+OTHERS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "provider": "openai",
+        "id": "omni-moderation-latest",
+        "kind": "moderation",
+        "name": "Omni Moderation",
+        "limit": {"context": 32_768, "output": 1},
+        "modalities": {"input": ["text", "image"]},
+        "cost": {"input": 0, "output": 0},
+    },
+    {
+        "provider": "openai",
+        "id": "gpt-image-2",
+        "kind": "image",
+        "name": "GPT Image 2",
+        # No maximum is published for one image of the largest size: far above all that are known.
+        "limit": {"context": 131_072, "output": 65_536},
+        "modalities": {"input": ["text", "image"]},
+        "cost": {"input": 5, "output": 30, "cache_read": Decimal("1.25"), "input_image": 8},
+    },
+    {
+        "provider": "openai",
+        "id": "tts-1",
+        "kind": "speech",
+        "name": "TTS-1",
+        # Characters.
+        "limit": {"context": 4_096, "output": 1},
+        "cost": {"input": 15, "output": 0},
+    },
+    {
+        "provider": "openai",
+        "id": "gpt-4o-mini-transcribe",
+        "kind": "transcription",
+        "name": "GPT-4o mini Transcribe",
+        "limit": {"context": 16_000, "output": 2_000},
+        "modalities": {"input": ["text", "audio"]},
+        "cost": {"input": Decimal("1.25"), "output": 5, "input_audio": Decimal("1.25")},
+    },
+    {
+        "provider": "openai",
+        "id": "whisper-1",
+        "kind": "transcription",
+        "name": "Whisper",
+        # Seconds: 25 MB, the largest file, at 6 kbit/s, the lowest rate of speech codecs.
+        "limit": {"context": 36_000, "output": 1},
+        "modalities": {"input": ["audio"]},
+        # 0.006 US dollars a minute.
+        "cost": {"input": 0, "output": 0, "input_audio": 100},
+    },
+)
+EMBEDDING: Final = re.compile(r"embed")
 # Upper bounds of what one image counts as, by provider; generous, because a hold must be a bound.
 IMAGE_TOKENS: Final = {"openai": 10_000, "anthropic": 5_000, "google": 16_384}
 IMAGE_TOKENS_OF: Final = {"gpt-4o-mini": 50_000}
@@ -115,7 +203,9 @@ CLAUDE_VERSION: Final = re.compile(r"^(claude-[a-z]+-\d)-(\d)$")
 def main() -> None:
     """Read the facts and write the seed."""
     source = json.loads(Path(sys.argv[1]).read_text(), parse_float=Decimal)
-    entries = [model_entry(merged(model)) for model in source["models"] if is_chat(model)]
+    chat = [model_entry(merged(model)) for model in source["models"] if is_chat(model)]
+    vectors = [model_entry(embedding(model)) for model in source["models"] if is_embedding(model)]
+    entries = [*chat, *vectors, *map(model_entry, OTHERS)]
     models = sorted((entry for entry in entries if entry), key=lambda entry: entry["public_id"])
     upstreams = [upstream_entry(*upstream) for upstream in UPSTREAMS]
     head = {"format": 1, "policies": POLICIES, "upstreams": upstreams}
@@ -134,6 +224,17 @@ def is_chat(model: dict[str, Any]) -> bool:
     return model.get("status") != "deprecated" and outputs == ["text"] and not other
 
 
+def is_embedding(model: dict[str, Any]) -> bool:
+    """Say whether a model makes embeddings and its upstream serves the endpoint for them."""
+    served = SURFACES.get(model["provider"], ())
+    return EMBEDDING.search(model["id"]) is not None and "embeddings" in served
+
+
+def embedding(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of a model for embeddings: the input counts dimensions as output."""
+    return {**model, "kind": "embedding", "limit": {**model["limit"], "output": 1}}
+
+
 def merged(model: dict[str, Any]) -> dict[str, Any]:
     """Add what is known beyond the input, where the input has nothing."""
     known = KNOWN.get(model["id"], {})
@@ -145,12 +246,16 @@ def merged(model: dict[str, Any]) -> dict[str, Any]:
 def upstream_entry(name: str, base_url: str, dialect: str) -> dict[str, Any]:
     """Return an upstream of the document."""
     end = "eof" if dialect == "google" else "terminal"
-    return {"name": name, "base_url": base_url, "dialect": dialect, "stream_end": end}
+    entry: dict[str, Any] = {"name": name, "base_url": base_url, "dialect": dialect}
+    entry["stream_end"] = end
+    if name in SURFACES:
+        entry["surfaces"] = SURFACES[name]
+    return {**entry, "data_policy": DATA_POLICIES.get(name, "unknown")}
 
 
 def model_entry(model: dict[str, Any]) -> dict[str, Any] | None:
     """Return a model of the document, None where its limits are not known."""
-    limit, provider = model["limit"], model["provider"]
+    limit, provider, kind = model["limit"], model["provider"], model.get("kind", "text")
     if not {"context", "output"} <= limit.keys():
         return None
     public_id, aliases = names(provider, model["id"])
@@ -158,6 +263,7 @@ def model_entry(model: dict[str, Any]) -> dict[str, Any] | None:
     output = min(limit["output"], limit["context"])
     entry: dict[str, Any] = {
         "public_id": public_id,
+        **({} if kind == "text" else {"kind": kind}),
         "display_name": model.get("name", model["id"]),
         "maker": maker(provider, model["id"]),
         "context_tokens": limit["context"],
@@ -170,7 +276,7 @@ def model_entry(model: dict[str, Any]) -> dict[str, Any] | None:
     if model.get("reasoning") and provider in REASONING_BEYOND:
         entry["reasoning_beyond_limit_tokens"] = output
     if routed:
-        entry["routes"] = routes(provider, model["id"])
+        entry["routes"] = routes(provider, model["id"], surfaces_of(provider, kind))
     else:
         entry["enabled"] = False
     entry["prices"] = [{"tiers": tiers(provider, model["cost"])}]
@@ -222,9 +328,18 @@ def capabilities(model: dict[str, Any]) -> list[str]:
     return sorted(can | {word for key, word in INPUTS.items() if key in inputs})
 
 
-def routes(provider: str, identifier: str) -> list[dict[str, Any]]:
+def surfaces_of(provider: str, kind: str) -> list[str]:
+    """Return the upstream's endpoints that take models of a kind; none where all of them do."""
+    served = SURFACES.get(provider, ())
+    fitting = [name for name in served if name in SURFACES_OF_KIND[kind]]
+    return fitting if len(fitting) < len(served) else []
+
+
+def routes(provider: str, identifier: str, surfaces: list[str]) -> list[dict[str, Any]]:
     """Return one candidate for all lanes; agents and spare capacity get their own time-outs."""
-    candidate = {"upstream": provider, "upstream_model": identifier}
+    candidate: dict[str, Any] = {"upstream": provider, "upstream_model": identifier}
+    if surfaces:
+        candidate["surfaces"] = surfaces
     patient = {**candidate, "first_byte_timeout_ms": 600_000, "idle_timeout_ms": 300_000}
     hurried = {**candidate, "first_byte_timeout_ms": 60_000, "idle_timeout_ms": 60_000}
     return [
@@ -248,9 +363,11 @@ def rates(provider: str, cost: dict[str, Any], above: int) -> dict[str, int]:
     cached = nanos(cost.get("cache_read") or cost.get("cached_input") or 0)
     written = nanos(cost.get("cache_write") or 0)
     audio = nanos(cost.get("input_audio") or 0)
+    image = nanos(cost.get("input_image") or 0)
     found |= {"cached_input": cached} if cached else {}
     found |= {"cache_write": written} if written else {}
     found |= {"audio_input": audio} if audio else {}
+    found |= {"image_input": image} if image else {}
     if provider == "anthropic":
         # Published rule: writing to the one-hour cache costs twice the input price.
         found["cache_write_long"] = 2 * found["input"]

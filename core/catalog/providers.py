@@ -8,7 +8,12 @@ from typing import Final
 
 from core.catalog.model import UpstreamFacts
 
-DEMO: Final = "demo"
+DEMO_PATHS: Final[Mapping[str, str]] = {
+    "demo": "/v1",
+    "demo-anthropic": "/v1",
+    "demo-google": "/v1beta",
+}
+"""The upstreams of the built-in demo provider, one for each dialect, and where its API begins."""
 _DEMO_CREDENTIAL: Final = b"demo"
 _SUFFIXES: Final = ("_API_KEY", "_BASE_URL")
 _OTHER_NAMES: Final[Mapping[str, str]] = {
@@ -23,7 +28,8 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
 class Providers:
     """Credentials and addresses by upstream name, from variables such as `OPENAI_API_KEY`.
 
-    `<NAME>_BASE_URL` points an upstream elsewhere. The built-in demo provider has an address only.
+    `<NAME>_BASE_URL` points an upstream elsewhere. The built-in demo provider has an address only:
+    that of its OpenAI API, from which the addresses of its other APIs follow.
     """
 
     variables: Mapping[str, str] = field(repr=False)
@@ -37,7 +43,7 @@ class Providers:
 
     def credential_of(self, upstream: str) -> bytes | None:
         """Return the credential of an upstream, None if this installation has none."""
-        if upstream == DEMO:
+        if upstream in DEMO_PATHS:
             return _DEMO_CREDENTIAL if self.demo_base_url else None
         value = self.variables.get(f"{_prefix(upstream)}_API_KEY", "").strip()
         return value.encode() or None
@@ -45,8 +51,9 @@ class Providers:
     def placed(self, facts: UpstreamFacts) -> UpstreamFacts:
         """Return the upstream at the address that this installation uses."""
         elsewhere = self.variables.get(f"{_prefix(facts.name)}_BASE_URL", "").strip()
-        if facts.name == DEMO and self.demo_base_url:
-            elsewhere = self.demo_base_url
+        if facts.name in DEMO_PATHS and self.demo_base_url:
+            root = self.demo_base_url.rstrip("/").removesuffix("/v1")
+            elsewhere = root + DEMO_PATHS[facts.name]
         if not elsewhere:
             return facts
         moved = {**facts.model_dump(), "base_url": elsewhere.rstrip("/")}

@@ -7,7 +7,7 @@ from typing import Final
 
 from core.audit import Act
 from core.catalog import service, store
-from core.catalog.providers import DEMO
+from core.catalog.providers import DEMO_PATHS
 from core.catalog.service import Upstreams
 from core.db.database import Pool
 
@@ -35,4 +35,7 @@ async def seed_catalog(pool: Pool, act: Act, upstreams: Upstreams, *, with_demo:
 
 
 def _is_wanted(name: str, known: set[str]) -> bool:
-    return DEMO not in known if name == DEMO_SEED else not known - {DEMO}
+    if name == DEMO_SEED:
+        # Also where an installation has the demo provider of a version with fewer APIs.
+        return not DEMO_PATHS.keys() <= known
+    return not known - DEMO_PATHS.keys()

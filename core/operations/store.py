@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from core.catalog.providers import DEMO_PATHS
 from core.db.database import Transaction
 
 LISTED_MAX: Final = 100
@@ -31,7 +32,7 @@ SELECT kind, count(*) AS how_many, max(occurred_at) AS last_at FROM alarm
 """
 _NO_CREDENTIAL: Final = """
 SELECT u.name FROM upstream AS u
- WHERE u.credential_sealed IS NULL AND u.name <> 'demo'
+ WHERE u.credential_sealed IS NULL AND u.name <> ALL(:local)
    AND EXISTS (SELECT 1 FROM route_candidate AS c JOIN model AS m ON m.number = c.model_number
                 WHERE c.upstream_number = u.number AND m.enabled)
  ORDER BY u.name LIMIT :limit
@@ -97,7 +98,9 @@ async def alarms_since(tx: Transaction, since: datetime) -> Sequence[Row[Any]]:
 
 async def upstreams_without_credential(tx: Transaction) -> list[str]:
     """Read the upstreams that routes of enabled models need and that cannot be called."""
-    return [row.name for row in await tx.all(_NO_CREDENTIAL, limit=LISTED_MAX)]
+    # The demo provider needs an address only, and is off where there is none.
+    local = list(DEMO_PATHS)
+    return [row.name for row in await tx.all(_NO_CREDENTIAL, local=local, limit=LISTED_MAX)]
 
 
 async def unpriced(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:

@@ -11,9 +11,12 @@ from core.catalog.diff import ChangeLine
 from core.catalog.document import DEFAULT_POLICIES
 from core.catalog.messages import snapshot_message
 from core.catalog.model import Policy, StoredPrice
+from core.catalog.providers import DEMO_PATHS
 from core.catalog.sealing import Sealer
 from core.catalog.seeding import seed_catalog
 from core.keyring import Keyring
+from edge.admission.catalog import ENDPOINT_KINDS, LANE_NAMES, can_serve
+from edge.admission.catalog import Catalog as EdgeCatalog
 from kit.charge import DIMENSIONS, PriceTier
 from kit.clock import now
 from kit.reasons import (
@@ -23,6 +26,7 @@ from kit.reasons import (
     PriceInThePast,
     RequestIdReused,
 )
+from oneapi.catalog.v1.catalog_pb2 import EndpointState
 from tests.integration.core.catalog.documents import (
     ACME,
     ALL_LANES,
@@ -380,14 +384,58 @@ async def test_the_seed_is_imported_once(world: World) -> None:
 async def test_every_routed_model_of_the_seed_has_a_price_in_each_of_its_lanes(
     world: World,
 ) -> None:
-    """Unpriced would mean refused; zero would mean free."""
+    """Unpriced would mean refused; zero would mean free, which only moderation is.
+
+    Of text each dimension can occur; the other kinds are priced by what they count.
+    """
     await seed_catalog(world.pool, world.act("core"), upstreams(), with_demo=True)
     catalog = await catalog_of(world)
     for public_id, stored in catalog.models.items():
         assert stored.facts.enabled == bool(stored.routes)
         for route in stored.routes:
             (price,) = catalog.prices[public_id, route.lane]
-            assert all(min(tier.rates[:10]) > 0 for tier in price.tiers)
+            lowest = max if stored.facts.kind != "text" else min
+            free = stored.facts.kind == "moderation"
+            assert all((lowest(tier.rates[:10]) > 0) != free for tier in price.tiers)
+
+
+async def test_the_seed_s_models_can_be_served_by_an_endpoint_of_their_kind(world: World) -> None:
+    """As an edge sees it: with all credentials, every endpoint has a model."""
+    await seed_catalog(world.pool, world.act("core"), upstreams(), with_demo=True)
+    snapshot = snapshot_message(await catalog_of(world), 1, SEALER)
+    for item in snapshot.upstreams:
+        item.upstream.enabled = True
+    edge = EdgeCatalog(snapshot)
+    for one in edge.models.values():
+        endpoints = [endpoint for endpoint, kind in ENDPOINT_KINDS.items() if kind == one.kind]
+        for lane in LANE_NAMES.values():
+            route = edge.route(one, lane)
+            for candidate in route.candidates if route else ():
+                assert any(can_serve(candidate, each) for each in endpoints), one.public_id
+    states = {one: edge.endpoint_state(one) for one in ENDPOINT_KINDS}
+    assert set(states.values()) == {EndpointState.STATUS_READY}
+
+
+async def test_zero_retention_of_the_seed_is_what_providers_promise(world: World) -> None:
+    """Whoever is not known counts as the worst."""
+    await seed_catalog(world.pool, world.act("core"), upstreams(), with_demo=True)
+    policies: dict[str, set[str]] = {}
+    for name, stored in (await catalog_of(world)).upstreams.items():
+        policies.setdefault(stored.facts.data_policy, set()).add(name)
+    assert policies["zero_retention"] == {"cerebras", *DEMO_PATHS}
+    assert policies["unknown"] == {"deepseek", "moonshotai", "cohere"}
+
+
+async def test_an_installation_with_an_older_demo_provider_gets_its_new_apis(world: World) -> None:
+    """Without another import once they are there."""
+    old = {"name": "demo", "base_url": "http://127.0.0.1:9/v1"}
+    await load(world, document(upstreams=[old]))
+    await seed_catalog(world.pool, world.act("core"), upstreams(), with_demo=True)
+    catalog = await catalog_of(world)
+    assert DEMO_PATHS.keys() <= catalog.upstreams.keys()
+    assert "embeddings" in catalog.upstreams["demo"].facts.surfaces
+    await seed_catalog(world.pool, world.act("core"), upstreams(), with_demo=True)
+    assert await catalog_of(world) == catalog
 
 
 async def test_a_route_gets_its_own_policy_or_the_document_s_or_its_lane_s(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.catalog.model import UpstreamFacts
-from core.catalog.providers import Providers
+from core.catalog.providers import DEMO_PATHS, Providers
 
 
 def facts(name: str) -> UpstreamFacts:
@@ -55,6 +55,20 @@ def test_the_demo_provider_needs_an_address_only() -> None:
     here = Providers({}, demo_base_url="http://127.0.0.1:7/v1")
     assert here.credential_of("demo") == b"demo"
     assert here.placed(facts("demo")).base_url == "http://127.0.0.1:7/v1"
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:7/v1", "http://127.0.0.1:7/v1/"])
+def test_the_demo_provider_s_other_apis_are_beside_the_first(address: str) -> None:
+    """One process, one address, a path for each dialect."""
+    here = Providers({}, demo_base_url=address)
+    placed = {name: here.placed(facts(name)).base_url for name in DEMO_PATHS}
+    assert placed == {
+        "demo": "http://127.0.0.1:7/v1",
+        "demo-anthropic": "http://127.0.0.1:7/v1",
+        "demo-google": "http://127.0.0.1:7/v1beta",
+    }
+    assert all(here.credential_of(name) == b"demo" for name in DEMO_PATHS)
+    assert all(Providers({}).credential_of(name) is None for name in DEMO_PATHS)
 
 
 def test_of_an_environment_only_provider_variables_are_kept() -> None:
