@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from edge.api.status import Gate
 from edge.translate.chat.surface import ChatSurface
 from edge.translate.generate.surface import MODELS, CountTokensSurface, GenerateSurface
+from edge.translate.messages.surface import MessagesCountSurface, MessagesSurface
 from edge.translate.surface import Surface
 
 PREFIXES: Final = ("/v1", "/api/v1")
@@ -35,6 +36,8 @@ def _of_models(*methods: str) -> tuple[str, ...]:
 
 SERVED: Final[tuple[Served, ...]] = (
     Served(ChatSurface(), _below_prefixes("/chat/completions")),
+    Served(MessagesSurface(), _below_prefixes("/messages")),
+    Served(MessagesCountSurface(), _below_prefixes("/messages/count_tokens")),
     Served(GenerateSurface(), _of_models("generateContent", "streamGenerateContent")),
     Served(CountTokensSurface(), _of_models("countTokens")),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.demo import openai_chat
+from edge.demo import anthropic_messages, openai_chat
 from edge.demo.delivery import JSON_HEADERS, Work
 from edge.demo.errors import DemoError
 from edge.demo.knobs import Knobs
@@ -23,6 +23,8 @@ def healthz(_request: Request, reply: Reply) -> Work:
 
 ROUTES: dict[tuple[str, str], Endpoint] = {
     ("POST", "/v1/chat/completions"): openai_chat.chat_completions,
+    ("POST", "/v1/messages"): anthropic_messages.messages,
+    ("POST", "/v1/messages/count_tokens"): anthropic_messages.count_tokens,
     ("GET", "/v1/models"): openai_chat.models,
     ("GET", "/healthz"): healthz,
 }

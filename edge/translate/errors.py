@@ -13,7 +13,8 @@
     ├── InvalidForm             invalid_form: no `multipart/form-data`, or not as RFC 7578 says
     ├── UnknownField            unknown_field: a form's field that the endpoint does not have
     ├── UnsupportedValue        unsupported_value: not with this model, or its cost has no bound
-    └── UnsupportedParameter    unsupported_parameter: as above, a whole parameter
+    ├── UnsupportedParameter    unsupported_parameter: as above, a whole parameter
+    └── CountingUnavailable     token_counting_not_available: no upstream of the model counts itself
 
     MalformedAnswer             an upstream's whole answer is not a JSON object
 
@@ -156,6 +157,15 @@ class UnsupportedParameter(InvalidRequest):
         super().__init__(
             param, f"Unsupported parameter: '{param}' is not supported with this model."
         )
+
+
+class CountingUnavailable(InvalidRequest):
+    """No upstream of the model counts tokens before they are sent; an estimate would not be it."""
+
+    code = "token_counting_not_available"
+
+    def __init__(self) -> None:
+        super().__init__("model", "No upstream of this model counts tokens.")
 
 
 class MalformedAnswer(Exception):

@@ -6,12 +6,17 @@ from typing import Final, Protocol
 
 from edge.translate.chat.upstream import ChatUpstream
 from edge.translate.generate.upstream import GenerateUpstream
+from edge.translate.messages.upstream import MessagesUpstream
 from edge.translate.neutral.conversation import Conversation
 from edge.translate.neutral.crossing import Crossing
 from edge.translate.neutral.halves import AnswerWriter, UpstreamApi
 from edge.translate.surface import NoWay, Terms
 
-UPSTREAM_APIS: Final[tuple[UpstreamApi, ...]] = (ChatUpstream(), GenerateUpstream())
+UPSTREAM_APIS: Final[tuple[UpstreamApi, ...]] = (
+    ChatUpstream(),
+    MessagesUpstream(),
+    GenerateUpstream(),
+)
 """In order of preference: chat completions, messages, generate content, responses."""
 
 
