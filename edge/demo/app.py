@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.demo import anthropic_messages, openai_chat
+from edge.demo import anthropic_messages, google_generate, openai_chat
 from edge.demo.delivery import JSON_HEADERS, Work
 from edge.demo.errors import DemoError
 from edge.demo.knobs import Knobs
@@ -35,6 +35,8 @@ def handle(request: Request, reply: Reply) -> Work:
     endpoint = ROUTES.get((request.method, request.path))
     if endpoint is not None:
         return endpoint(request, reply)
+    if request.path.startswith(google_generate.PREFIX):
+        return google_generate.serve(request, reply)
     if request.method == "GET" and request.path.startswith(_MODEL_PREFIX):
         return openai_chat.model(request.path.removeprefix(_MODEL_PREFIX), reply)
     return openai_chat.deliver_error(reply, Knobs(), DemoError(404, "unknown_url"))

@@ -98,7 +98,7 @@ class NativeCount:
         # Contents alone would leave out instructions and tools.
         named = {name: value for name, value in body.items() if name not in {"labels", "model"}}
         self._body = {_WHOLE_REQUEST: {"model": f"models/{model}", **named}}
-        self.path = f"/models/{quote(model, safe='/')}:countTokens".encode()
+        self.path = f"/models/{quote(model, safe='/+')}:countTokens".encode()
         self.headers: tuple[Header, ...] = ()
         self.content_type = JSON_TYPE
         self.written_bytes = 0

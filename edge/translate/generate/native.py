@@ -90,7 +90,7 @@ class NativeGenerate:
 def path_of(model: str, *, stream: bool) -> bytes:
     """Return where a model generates, below the upstream's base URL."""
     method = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    return f"/models/{quote(model, safe='/')}:{method}".encode()
+    return f"/models/{quote(model, safe='/+')}:{method}".encode()
 
 
 def limited(body: Mapping[str, Any], output_limit: int | None) -> dict[str, Any]:
