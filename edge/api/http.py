@@ -19,7 +19,7 @@ Sent = Mapping[bytes, bytes]
 READ_HEADERS: Final = frozenset(
     {
         *(b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"content-encoding"),
-        *(b"x-delivery-lane", b"x-max-cost", b"idempotency-key"),
+        *(b"x-delivery-lane", b"x-max-cost", b"idempotency-key", b"content-type"),
         *(b"anthropic-version", b"anthropic-beta"),
     }
 )

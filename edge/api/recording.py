@@ -74,6 +74,8 @@ class Ending:
     events: int = 0
     content_bytes: int = 0
     first_token_ms: int = 0
+    estimated: Quantities | None = None
+    """What to charge without counts where the API has units of its own."""
 
 
 class Recording:
@@ -212,6 +214,8 @@ class Recording:
 
     def _estimated(self) -> Quantities:
         ending = self.ending
+        if ending.estimated is not None:
+            return ending.estimated
         return estimate.estimated(
             self._accepted.shape,
             events=ending.events,

@@ -9,8 +9,10 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from edge.api.status import Gate
+from edge.translate.audio.surface import Speech, Transcriptions
 from edge.translate.chat.surface import ChatSurface
 from edge.translate.generate.surface import MODELS, CountTokensSurface, GenerateSurface
+from edge.translate.images.surface import ImageEdits, ImageGenerations
 from edge.translate.messages.surface import MessagesCountSurface, MessagesSurface
 from edge.translate.surface import Surface
 
@@ -40,6 +42,10 @@ SERVED: Final[tuple[Served, ...]] = (
     Served(MessagesCountSurface(), _below_prefixes("/messages/count_tokens")),
     Served(GenerateSurface(), _of_models("generateContent", "streamGenerateContent")),
     Served(CountTokensSurface(), _of_models("countTokens")),
+    Served(ImageGenerations(), _below_prefixes("/images/generations")),
+    Served(ImageEdits(), _below_prefixes("/images/edits")),
+    Served(Speech(), _below_prefixes("/audio/speech")),
+    Served(Transcriptions(), _below_prefixes("/audio/transcriptions")),
 )
 
 

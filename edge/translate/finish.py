@@ -9,6 +9,7 @@ from oneapi.metering.v1.usage_record_pb2 import FinishReason
 
 # Looked up once: the generated enum searches its descriptor at each access.
 UNSPECIFIED: Final = FinishReason.FINISH_REASON_UNSPECIFIED
+STOP: Final = FinishReason.FINISH_REASON_STOP
 ERROR: Final = FinishReason.FINISH_REASON_ERROR
 _OTHER: Final = FinishReason.FINISH_REASON_OTHER
 _REASONS: Final = {

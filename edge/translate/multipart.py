@@ -103,6 +103,11 @@ def written(parts: Iterable[Part], boundary: bytes) -> bytes:
     return b"".join([*pieces, b"--", boundary, b"--\r\n"])
 
 
+def boundary_of(request_id: str) -> bytes:
+    """Return a boundary for a form of ours: what no client can know is in nothing that it sent."""
+    return b"1api-" + request_id.encode()
+
+
 def content_type_of(boundary: bytes) -> bytes:
     """Return the content type of a form with this boundary."""
     return b"multipart/form-data; boundary=" + boundary

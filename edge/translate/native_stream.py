@@ -57,6 +57,7 @@ class NativeStream:
         "_choices",
         "_counts_sent",
         "_ending",
+        "_estimate",
         "_failed_event",
         "_held",
         "_held_bytes",
@@ -82,14 +83,17 @@ class NativeStream:
         max_frame_bytes: int = sse.MAX_FRAME_BYTES,
         *,
         choices: int = 1,
+        estimate: Callable[[], Quantities] | None = None,
     ) -> None:
         """`failed_event` makes the in-band error from the provider's message.
 
-        `choices` were asked for: the first of them that ends does not end the stream.
+        `choices` were asked for: the first of them that ends does not end the stream. `estimate`
+        gives, in an API's own units, what to charge where the provider counts nothing.
         """
         self._look = look
         self._ending = ending
         self._failed_event = failed_event
+        self._estimate = estimate
         self._tally = UsageTally(price_of)
         self._buffer = sse.FrameBuffer(max_frame_bytes)
         self._max_held_bytes = max(MAX_HELD_BYTES, max_frame_bytes)
@@ -137,6 +141,7 @@ class NativeStream:
             has_output=self.has_output,
             events=self.events,
             content_bytes=self.content_bytes,
+            estimated=self._estimate() if self._estimate is not None else None,
         )
 
     def _is_proper(self, *, body_complete: bool) -> bool:

@@ -27,6 +27,10 @@ class ModelLimits(Protocol):
     """The catalogue's maxima of a model, named as in `oneapi.catalog.v1.Model`; 0 refuses."""
 
     @property
+    def max_output_tokens(self) -> int:
+        """Output tokens of one choice, or of one image."""
+
+    @property
     def input_overhead_tokens(self) -> int:
         """What a provider may count beyond the bytes."""
 

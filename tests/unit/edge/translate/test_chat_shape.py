@@ -28,6 +28,7 @@ class Limits:
     image_max_tokens: int = 1500
     audio_max_tokens: int = 9000
     file_max_tokens: int = 50_000
+    max_output_tokens: int = 8_192
 
 
 NOTHING = Limits(image_max_tokens=0, audio_max_tokens=0, file_max_tokens=0)
