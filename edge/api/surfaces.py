@@ -14,6 +14,7 @@ from edge.translate.chat.surface import ChatSurface
 from edge.translate.generate.surface import MODELS, CountTokensSurface, GenerateSurface
 from edge.translate.images.surface import ImageEdits, ImageGenerations
 from edge.translate.messages.surface import MessagesCountSurface, MessagesSurface
+from edge.translate.responses.surface import ResponsesSurface
 from edge.translate.surface import Surface
 
 PREFIXES: Final = ("/v1", "/api/v1")
@@ -42,6 +43,7 @@ SERVED: Final[tuple[Served, ...]] = (
     Served(MessagesCountSurface(), _below_prefixes("/messages/count_tokens")),
     Served(GenerateSurface(), _of_models("generateContent", "streamGenerateContent")),
     Served(CountTokensSurface(), _of_models("countTokens")),
+    Served(ResponsesSurface(), _below_prefixes("/responses")),
     Served(ImageGenerations(), _below_prefixes("/images/generations")),
     Served(ImageEdits(), _below_prefixes("/images/edits")),
     Served(Speech(), _below_prefixes("/audio/speech")),

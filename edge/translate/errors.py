@@ -14,7 +14,8 @@
     ├── UnknownField            unknown_field: a form's field that the endpoint does not have
     ├── UnsupportedValue        unsupported_value: not with this model, or its cost has no bound
     ├── UnsupportedParameter    unsupported_parameter: as above, a whole parameter
-    └── CountingUnavailable     token_counting_not_available: no upstream of the model counts itself
+    ├── CountingUnavailable     token_counting_not_available: no upstream of the model counts itself
+    └── StatelessOnly           stateless_only: it refers to what only a store would have
 
     MalformedAnswer             an upstream's whole answer is not a JSON object
 
@@ -166,6 +167,19 @@ class CountingUnavailable(InvalidRequest):
 
     def __init__(self) -> None:
         super().__init__("model", "No upstream of this model counts tokens.")
+
+
+class StatelessOnly(InvalidRequest):
+    """The field refers to something kept from another request, and nothing is kept."""
+
+    code = "stateless_only"
+
+    def __init__(self, param: str) -> None:
+        super().__init__(
+            param,
+            f"'{param}' refers to what another request has stored, and nothing is stored here: "
+            "send the whole conversation in the request.",
+        )
 
 
 class MalformedAnswer(Exception):

@@ -65,7 +65,8 @@ def raw_member(document: bytes, parsed: Mapping[str, Any], name: str) -> bytes:
         KeyError: no member has this name.
     """
     ending = name.encode() + b'"'
-    if document.count(ending) == 1 and _ESCAPED_ASCII not in document:
+    # A name that is escaped itself can look like the middle of a document.
+    if document.count(ending) == 1 and _ESCAPED_ASCII not in document and '"' not in name:
         spelled = _usual_spelling(ending, parsed[name])
         if spelled is not None and spelled in document:
             return spelled[len(ending) + 2 :]

@@ -10,12 +10,14 @@ from edge.translate.messages.upstream import MessagesUpstream
 from edge.translate.neutral.conversation import Conversation
 from edge.translate.neutral.crossing import Crossing
 from edge.translate.neutral.halves import AnswerWriter, UpstreamApi
+from edge.translate.responses.upstream import ResponsesUpstream
 from edge.translate.surface import NoWay, Terms
 
 UPSTREAM_APIS: Final[tuple[UpstreamApi, ...]] = (
     ChatUpstream(),
     MessagesUpstream(),
     GenerateUpstream(),
+    ResponsesUpstream(),
 )
 """In order of preference: chat completions, messages, generate content, responses."""
 

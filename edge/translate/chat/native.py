@@ -25,15 +25,12 @@ from edge.translate.errors import (
     MissingParameter,
 )
 from edge.translate.quirks import COMPATIBLE, Quirks
+from edge.translate.tiers import LANE_TIERS, service_tier
 from edge.translate.usage import PriceOf, UsageTally, from_openai, with_cost
 
 MAX_CHOICES: Final = 128
 MAX_MESSAGES: Final = 16_384
 MAX_TOKEN_LIMIT: Final = 2**31 - 1
-LANE_TIERS: Final = frozenset({"flex", "priority", "fast"})
-"""Values of `service_tier` that choose a lane; the lane's upstreams and prices follow from it."""
-PLAIN_TIERS: Final = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
-"""Values that mean the upstream's usual price; they go there as they are."""
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 
 
@@ -75,7 +72,7 @@ def parse(body: Any) -> ChatRequest:
         choices=_choices(body),
         token_limit=min(limits.values(), default=None),
         limit_fields=tuple(limits),
-        service_tier=_service_tier(body),
+        service_tier=service_tier(body),
         has_tools=_has_elements(body, "tools") or _has_elements(body, "functions"),
     )
 
@@ -253,16 +250,6 @@ def _integer(body: Mapping[str, Any], name: str, minimum: int, maximum: int) -> 
     if value > maximum:
         raise IntegerAboveMaximum(name, maximum)
     return value
-
-
-def _service_tier(body: Mapping[str, Any]) -> str | None:
-    tier = body.get("service_tier")
-    if tier is not None and not isinstance(tier, str):
-        raise InvalidType("service_tier", "a string")
-    # Another word could choose a price of the upstream's that no lane of ours has.
-    if tier is not None and tier not in LANE_TIERS | PLAIN_TIERS:
-        raise InvalidValue("service_tier")
-    return tier
 
 
 def _has_elements(body: Mapping[str, Any], name: str) -> bool:

@@ -8,14 +8,13 @@ from edge.translate.chat import from_turns
 from edge.translate.chat.answer_reader import ChatAnswerReader
 from edge.translate.errors import UnsupportedParameter
 from edge.translate.neutral.conversation import Conversation, OutputFormat, Tool
+from edge.translate.neutral.efforts import effort_of
 from edge.translate.quirks import Quirks, quirks_of
 from edge.translate.surface import Header, Terms
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 
 PATH: Final = b"/chat/completions"
 LIMIT_FIELDS: Final = ("max_completion_tokens", "max_tokens")
-EFFORT_OF_BUDGET: Final = ((0, "none"), (1024, "minimal"), (4096, "low"), (16_384, "medium"))
-"""Chat knows no budget of reasoning tokens: the largest effort that usually stays within it."""
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 _SAME: Final = (
     "temperature",
@@ -167,7 +166,7 @@ def _thinking(conversation: Conversation, quirks: Quirks) -> dict[str, Any]:
     wanted = conversation.thinking
     if wanted is None:
         return {}
-    effort = wanted.effort or _effort_of(wanted.budget_tokens)
+    effort = wanted.effort or effort_of(wanted.budget_tokens)
     if quirks.thinking == "object":
         return _object(effort, wanted.budget_tokens if wanted.effort is None else None)
     if effort is None:
@@ -184,12 +183,3 @@ def _object(effort: str | None, budget_tokens: int | None) -> dict[str, Any]:
     if budget_tokens:
         return {"reasoning": {"max_tokens": budget_tokens}}
     return {"reasoning": {"effort": effort}} if effort is not None else {}
-
-
-def _effort_of(budget_tokens: int | None) -> str | None:
-    if budget_tokens is None:
-        return None
-    for most, effort in EFFORT_OF_BUDGET:
-        if budget_tokens <= most:
-            return effort
-    return "high"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edge.translate.chat.native import LANE_TIERS, MAX_MESSAGES, MAX_TOKEN_LIMIT
+from edge.translate.chat.native import MAX_MESSAGES, MAX_TOKEN_LIMIT
 from edge.translate.errors import (
     EmptyArray,
     IntegerAboveMaximum,
@@ -27,6 +27,7 @@ from edge.translate.generate.to_neutral import conversation_of
 from edge.translate.neutral.conversation import Conversation
 from edge.translate.neutral.halves import AnswerWriter
 from edge.translate.surface import EVENT_STREAM, ModelLimits, Problem, Terms, Translation
+from edge.translate.tiers import LANE_TIERS
 from edge.translate.upstreams import crossing
 from kit.hold import RequestShape
 from oneapi.common.v1.endpoint_pb2 import Endpoint

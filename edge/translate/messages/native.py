@@ -13,13 +13,13 @@ import orjson
 
 from edge.translate import finish, splice
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
-from edge.translate.chat.native import LANE_TIERS
 from edge.translate.errors import MalformedAnswer, NestedTooDeeply
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
 from edge.translate.messages.stream import MessagesLook, block_bytes
 from edge.translate.messages.usage import UsageCounts
 from edge.translate.native_stream import NativeStream
 from edge.translate.surface import Terms
+from edge.translate.tiers import LANE_TIERS
 from edge.translate.usage import PriceOf, UsageTally, with_cost
 
 PATH: Final = b"/messages"

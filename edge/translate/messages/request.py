@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge.translate import fields
-from edge.translate.chat.native import LANE_TIERS, PLAIN_TIERS
 from edge.translate.errors import EmptyArray, InvalidValue, MissingParameter
 from edge.translate.messages.headers import forwarded
 from edge.translate.surface import Header
+from edge.translate.tiers import LANE_TIERS, PLAIN_TIERS
 
 MAX_MESSAGES: Final = 100_000
 """As many as Anthropic takes (Messages API reference)."""

@@ -1,0 +1,106 @@
+"""Responses to an upstream that serves them itself: the request, and the whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
+from edge.translate.errors import MalformedAnswer
+from edge.translate.native_stream import NativeStream
+from edge.translate.quirks import quirks_of
+from edge.translate.responses import sealed
+from edge.translate.responses.edits import ResponseEdits
+from edge.translate.responses.failure import Progress, Running, failed_frames
+from edge.translate.responses.output import finish_of, is_made, objects, size_of
+from edge.translate.responses.stream import ResponsesLook
+from edge.translate.surface import Header, Terms
+from edge.translate.tiers import LANE_TIERS
+from edge.translate.usage import PriceOf, UsageTally
+
+PATH: Final = b"/responses"
+NOT_FORWARDED: Final = ("metadata", "client_metadata")
+"""What says who or where the client is, and changes no answer (ADR 0022)."""
+_ENDED: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
+
+
+class NativeResponses:
+    """One request for one candidate, and its answer on the way back."""
+
+    __slots__ = ("_body", "_edits", "_progress", "_running", "_terms")
+
+    path = PATH
+    headers: tuple[Header, ...] = ()
+    content_type = JSON_TYPE
+    written_bytes = 0
+
+    def __init__(
+        self, body: Mapping[str, Any], running: Running, progress: Progress, terms: Terms
+    ) -> None:
+        self._body = body
+        self._running = running
+        self._progress = progress
+        self._terms = terms
+        self._edits = ResponseEdits(
+            terms.public_model, body.get("metadata"), quirks_of(terms.upstream)
+        )
+
+    def body(self, output_limit: int | None) -> bytes:
+        """Return the body for the upstream; `output_limit` caps the output tokens."""
+        body = {**self._body, "model": self._terms.upstream_model, "store": False}
+        for name in NOT_FORWARDED:
+            body.pop(name, None)
+        if body.get("service_tier") in LANE_TIERS:
+            # It chose our lane; at the upstream it would change the price.
+            del body["service_tier"]
+        if output_limit is not None:
+            body["max_output_tokens"] = min(
+                body.get("max_output_tokens") or output_limit, output_limit
+            )
+        if isinstance(given := body["input"], list):
+            body["input"] = [item for item in given if not sealed.is_useless(item)]
+        return orjson.dumps(body)
+
+    def stream(self, price_of: PriceOf) -> NativeStream:
+        """Return what carries a streamed answer to the client."""
+        ending = StreamEnding.TERMINAL if self._terms.ends_with_terminal_frame else StreamEnding.EOF
+        self._running.progress = self._progress
+        look = ResponsesLook(self._edits, self._progress)
+        return NativeStream(look, ending, price_of, self._failed_event)
+
+    def whole(self, body: bytes, _content_type: bytes, price_of: PriceOf) -> WholeAnswer:
+        """Return a whole answer with our edits.
+
+        Raises:
+            MalformedAnswer: it is no response that has ended.
+        """
+        response = _parsed(body)
+        tally = UsageTally(price_of)
+        edited = self._edits.edited(body, response, tally.take)
+        output = objects(response.get("output"))
+        return WholeAnswer(
+            body=edited,
+            quantities=tally.quantities,
+            usage_invalid=tally.invalid,
+            finish_reason=finish_of(response),
+            has_output=any(map(is_made, output)),
+            content_bytes=sum(map(size_of, output)),
+        )
+
+    def _failed_event(self, message: str) -> bytes:
+        return failed_frames(self._body, self._progress, "upstream_stream_error", message)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        response = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedAnswer from None
+    if not isinstance(response, dict):
+        raise MalformedAnswer
+    status = response.get("status")
+    if not isinstance(status, str) or status not in _ENDED:
+        raise MalformedAnswer
+    return response

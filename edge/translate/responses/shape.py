@@ -1,0 +1,163 @@
+"""What bounds the usage of a request: bytes of text, and the catalogue's maxima for media.
+
+Tools that the client runs cost what the request shows. Those that the provider runs read what it
+does not show, so they are refused, and with them what they left in earlier answers. Tool search is
+the exception: it reads no more than the tools in the request, once for each search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from edge.translate import fields
+from edge.translate.errors import (
+    InvalidType,
+    NestedTooDeeply,
+    StatelessOnly,
+    UnsupportedValue,
+)
+from edge.translate.surface import ModelLimits
+from kit.hold import RequestShape
+
+CLIENT_TOOLS: Final = frozenset({"function", "custom", "apply_patch", "local_shell"})
+"""Tools that the client runs, by OpenAI's description of each."""
+SEARCH_READINGS: Final = 4
+"""How often a request with hosted tool search may be read.
+
+Recorded: one search, that is two readings, counts at most three quarters of the bytes; counts that
+exceed the hold are refused in any case (ADR 0010).
+"""
+TEXT_ITEMS: Final = frozenset(
+    {
+        *("reasoning", "compaction", "function_call", "custom_tool_call", "tool_search_call"),
+        *("local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output"),
+        *("apply_patch_call", "apply_patch_call_output"),
+    }
+)
+PART_ITEMS: Final = {
+    "message": "content",
+    "function_call_output": "output",
+    "custom_tool_call_output": "output",
+}
+"""Items that can hold media, and in which member."""
+TOOL_ITEMS: Final = frozenset({"additional_tools", "tool_search_output"})
+TEXT_PARTS: Final = frozenset(
+    {"input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text"}
+)
+_DATA_FIELDS: Final = ("image_url", "file_data", "file_url")
+
+
+def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, int]:
+    """Return the counts that bound what a request can use with a model, and its bytes of media.
+
+    Raises:
+        InvalidRequest: it has media or tools for which the catalogue has no maximum.
+    """
+    has_tools, searches = _tools(body, "")
+    media_bytes = media_tokens = 0
+    for path, item in _items(body):
+        more_tools, more_searches = _item_tools(path, item)
+        has_tools, searches = has_tools or more_tools, searches or more_searches
+        for place, part in _parts(path, item):
+            maximum = _maximum(place, part, limits)
+            media_tokens += maximum
+            media_bytes += _data_bytes(part) if maximum else 0
+    overhead = limits.input_overhead_tokens
+    if has_tools:
+        overhead = max(overhead, limits.input_overhead_with_tools_tokens)
+    readings = SEARCH_READINGS if searches else 1
+    bound = RequestShape(
+        text_bytes=readings * (_size_of(body) - media_bytes),
+        overhead_tokens=readings * overhead,
+        media_tokens=readings * media_tokens,
+    )
+    return bound, media_bytes
+
+
+def _size_of(body: Mapping[str, Any]) -> int:
+    try:
+        return len(orjson.dumps(body))
+    except orjson.JSONEncodeError:
+        # What can be read can be nested more deeply than what can be written again.
+        raise NestedTooDeeply from None
+
+
+def _tools(holder: Mapping[str, Any], where: str) -> tuple[bool, bool]:
+    """Check tools; say whether there are any, and whether the provider searches among them."""
+    tools = fields.mappings(holder, "tools", where)
+    searches = False
+    for path, tool in tools:
+        kind = fields.required_text(tool, "type", path)
+        if kind == "namespace":
+            _tools(tool, path)
+        elif kind == "tool_search":
+            searches = searches or tool.get("execution") != "client"
+        elif kind == "shell":
+            _check_shell(tool, path)
+        elif kind not in CLIENT_TOOLS:
+            raise UnsupportedValue(f"{path}.type")
+    return bool(tools), searches
+
+
+def _check_shell(tool: Mapping[str, Any], path: str) -> None:
+    """Refuse a shell that is not said to be the client's: the provider's runs in a container."""
+    environment = fields.mapping(tool, "environment", path) or {}
+    if environment.get("type") != "local":
+        raise UnsupportedValue(f"{path}.environment")
+
+
+def _items(body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    given = body.get("input")
+    if isinstance(given, list):
+        for index, item in enumerate(given):
+            yield f"input[{index}]", item
+
+
+def _item_tools(path: str, item: Mapping[str, Any]) -> tuple[bool, bool]:
+    kind = item.get("type") or "message"
+    if kind in TOOL_ITEMS:
+        return _tools(item, path)
+    if kind not in TEXT_ITEMS and kind not in PART_ITEMS:
+        raise UnsupportedValue(f"{path}.type")
+    return False, False
+
+
+def _parts(path: str, item: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    name = PART_ITEMS.get(item.get("type") or "message")
+    parts = item.get(name) if name is not None else None
+    if not isinstance(parts, list):
+        if isinstance(parts, dict):
+            raise InvalidType(f"{path}.{name}", "a string or an array of objects")
+        return
+    for place, part in enumerate(parts):
+        if not isinstance(part, dict):
+            raise InvalidType(f"{path}.{name}[{place}]", "an object")
+        yield f"{path}.{name}[{place}]", part
+
+
+def _maximum(path: str, part: Mapping[str, Any], limits: ModelLimits) -> int:
+    kind = fields.required_text(part, "type", path)
+    if kind in TEXT_PARTS:
+        return 0
+    if part.get("file_id") is not None:
+        raise StatelessOnly(f"{path}.file_id")
+    if kind == "input_image":
+        return _required(limits.image_max_tokens, path)
+    if kind == "input_file":
+        return _required(limits.file_max_tokens, path)
+    raise UnsupportedValue(f"{path}.type")
+
+
+def _required(maximum: int, path: str) -> int:
+    if maximum <= 0:
+        raise UnsupportedValue(path)
+    return maximum
+
+
+def _data_bytes(part: Mapping[str, Any]) -> int:
+    """Return the bytes of the data inside a media part: never more than they take serialised."""
+    data = [part.get(name) for name in _DATA_FIELDS]
+    return sum(len(one.encode()) for one in data if isinstance(one, str))
