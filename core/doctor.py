@@ -53,7 +53,7 @@ def findings_of(found: Any, clock: Clock) -> Iterator[Finding]:
     """Judge what core has found."""
     yield fine("core", f"answers; Python {found.python_version}")
     yield from _clocks(found, clock)
-    for look in (_versions, _partitions, _alarms, _catalogue, _leases):
+    for look in (_versions, _partitions, _alarms, _catalogue, _data_policies, _leases):
         yield from look(found)
 
 
@@ -164,6 +164,19 @@ def _catalogue(found: Any) -> Iterator[Finding]:
         yield warning("prices", f"routed without a price: {names}", mend)
     if not found.unpriced and not found.upstreams_without_credential:
         yield fine("catalogue", "every route has a price, every upstream a credential")
+
+
+def _data_policies(found: Any) -> Iterator[Finding]:
+    if found.upstreams_of_unknown_policy:
+        names = ", ".join(found.upstreams_of_unknown_policy)
+        mend = "Import a document with their `data_policy`; until then unknown is the worst."
+        yield warning("data policies", f"not known: {names}", mend)
+    if found.zero_retention_keys_unserved:
+        text = f"{found.zero_retention_keys_unserved} keys require it, no upstream keeps nothing"
+        mend = "Connect such an upstream, or let keys and workspaces stop requiring it."
+        yield warning("zero retention", text, mend)
+    if not found.upstreams_of_unknown_policy and not found.zero_retention_keys_unserved:
+        yield fine("data policies", "known of every upstream in use")
 
 
 def books_of(found: Any) -> Iterator[Finding]:

@@ -97,6 +97,8 @@ def operations_service(pool: Pool, clock: Clock, *, lease_silence: timedelta) ->
 
 async def _catalogue(tx: Transaction, found: pb.ExamineResponse, moment: datetime) -> None:
     found.upstreams_without_credential.extend(await store.upstreams_without_credential(tx))
+    found.upstreams_of_unknown_policy.extend(await store.upstreams_of_unknown_policy(tx))
+    found.zero_retention_keys_unserved = await store.zero_retention_keys_unserved(tx, moment)
     for row in await store.unpriced(tx, moment):
         found.unpriced.add(model=row.model, lane=Lane.ValueType(row.lane))
 

@@ -37,6 +37,23 @@ SELECT u.name FROM upstream AS u
                 WHERE c.upstream_number = u.number AND m.enabled)
  ORDER BY u.name LIMIT :limit
 """
+_UNKNOWN_POLICY: Final = """
+SELECT u.name FROM upstream AS u
+ WHERE u.enabled AND u.credential_sealed IS NOT NULL AND u.data_policy = 0
+   AND EXISTS (SELECT 1 FROM route_candidate AS c JOIN model AS m ON m.number = c.model_number
+                WHERE c.upstream_number = u.number AND m.enabled)
+ ORDER BY u.name LIMIT :limit
+"""
+_ZERO_RETENTION_UNSERVED: Final = """
+SELECT count(*) AS how_many FROM api_key AS k JOIN workspace AS w ON w.id = k.workspace_id
+ WHERE (k.requires_zero_retention OR w.requires_zero_retention) AND k.state = 1 AND w.state = 1
+   AND (k.expires_at IS NULL OR k.expires_at > :now)
+   AND NOT EXISTS (SELECT 1 FROM upstream AS u
+                     JOIN route_candidate AS c ON c.upstream_number = u.number
+                     JOIN model AS m ON m.number = c.model_number
+                    WHERE u.enabled AND u.credential_sealed IS NOT NULL AND u.data_policy = 3
+                      AND m.enabled)
+"""
 _UNPRICED: Final = """
 SELECT m.public_id AS model, r.lane FROM route AS r JOIN model AS m ON m.number = r.model_number
  WHERE m.enabled AND EXISTS (SELECT 1 FROM route_candidate AS c
@@ -101,6 +118,17 @@ async def upstreams_without_credential(tx: Transaction) -> list[str]:
     # The demo provider needs an address only, and is off where there is none.
     local = list(DEMO_PATHS)
     return [row.name for row in await tx.all(_NO_CREDENTIAL, local=local, limit=LISTED_MAX)]
+
+
+async def upstreams_of_unknown_policy(tx: Transaction) -> list[str]:
+    """Read the upstreams in use of which nobody has said what they keep."""
+    return [row.name for row in await tx.all(_UNKNOWN_POLICY, limit=LISTED_MAX)]
+
+
+async def zero_retention_keys_unserved(tx: Transaction, now: datetime) -> int:
+    """Count the keys that take only upstreams that keep nothing, if there is no such upstream."""
+    row = await tx.one(_ZERO_RETENTION_UNSERVED, now=now)
+    return 0 if row is None else int(row.how_many)
 
 
 async def unpriced(tx: Transaction, now: datetime) -> Sequence[Row[Any]]:

@@ -19,6 +19,14 @@ from tests.support.metering_world import MeteringWorld, WorldClock
 from tests.support.postgres import PostgresServer
 
 _SILENCE = timedelta(hours=1)
+_KEY = """
+INSERT INTO api_key (id, workspace_id, display_name, secret_hint, secret_hash, pepper_version,
+    state, lane, allowed_models, default_model, model_aliases, requests_per_minute,
+    tokens_per_minute, concurrent_requests, spend_per_day, spend_per_month, spend_total,
+    allowed_networks, created_at, version)
+SELECT gen_random_uuid(), id, 'A key', 'hint', sha256('x'), 1, 1, 1, '{}', '', '{}', 0, 0, 0, 0,
+    0, 0, '{}', created_at, 1 FROM workspace
+"""
 _HURTS = {
     "wallets": ("UPDATE wallet SET posted = posted + 1", "books"),
     "entries": (
@@ -40,6 +48,22 @@ _HURTS = {
             " INSERT INTO route_candidate VALUES (1, 1, 1, 'm', 1, 0, 1, 1)"
         ),
         "upstreams",
+    ),
+    "policies": (
+        (
+            "UPDATE upstream SET name = 'acme', enabled = true, credential_sealed = 'x',"
+            " data_policy = 0; INSERT INTO route VALUES (1, 1, 1);"
+            " INSERT INTO route_candidate VALUES (1, 1, 1, 'm', 1, 0, 1, 1)"
+        ),
+        "data policies",
+    ),
+    "zero retention": (
+        f"{_KEY}; UPDATE api_key SET requires_zero_retention = true",
+        "zero retention",
+    ),
+    "zero retention of a workspace": (
+        f"{_KEY}; UPDATE workspace SET requires_zero_retention = true",
+        "zero retention",
     ),
     "alarms": (
         "INSERT INTO alarm SELECT gen_random_uuid(), '2026-11-19', 'spool_gap', 1, 1, '', 5, 9",
@@ -136,3 +160,19 @@ async def test_books_that_take_long_do_not_mean_that_core_is_down(
     finding = books_not_told(late.value)
     assert finding.verdict is Verdict.WARNING
     assert f"longer than {BOOKS_SECONDS:.0f} s" in finding.found
+
+
+async def test_a_key_that_some_upstream_can_serve_is_no_complaint(
+    world: MeteringWorld, port: int, postgres_server: PostgresServer, database_url: str
+) -> None:
+    """Control: it requires zero retention, and an upstream in use keeps nothing."""
+    await world.money.workspace(10)
+    with psycopg.connect(postgres_server.superuser_url_of(database_url)) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            f"{_KEY}; UPDATE api_key SET requires_zero_retention = true; UPDATE upstream"
+            " SET enabled = true, credential_sealed = 'x', data_policy = 3;"
+            " INSERT INTO route VALUES (1, 1, 1);"
+            " INSERT INTO route_candidate VALUES (1, 1, 1, 'm', 1, 0, 1, 1)"
+        )
+    assert "zero retention" not in bad(await examined(port, world))

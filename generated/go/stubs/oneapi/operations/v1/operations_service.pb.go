@@ -91,8 +91,13 @@ type ExamineResponse struct {
 	SilentHeld *v1.Money `protobuf:"bytes,16,opt,name=silent_held,json=silentHeld,proto3" json:"silent_held,omitempty"`
 	// Edge processes whose spool was not taken whole, though another one has their place.
 	EpochsLeftOpen int64 `protobuf:"varint,17,opt,name=epochs_left_open,json=epochsLeftOpen,proto3" json:"epochs_left_open,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Upstreams in use of which nobody has recorded what they do with requests and answers.
+	UpstreamsOfUnknownPolicy []string `protobuf:"bytes,18,rep,name=upstreams_of_unknown_policy,json=upstreamsOfUnknownPolicy,proto3" json:"upstreams_of_unknown_policy,omitempty"`
+	// Active keys that require zero retention, themselves or by their workspaces, while no upstream
+	// in use keeps nothing: all their requests are refused.
+	ZeroRetentionKeysUnserved int64 `protobuf:"varint,19,opt,name=zero_retention_keys_unserved,json=zeroRetentionKeysUnserved,proto3" json:"zero_retention_keys_unserved,omitempty"`
+	unknownFields             protoimpl.UnknownFields
+	sizeCache                 protoimpl.SizeCache
 }
 
 func (x *ExamineResponse) Reset() {
@@ -219,6 +224,20 @@ func (x *ExamineResponse) GetSilentHeld() *v1.Money {
 func (x *ExamineResponse) GetEpochsLeftOpen() int64 {
 	if x != nil {
 		return x.EpochsLeftOpen
+	}
+	return 0
+}
+
+func (x *ExamineResponse) GetUpstreamsOfUnknownPolicy() []string {
+	if x != nil {
+		return x.UpstreamsOfUnknownPolicy
+	}
+	return nil
+}
+
+func (x *ExamineResponse) GetZeroRetentionKeysUnserved() int64 {
+	if x != nil {
+		return x.ZeroRetentionKeysUnserved
 	}
 	return 0
 }
@@ -448,7 +467,7 @@ var File_oneapi_operations_v1_operations_service_proto protoreflect.FileDescript
 const file_oneapi_operations_v1_operations_service_proto_rawDesc = "" +
 	"\n" +
 	"-oneapi/operations/v1/operations_service.proto\x12\x14oneapi.operations.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\"\x10\n" +
-	"\x0eExamineRequest\"\xda\x05\n" +
+	"\x0eExamineRequest\"\xda\x06\n" +
 	"\x0fExamineResponse\x12%\n" +
 	"\x0epython_version\x18\x01 \x01(\tR\rpythonVersion\x126\n" +
 	"\x17postgres_version_number\x18\x02 \x01(\x05R\x15postgresVersionNumber\x12'\n" +
@@ -466,7 +485,9 @@ const file_oneapi_operations_v1_operations_service_proto_rawDesc = "" +
 	"\rsilent_leases\x18\x0f \x01(\x03R\fsilentLeases\x128\n" +
 	"\vsilent_held\x18\x10 \x01(\v2\x17.oneapi.common.v1.MoneyR\n" +
 	"silentHeld\x12(\n" +
-	"\x10epochs_left_open\x18\x11 \x01(\x03R\x0eepochsLeftOpenJ\x04\b\f\x10\x0fR\rentries_totalR\vwallets_offR\tholds_off\"\x15\n" +
+	"\x10epochs_left_open\x18\x11 \x01(\x03R\x0eepochsLeftOpen\x12=\n" +
+	"\x1bupstreams_of_unknown_policy\x18\x12 \x03(\tR\x18upstreamsOfUnknownPolicy\x12?\n" +
+	"\x1czero_retention_keys_unserved\x18\x13 \x01(\x03R\x19zeroRetentionKeysUnservedJ\x04\b\f\x10\x0fR\rentries_totalR\vwallets_offR\tholds_off\"\x15\n" +
 	"\x13ExamineBooksRequest\"\x92\x01\n" +
 	"\x14ExamineBooksResponse\x12<\n" +
 	"\rentries_total\x18\x01 \x01(\v2\x17.oneapi.common.v1.MoneyR\fentriesTotal\x12\x1f\n" +

@@ -28,7 +28,7 @@ from oneapi.common.v1 import lane_pb2 as oneapi_dot_common_dot_v1_dot_lane__pb2
 from oneapi.common.v1 import money_pb2 as oneapi_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-oneapi/operations/v1/operations_service.proto\x12\x14oneapi.operations.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\"\x10\n\x0e\x45xamineRequest\"\xeb\x06\n\x0f\x45xamineResponse\x12@\n\x0epython_version\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[0-9a-z.+]{1,32}$R\rpythonVersion\x12\x36\n\x17postgres_version_number\x18\x02 \x01(\x05R\x15postgresVersionNumber\x12\x41\n\x0fschema_revision\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[0-9a-z_]{0,64}$R\x0eschemaRevision\x12\x39\n\x0bschema_head\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[0-9a-z_]{0,64}$R\nschemaHead\x12(\n\x10\x63ore_time_micros\x18\x05 \x01(\x03R\x0e\x63oreTimeMicros\x12\x30\n\x14\x64\x61tabase_time_micros\x18\x06 \x01(\x03R\x12\x64\x61tabaseTimeMicros\x12%\n\x0e\x64\x61tabase_bytes\x18\x07 \x01(\x03R\rdatabaseBytes\x12N\n\x12missing_partitions\x18\x08 \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\"\x17r\x15\x32\x13^[0-9]{4}-[0-9]{2}$R\x11missingPartitions\x12\x38\n\x06\x61larms\x18\t \x03(\x0b\x32 .oneapi.operations.v1.AlarmCountR\x06\x61larms\x12\x61\n\x1cupstreams_without_credential\x18\n \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\"\x17r\x15\x32\x13^[a-z0-9_.-]{1,64}$R\x1aupstreamsWithoutCredential\x12:\n\x08unpriced\x18\x0b \x03(\x0b\x32\x1e.oneapi.operations.v1.UnpricedR\x08unpriced\x12#\n\rsilent_leases\x18\x0f \x01(\x03R\x0csilentLeases\x12\x38\n\x0bsilent_held\x18\x10 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\nsilentHeld\x12(\n\x10\x65pochs_left_open\x18\x11 \x01(\x03R\x0e\x65pochsLeftOpenJ\x04\x08\x0c\x10\x0fR\rentries_totalR\x0bwallets_offR\tholds_off\"\x15\n\x13\x45xamineBooksRequest\"\x92\x01\n\x14\x45xamineBooksResponse\x12<\n\rentries_total\x18\x01 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x0c\x65ntriesTotal\x12\x1f\n\x0bwallets_off\x18\x02 \x01(\x03R\nwalletsOff\x12\x1b\n\tholds_off\x18\x03 \x01(\x03R\x08holdsOff\"\x82\x01\n\nAlarmCount\x12)\n\x04kind\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{1,64}$R\x04kind\x12\x14\n\x05\x63ount\x18\x02 \x01(\x03R\x05\x63ount\x12\x33\n\x07last_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x06lastAt\"r\n\x08Unpriced\x12:\n\x05model\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^[a-z0-9][a-z0-9._/:-]{0,95}$R\x05model\x12*\n\x04lane\x18\x02 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x04lane2\xd2\x01\n\x11OperationsService\x12V\n\x07\x45xamine\x12$.oneapi.operations.v1.ExamineRequest\x1a%.oneapi.operations.v1.ExamineResponse\x12\x65\n\x0c\x45xamineBooks\x12).oneapi.operations.v1.ExamineBooksRequest\x1a*.oneapi.operations.v1.ExamineBooksResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-oneapi/operations/v1/operations_service.proto\x12\x14oneapi.operations.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\"\x10\n\x0e\x45xamineRequest\"\x8c\x08\n\x0f\x45xamineResponse\x12@\n\x0epython_version\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[0-9a-z.+]{1,32}$R\rpythonVersion\x12\x36\n\x17postgres_version_number\x18\x02 \x01(\x05R\x15postgresVersionNumber\x12\x41\n\x0fschema_revision\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[0-9a-z_]{0,64}$R\x0eschemaRevision\x12\x39\n\x0bschema_head\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[0-9a-z_]{0,64}$R\nschemaHead\x12(\n\x10\x63ore_time_micros\x18\x05 \x01(\x03R\x0e\x63oreTimeMicros\x12\x30\n\x14\x64\x61tabase_time_micros\x18\x06 \x01(\x03R\x12\x64\x61tabaseTimeMicros\x12%\n\x0e\x64\x61tabase_bytes\x18\x07 \x01(\x03R\rdatabaseBytes\x12N\n\x12missing_partitions\x18\x08 \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\"\x17r\x15\x32\x13^[0-9]{4}-[0-9]{2}$R\x11missingPartitions\x12\x38\n\x06\x61larms\x18\t \x03(\x0b\x32 .oneapi.operations.v1.AlarmCountR\x06\x61larms\x12\x61\n\x1cupstreams_without_credential\x18\n \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\"\x17r\x15\x32\x13^[a-z0-9_.-]{1,64}$R\x1aupstreamsWithoutCredential\x12:\n\x08unpriced\x18\x0b \x03(\x0b\x32\x1e.oneapi.operations.v1.UnpricedR\x08unpriced\x12#\n\rsilent_leases\x18\x0f \x01(\x03R\x0csilentLeases\x12\x38\n\x0bsilent_held\x18\x10 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\nsilentHeld\x12(\n\x10\x65pochs_left_open\x18\x11 \x01(\x03R\x0e\x65pochsLeftOpen\x12^\n\x1bupstreams_of_unknown_policy\x18\x12 \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\"\x17r\x15\x32\x13^[a-z0-9_.-]{1,64}$R\x18upstreamsOfUnknownPolicy\x12?\n\x1czero_retention_keys_unserved\x18\x13 \x01(\x03R\x19zeroRetentionKeysUnservedJ\x04\x08\x0c\x10\x0fR\rentries_totalR\x0bwallets_offR\tholds_off\"\x15\n\x13\x45xamineBooksRequest\"\x92\x01\n\x14\x45xamineBooksResponse\x12<\n\rentries_total\x18\x01 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x0c\x65ntriesTotal\x12\x1f\n\x0bwallets_off\x18\x02 \x01(\x03R\nwalletsOff\x12\x1b\n\tholds_off\x18\x03 \x01(\x03R\x08holdsOff\"\x82\x01\n\nAlarmCount\x12)\n\x04kind\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z_]{1,64}$R\x04kind\x12\x14\n\x05\x63ount\x18\x02 \x01(\x03R\x05\x63ount\x12\x33\n\x07last_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x06lastAt\"r\n\x08Unpriced\x12:\n\x05model\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^[a-z0-9][a-z0-9._/:-]{0,95}$R\x05model\x12*\n\x04lane\x18\x02 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x04lane2\xd2\x01\n\x11OperationsService\x12V\n\x07\x45xamine\x12$.oneapi.operations.v1.ExamineRequest\x1a%.oneapi.operations.v1.ExamineResponse\x12\x65\n\x0c\x45xamineBooks\x12).oneapi.operations.v1.ExamineBooksRequest\x1a*.oneapi.operations.v1.ExamineBooksResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXAMINERESPONSE'].fields_by_name['missing_partitions']._serialized_options = b'\272H\034\222\001\031\"\027r\0252\023^[0-9]{4}-[0-9]{2}$'
   _globals['_EXAMINERESPONSE'].fields_by_name['upstreams_without_credential']._loaded_options = None
   _globals['_EXAMINERESPONSE'].fields_by_name['upstreams_without_credential']._serialized_options = b'\272H\034\222\001\031\"\027r\0252\023^[a-z0-9_.-]{1,64}$'
+  _globals['_EXAMINERESPONSE'].fields_by_name['upstreams_of_unknown_policy']._loaded_options = None
+  _globals['_EXAMINERESPONSE'].fields_by_name['upstreams_of_unknown_policy']._serialized_options = b'\272H\034\222\001\031\"\027r\0252\023^[a-z0-9_.-]{1,64}$'
   _globals['_ALARMCOUNT'].fields_by_name['kind']._loaded_options = None
   _globals['_ALARMCOUNT'].fields_by_name['kind']._serialized_options = b'\272H\022r\0202\016^[a-z_]{1,64}$'
   _globals['_UNPRICED'].fields_by_name['model']._loaded_options = None
@@ -52,15 +54,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXAMINEREQUEST']._serialized_start=192
   _globals['_EXAMINEREQUEST']._serialized_end=208
   _globals['_EXAMINERESPONSE']._serialized_start=211
-  _globals['_EXAMINERESPONSE']._serialized_end=1086
-  _globals['_EXAMINEBOOKSREQUEST']._serialized_start=1088
-  _globals['_EXAMINEBOOKSREQUEST']._serialized_end=1109
-  _globals['_EXAMINEBOOKSRESPONSE']._serialized_start=1112
-  _globals['_EXAMINEBOOKSRESPONSE']._serialized_end=1258
-  _globals['_ALARMCOUNT']._serialized_start=1261
-  _globals['_ALARMCOUNT']._serialized_end=1391
-  _globals['_UNPRICED']._serialized_start=1393
-  _globals['_UNPRICED']._serialized_end=1507
-  _globals['_OPERATIONSSERVICE']._serialized_start=1510
-  _globals['_OPERATIONSSERVICE']._serialized_end=1720
+  _globals['_EXAMINERESPONSE']._serialized_end=1247
+  _globals['_EXAMINEBOOKSREQUEST']._serialized_start=1249
+  _globals['_EXAMINEBOOKSREQUEST']._serialized_end=1270
+  _globals['_EXAMINEBOOKSRESPONSE']._serialized_start=1273
+  _globals['_EXAMINEBOOKSRESPONSE']._serialized_end=1419
+  _globals['_ALARMCOUNT']._serialized_start=1422
+  _globals['_ALARMCOUNT']._serialized_end=1552
+  _globals['_UNPRICED']._serialized_start=1554
+  _globals['_UNPRICED']._serialized_end=1668
+  _globals['_OPERATIONSSERVICE']._serialized_start=1671
+  _globals['_OPERATIONSSERVICE']._serialized_end=1881
 # @@protoc_insertion_point(module_scope)

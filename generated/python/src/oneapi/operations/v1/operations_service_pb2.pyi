@@ -58,6 +58,8 @@ class ExamineResponse(_message.Message):
     SILENT_LEASES_FIELD_NUMBER: _builtins.int
     SILENT_HELD_FIELD_NUMBER: _builtins.int
     EPOCHS_LEFT_OPEN_FIELD_NUMBER: _builtins.int
+    UPSTREAMS_OF_UNKNOWN_POLICY_FIELD_NUMBER: _builtins.int
+    ZERO_RETENTION_KEYS_UNSERVED_FIELD_NUMBER: _builtins.int
     python_version: _builtins.str
     """The Python that runs core."""
     postgres_version_number: _builtins.int
@@ -76,6 +78,10 @@ class ExamineResponse(_message.Message):
     """Leases that were silent for longer than any request may run."""
     epochs_left_open: _builtins.int
     """Edge processes whose spool was not taken whole, though another one has their place."""
+    zero_retention_keys_unserved: _builtins.int
+    """Active keys that require zero retention, themselves or by their workspaces, while no upstream
+    in use keeps nothing: all their requests are refused.
+    """
     @_builtins.property
     def missing_partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Months ahead, such as `2027-01`, for which usage has no partition."""
@@ -96,6 +102,10 @@ class ExamineResponse(_message.Message):
     def silent_held(self) -> _money_pb2.Money:
         """What is held in them."""
 
+    @_builtins.property
+    def upstreams_of_unknown_policy(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Upstreams in use of which nobody has recorded what they do with requests and answers."""
+
     def __init__(
         self,
         *,
@@ -113,10 +123,12 @@ class ExamineResponse(_message.Message):
         silent_leases: _builtins.int = ...,
         silent_held: _money_pb2.Money | None = ...,
         epochs_left_open: _builtins.int = ...,
+        upstreams_of_unknown_policy: _abc.Iterable[_builtins.str] | None = ...,
+        zero_retention_keys_unserved: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["silent_held", b"silent_held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "core_time_micros", b"core_time_micros", "database_bytes", b"database_bytes", "database_time_micros", b"database_time_micros", "epochs_left_open", b"epochs_left_open", "missing_partitions", b"missing_partitions", "postgres_version_number", b"postgres_version_number", "python_version", b"python_version", "schema_head", b"schema_head", "schema_revision", b"schema_revision", "silent_held", b"silent_held", "silent_leases", b"silent_leases", "unpriced", b"unpriced", "upstreams_without_credential", b"upstreams_without_credential"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "core_time_micros", b"core_time_micros", "database_bytes", b"database_bytes", "database_time_micros", b"database_time_micros", "epochs_left_open", b"epochs_left_open", "missing_partitions", b"missing_partitions", "postgres_version_number", b"postgres_version_number", "python_version", b"python_version", "schema_head", b"schema_head", "schema_revision", b"schema_revision", "silent_held", b"silent_held", "silent_leases", b"silent_leases", "unpriced", b"unpriced", "upstreams_of_unknown_policy", b"upstreams_of_unknown_policy", "upstreams_without_credential", b"upstreams_without_credential", "zero_retention_keys_unserved", b"zero_retention_keys_unserved"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

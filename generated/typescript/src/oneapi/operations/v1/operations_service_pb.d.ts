@@ -130,6 +130,21 @@ export declare type ExamineResponse = Message<"oneapi.operations.v1.ExamineRespo
    * @generated from field: int64 epochs_left_open = 17;
    */
   epochsLeftOpen: bigint;
+
+  /**
+   * Upstreams in use of which nobody has recorded what they do with requests and answers.
+   *
+   * @generated from field: repeated string upstreams_of_unknown_policy = 18;
+   */
+  upstreamsOfUnknownPolicy: string[];
+
+  /**
+   * Active keys that require zero retention, themselves or by their workspaces, while no upstream
+   * in use keeps nothing: all their requests are refused.
+   *
+   * @generated from field: int64 zero_retention_keys_unserved = 19;
+   */
+  zeroRetentionKeysUnserved: bigint;
 };
 
 /**
