@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from edge.admission.admit import Admission
+from edge.api import google_models
 from edge.api.alarms import Alarms
 from edge.api.body_room import BodyRoom
 from edge.api.endpoint import Endpoint
@@ -294,7 +295,7 @@ class Worker:
             for path, gate in self._doors.paths()
             if "*" not in path
         ]
-        for prefix in PREFIXES:
+        for prefix in (*PREFIXES, google_models.PREFIX):
             routes += [
                 Route(f"{prefix}/models", models.list),
                 Route(f"{prefix}/models/{{model:path}}", models.get),

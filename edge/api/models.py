@@ -1,7 +1,8 @@
-"""GET /v1/models and /v1/models/{id}: the public catalogue in OpenAI's shape."""
+"""GET /v1/models and /v1/models/{id}: the public catalogue in OpenAI's shape, or in Google's."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -10,9 +11,11 @@ from starlette.responses import Response
 
 from edge.admission.admit import Admission
 from edge.admission.catalog import Catalog, Kind, Model
+from edge.api import google_models
 from edge.api.http import api_key_of, sent_of
 from edge.core_link import CoreLink
 from edge.errors import ApiError
+from edge.translate.generate.errors import envelope
 from kit.clock import Clock, now_micros
 from kit.ids import format_id, new_request_id
 from oneapi.common.v1.data_policy_pb2 import DataPolicy
@@ -31,32 +34,35 @@ class Models:
         self._link = link
         self._admission = admission
         self._clock = clock
-        self._listed: dict[bool, tuple[Catalog, int, bytes]] = {}
+        self._listed: dict[tuple[bool, bool], tuple[Catalog, int, bytes]] = {}
 
     async def list(self, request: Request) -> Response:
         """Answer all models that can be served, to this key if there is one."""
         try:
             zero_retention = await self._requires_zero_retention(request)
         except ApiError as error:
-            return _refused(error)
-        return Response(self._list(zero_retention), 200, _headers(), "application/json")
+            return _refused(request, error)
+        body = self._list(zero_retention, googles=_is_googles(request))
+        return Response(body, 200, _headers(), "application/json")
 
     async def get(self, request: Request) -> Response:
         """Answer one model, by public id or alias."""
         # Clients encode the slash of an id such as `maker/model`; the path keeps it encoded.
         catalog = self._link.catalog
-        model = catalog.named(request.path_params["model"].replace("%2F", "/"))
+        name = request.path_params["model"].replace("%2F", "/")
+        model = catalog.named(name)
         try:
             zero_retention = await self._requires_zero_retention(request)
         except ApiError as error:
-            return _refused(error)
+            return _refused(request, error)
         if model is not None and zero_retention:
             fitting = catalog.servable(now_micros(self._clock), zero_retention=True)
             model = model if model in fitting else None
         if model is None:
             message = "The model does not exist."
-            return _refused(ApiError(404, "model_not_found", message, param="model"))
-        body = orjson.dumps(_shape(catalog, model))
+            return _refused(request, ApiError(404, "model_not_found", message, param="model"))
+        shape_of = google_models.shape if _is_googles(request) else _shape
+        body = orjson.dumps(shape_of(catalog, model))
         return Response(body, 200, _headers(), "application/json")
 
     async def _requires_zero_retention(self, request: Request) -> bool:
@@ -77,7 +83,7 @@ class Models:
                 raise
             return False
 
-    def _list(self, zero_retention: bool) -> bytes:  # noqa: FBT001 it is which of two lists
+    def _list(self, zero_retention: bool, *, googles: bool = False) -> bytes:  # noqa: FBT001 it is which of two lists
         """Return the list, made once for each catalogue and second.
 
         Anyone may ask, as often as they like: so it costs no work, and the same bytes wait for all
@@ -85,13 +91,21 @@ class Models:
         """
         catalog, now = self._link.catalog, now_micros(self._clock)
         second = now // 1_000_000
-        listed = self._listed.get(zero_retention)
+        listed = self._listed.get((zero_retention, googles))
         if listed is None or listed[0] is not catalog or listed[1] != second:
             models = catalog.servable(now, zero_retention=zero_retention)
-            shapes = [_shape(catalog, model) for model in models]
-            body = orjson.dumps({"object": "list", "data": shapes})
-            listed = self._listed[zero_retention] = (catalog, second, body)
+            body = (google_models.listing if googles else _listing)(catalog, models)
+            listed = self._listed[zero_retention, googles] = (catalog, second, body)
         return listed[2]
+
+
+def _is_googles(request: Request) -> bool:
+    return google_models.is_googles(request.scope.get("path", ""), request.scope["headers"])
+
+
+def _listing(catalog: Catalog, models: Iterable[Model]) -> bytes:
+    shapes = [_shape(catalog, model) for model in models]
+    return orjson.dumps({"object": "list", "data": shapes})
 
 
 def _shape(catalog: Catalog, model: Model) -> dict[str, Any]:
@@ -115,9 +129,12 @@ def _policy_name(policy: int) -> str:
     return name.removeprefix("DATA_POLICY_").lower()
 
 
-def _refused(error: ApiError) -> Response:
-    headers = _headers() | {name.decode(): value.decode() for name, value in error.headers.items()}
-    return Response(error.body(), error.status, headers, "application/json")
+def _refused(request: Request, error: ApiError) -> Response:
+    headers = _headers()
+    googles = _is_googles(request)
+    body = envelope(error, headers["x-request-id"]) if googles else error.body()
+    headers |= {name.decode(): value.decode() for name, value in error.headers.items()}
+    return Response(body, error.status, headers, "application/json")
 
 
 def _headers() -> dict[str, str]:

@@ -9,8 +9,9 @@ from starlette.types import ASGIApp
 
 from edge.api.http import Receive, Scope, Send
 
-MODEL_ACTIONS: Final = "/v1beta/models/"
-"""Where Google's clients ask models: `/v1beta/models/{model}:generateContent`."""
+MODEL_ACTIONS: Final = ("/v1beta/models/", "/v1/models/", "/api/v1/models/")
+"""Where Google's clients ask models: `/v1beta/models/{model}:generateContent`; newer SDKs of its
+below `/v1`."""
 
 
 class DataPlaneFirst:
@@ -33,6 +34,7 @@ class DataPlaneFirst:
             found = self._posts.get(path)
             if found is None and path.startswith(MODEL_ACTIONS):
                 # A model's name stands in the path: what is asked of it follows the last colon.
-                found = self._posts.get(f"{MODEL_ACTIONS}*:{path.rpartition(':')[2]}")
+                start = path.index("/models/") + len("/models/")
+                found = self._posts.get(f"{path[:start]}*:{path.rpartition(':')[2]}")
             app = found or app
         return app(scope, receive, send)

@@ -11,8 +11,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from edge.api import headers as answer_headers
+from edge.api.google_models import is_googles
 from edge.api.http import JSON, Receive, Scope, Send, answer
 from edge.errors import ApiError, internal, unavailable
+from edge.translate.generate.errors import envelope
 from edge.translate.surface import Surface
 from kit.ids import format_id, new_request_id
 from kit.telemetry import CONTENT_TYPE
@@ -69,23 +71,23 @@ class Status:
     async def metrics(self, request: Request) -> Response:
         """Answer the metrics, to this machine only."""
         if not _is_local(request):
-            return _error(ApiError(404, "not_found", "There is no such page."))
+            return _error(request, ApiError(404, "not_found", "There is no such page."))
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
 
-    async def not_found(self, _request: Request, _cause: Exception) -> Response:
+    async def not_found(self, request: Request, _cause: Exception) -> Response:
         """Answer a path that does not exist."""
-        return _error(ApiError(404, "unknown_url", "Unknown request URL."))
+        return _error(request, ApiError(404, "unknown_url", "Unknown request URL."))
 
-    async def wrong_method(self, _request: Request, cause: Exception) -> Response:
+    async def wrong_method(self, request: Request, cause: Exception) -> Response:
         """Answer a method that the path does not take, with those that it takes."""
         error = ApiError(405, "method_not_allowed", "The path does not take this method.")
-        response = _error(error)
+        response = _error(request, error)
         response.headers.update(getattr(cause, "headers", None) or {})
         return response
 
-    async def fault(self, _request: Request, _cause: Exception) -> Response:
+    async def fault(self, request: Request, _cause: Exception) -> Response:
         """Answer a fault of ours, whose error is reported where it is caught."""
-        return _error(internal())
+        return _error(request, internal())
 
 
 def _is_local(request: Request) -> bool:
@@ -95,8 +97,12 @@ def _is_local(request: Request) -> bool:
         return False
 
 
-def _error(error: ApiError) -> Response:
-    response = Response(error.body(), error.status, media_type="application/json")
-    for name, value in answer_headers.of_request(new_request_id()):
+def _error(request: Request, error: ApiError) -> Response:
+    request_id = new_request_id()
+    body = error.body()
+    if is_googles(request.scope["path"], request.scope["headers"]):
+        body = envelope(error, format_id("req", request_id))
+    response = Response(body, error.status, media_type="application/json")
+    for name, value in answer_headers.of_request(request_id):
         response.headers[name.decode()] = value.decode()
     return response

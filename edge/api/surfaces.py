@@ -8,10 +8,11 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from edge.api.routes import MODEL_ACTIONS
 from edge.api.status import Gate
 from edge.translate.audio.surface import Speech, Transcriptions
 from edge.translate.chat.surface import ChatSurface
-from edge.translate.generate.surface import MODELS, CountTokensSurface, GenerateSurface
+from edge.translate.generate.surface import CountTokensSurface, GenerateSurface
 from edge.translate.images.surface import ImageEdits, ImageGenerations
 from edge.translate.messages.surface import MessagesCountSurface, MessagesSurface
 from edge.translate.responses.surface import ResponsesSurface
@@ -34,7 +35,7 @@ def _below_prefixes(path: str) -> tuple[str, ...]:
 
 
 def _of_models(*methods: str) -> tuple[str, ...]:
-    return tuple(f"{MODELS}*:{method}" for method in methods)
+    return tuple(f"{start}*:{method}" for start in MODEL_ACTIONS for method in methods)
 
 
 SERVED: Final[tuple[Served, ...]] = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from edge.translate.answer import AnswerStream, WholeAnswer
-from edge.translate.errors import UnsupportedParameter
+from edge.translate.errors import InvalidRequest
 from edge.translate.usage import PriceOf
 from kit.hold import RequestShape
 from oneapi.common.v1.endpoint_pb2 import Endpoint
@@ -172,8 +172,10 @@ class Surface(Protocol):
         """Return an error as the whole body of an answer."""
 
 
-class NoWay(UnsupportedParameter):
+class NoWay(InvalidRequest):
     """No API of the candidate can carry this kind of request."""
 
+    code = "model_not_for_endpoint"
+
     def __init__(self) -> None:
-        super().__init__("model")
+        super().__init__("model", "This model is not served by this endpoint.")

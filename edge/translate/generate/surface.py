@@ -15,7 +15,7 @@ from edge.translate.surface import Problem
 from oneapi.catalog.v1 import catalog_pb2
 from oneapi.common.v1 import endpoint_pb2
 
-MODELS: Final = "/v1beta/models/"
+_MODELS: Final = "/models/"
 STREAM_METHOD: Final = "streamGenerateContent"
 
 
@@ -72,7 +72,7 @@ def model_and_method(path: str) -> tuple[str, str]:
     Raises:
         MissingParameter: there is no model.
     """
-    model, _, method = path.removeprefix(MODELS).rpartition(":")
+    model, _, method = path.partition(_MODELS)[2].rpartition(":")
     model = model.removeprefix("models/")
     if not model:
         raise MissingParameter("model")

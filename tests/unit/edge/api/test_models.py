@@ -116,3 +116,19 @@ def _require_zero_retention(world: AdmissionWorld) -> None:
         grant.requires_zero_retention = True
         grant.version += 1
         world.mark(grants=[grant])
+
+
+@pytest.mark.parametrize("header", ["x-goog-api-key", "x-goog-api-client"])
+async def test_googles_clients_get_googles_shape(header: str) -> None:
+    """They ask where OpenAI's list stands; what only they send tells them apart."""
+    models = models_of(AdmissionWorld())
+    answer = await models.list(asked(**{header: "nonsense"}))
+    (shape,) = orjson.loads(answer.body)["models"]
+    assert (shape["name"], shape["inputTokenLimit"] > 0) == ("models/small", True)
+    assert shape["supportedGenerationMethods"] == ["generateContent", "streamGenerateContent"]
+    one = await models.get(asked("small", **{header: "nonsense"}))
+    assert orjson.loads(one.body) == shape
+    missing = await models.get(asked("nobody", **{header: "nonsense"}))
+    assert missing.status_code == 404
+    assert orjson.loads(missing.body)["error"]["status"] == "NOT_FOUND"
+    assert await listed(models) == ["small"]
