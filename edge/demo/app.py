@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.demo import anthropic_messages, google_generate, openai_chat
+from edge.demo import anthropic_messages, google_generate, openai_chat, openai_media
 from edge.demo.delivery import JSON_HEADERS, Work
 from edge.demo.errors import DemoError
 from edge.demo.knobs import Knobs
@@ -25,6 +25,10 @@ ROUTES: dict[tuple[str, str], Endpoint] = {
     ("POST", "/v1/chat/completions"): openai_chat.chat_completions,
     ("POST", "/v1/messages"): anthropic_messages.messages,
     ("POST", "/v1/messages/count_tokens"): anthropic_messages.count_tokens,
+    ("POST", "/v1/images/generations"): openai_media.image_generations,
+    ("POST", "/v1/images/edits"): openai_media.image_edits,
+    ("POST", "/v1/audio/speech"): openai_media.speech,
+    ("POST", "/v1/audio/transcriptions"): openai_media.transcriptions,
     ("GET", "/v1/models"): openai_chat.models,
     ("GET", "/healthz"): healthz,
 }

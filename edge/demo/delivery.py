@@ -30,12 +30,17 @@ def deliver_body(
     return _deliver_body_later(reply, knobs, status, body, headers)
 
 
-def deliver_stream(reply: Reply, knobs: Knobs, events: Sequence[bytes]) -> Work:
+def deliver_stream(
+    reply: Reply,
+    knobs: Knobs,
+    events: Sequence[bytes],
+    headers: tuple[Header, ...] = STREAM_HEADERS,
+) -> Work:
     """Send a stream of ready events; None where it went out at once, in one write."""
     at_once = knobs.delivers_at_once and not knobs.pace_ms and len(events) <= EVENTS_AT_ONCE_MAX
     if not at_once:
-        return _deliver_events(reply, knobs, events)
-    reply.start(200, STREAM_HEADERS)
+        return _deliver_events(reply, knobs, events, headers)
+    reply.start(200, headers)
     reply.write_raw(b"".join([b"%x\r\n%b\r\n" % (len(event), event) for event in events]))
     reply.end()
     return None
@@ -61,12 +66,14 @@ async def _deliver_body_later(
         reply.cut()
 
 
-async def _deliver_events(reply: Reply, knobs: Knobs, events: Sequence[bytes]) -> None:
+async def _deliver_events(
+    reply: Reply, knobs: Knobs, events: Sequence[bytes], headers: tuple[Header, ...]
+) -> None:
     await _wait_before_first_byte(knobs)
     if knobs.stall:
         reply.cut()
         return
-    reply.start(200, STREAM_HEADERS)
+    reply.start(200, headers)
     for index, event in enumerate(events[: knobs.cut_after_events]):
         if index and knobs.pace_ms:
             await asyncio.sleep(knobs.pace_ms / 1000)

@@ -10,6 +10,9 @@
 | `stall` | the request is taken and nothing ever comes |
 | `cut-<n>` | the connection breaks after n events of a stream, or in the middle of a whole body |
 | `empty` | an answer without any output: 0 completion tokens |
+
+Models of other kinds, such as `demo-image`, `demo-speech` and `demo-transcription`, take knobs
+behind that name: `demo-image-slow-200`.
 """
 
 from __future__ import annotations
@@ -83,6 +86,15 @@ def parse_model(name: str) -> Knobs:
     for part in name.removeprefix("demo-").split("+"):
         knobs = _with_part(knobs, part)
     return knobs
+
+
+def parse_kind(name: str, kind: str) -> Knobs:
+    """Read the knobs of a name such as `demo-image` or `demo-image-slow-200`, or of plain `demo`.
+
+    Raises UnknownModelError for every other name.
+    """
+    prefix = f"demo-{kind}"
+    return parse_model("demo" + name.removeprefix(prefix) if name.startswith(prefix) else name)
 
 
 def _with_part(knobs: Knobs, part: str) -> Knobs:

@@ -168,8 +168,8 @@ class NativeTranscription:
         tally = UsageTally(price_of)
         edits: dict[str, bytes | None] = {}
         has_usage = isinstance(answer.get("usage"), dict)
-        if has_usage or answer.get("duration") is not None:
-            by_seconds = usage.is_counted_by_us(self._terms.max_output_tokens)
+        by_seconds = usage.is_counted_by_us(self._terms.max_output_tokens)
+        if has_usage or (by_seconds and answer.get("duration") is not None):
             cost = tally.take(usage.from_transcription(answer, by_seconds=by_seconds))
             edits = with_cost(body, answer, cost) if has_usage else {}
         text = answer.get("text")
