@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.demo import anthropic_messages, google_generate, openai_chat, openai_media
+from edge.demo import (
+    anthropic_messages,
+    google_generate,
+    openai_chat,
+    openai_media,
+    openai_responses,
+)
 from edge.demo.delivery import JSON_HEADERS, Work
 from edge.demo.errors import DemoError
 from edge.demo.knobs import Knobs
@@ -23,6 +29,7 @@ def healthz(_request: Request, reply: Reply) -> Work:
 
 ROUTES: dict[tuple[str, str], Endpoint] = {
     ("POST", "/v1/chat/completions"): openai_chat.chat_completions,
+    ("POST", "/v1/responses"): openai_responses.responses,
     ("POST", "/v1/messages"): anthropic_messages.messages,
     ("POST", "/v1/messages/count_tokens"): anthropic_messages.count_tokens,
     ("POST", "/v1/images/generations"): openai_media.image_generations,
