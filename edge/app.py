@@ -23,9 +23,9 @@ from edge.api.body_room import BodyRoom
 from edge.api.endpoint import Endpoint
 from edge.api.models import Models
 from edge.api.recording import Parts
-from edge.api.routes import DataPlaneFirst
+from edge.api.routes import PREFIXES, DataPlaneFirst
 from edge.api.status import Status
-from edge.api.surfaces import PREFIXES, Doors
+from edge.api.surfaces import Doors
 from edge.core_link import CoreCalls, CoreLink
 from edge.metering.counters import SpoolState
 from edge.metering.errors import SpoolFull

@@ -9,6 +9,8 @@ from starlette.types import ASGIApp
 
 from edge.api.http import Receive, Scope, Send
 
+PREFIXES: Final = ("/v1", "/api/v1")
+"""Where clients expect OpenAI's and Anthropic's API, and OpenRouter's."""
 MODEL_ACTIONS: Final = ("/v1beta/models/", "/v1/models/", "/api/v1/models/")
 """Where Google's clients ask models: `/v1beta/models/{model}:generateContent`; newer SDKs of its
 below `/v1`."""

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 from edge.api import headers as answer_headers
 from edge.api.google_models import is_googles
 from edge.api.http import JSON, Receive, Scope, Send, answer
-from edge.errors import ApiError, internal, unavailable
+from edge.api.not_offered import is_not_offered
+from edge.errors import ApiError, endpoint_not_available, internal, unavailable
 from edge.translate.generate.errors import envelope
 from edge.translate.surface import Surface
 from kit.ids import format_id, new_request_id
@@ -75,11 +76,15 @@ class Status:
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
 
     async def not_found(self, request: Request, _cause: Exception) -> Response:
-        """Answer a path that does not exist."""
+        """Answer a path that does not exist, or is one of the API's that we do not serve."""
+        if is_not_offered(request.method, request.scope["path"]):
+            return _error(request, endpoint_not_available())
         return _error(request, ApiError(404, "unknown_url", "Unknown request URL."))
 
     async def wrong_method(self, request: Request, cause: Exception) -> Response:
         """Answer a method that the path does not take, with those that it takes."""
+        if is_not_offered(request.method, request.scope["path"]):
+            return _error(request, endpoint_not_available())
         error = ApiError(405, "method_not_allowed", "The path does not take this method.")
         response = _error(request, error)
         response.headers.update(getattr(cause, "headers", None) or {})

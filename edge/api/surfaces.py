@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from edge.api.routes import MODEL_ACTIONS
+from edge.api.routes import MODEL_ACTIONS, PREFIXES
 from edge.api.status import Gate
 from edge.translate.audio.surface import Speech, Transcriptions
 from edge.translate.chat.surface import ChatSurface
@@ -17,9 +17,6 @@ from edge.translate.images.surface import ImageEdits, ImageGenerations
 from edge.translate.messages.surface import MessagesCountSurface, MessagesSurface
 from edge.translate.responses.surface import ResponsesSurface
 from edge.translate.surface import Surface
-
-PREFIXES: Final = ("/v1", "/api/v1")
-"""Where clients expect OpenAI's and Anthropic's API, and OpenRouter's."""
 
 
 @dataclass(frozen=True, slots=True)

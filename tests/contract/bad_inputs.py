@@ -243,7 +243,7 @@ TARGETS: Final = (
     _refused("unknown-path", _get(b"/v1/nothing"), 404, "unknown_url"),
     _refused("unknown-model", _get(b"/v1/models/nothing"), 404, "model_not_found"),
     _refused("no-model", _get(b"/v1/models/"), 404, "model_not_found"),
-    _refused("wrong-method", _get(b"/v1/chat/completions"), 405, "method_not_allowed"),
+    _refused("wrong-method", _get(b"/v1/images/edits"), 405, "method_not_allowed"),
     _refused("delete-models", request(b"DELETE /v1/models HTTP/1.1"), 405, "method_not_allowed"),
 )
 """Request targets that are no plain path, and paths that nothing is at."""
