@@ -12,9 +12,12 @@ from edge.api.routes import MODEL_ACTIONS, PREFIXES
 from edge.api.status import Gate
 from edge.translate.audio.surface import Speech, Transcriptions
 from edge.translate.chat.surface import ChatSurface
+from edge.translate.completions.surface import CompletionsSurface
+from edge.translate.embeddings.surface import EmbeddingsSurface
 from edge.translate.generate.surface import CountTokensSurface, GenerateSurface
 from edge.translate.images.surface import ImageEdits, ImageGenerations
 from edge.translate.messages.surface import MessagesCountSurface, MessagesSurface
+from edge.translate.moderations.surface import ModerationsSurface
 from edge.translate.responses.surface import ResponsesSurface
 from edge.translate.surface import Surface
 
@@ -39,6 +42,9 @@ SERVED: Final[tuple[Served, ...]] = (
     Served(ChatSurface(), _below_prefixes("/chat/completions")),
     Served(MessagesSurface(), _below_prefixes("/messages")),
     Served(MessagesCountSurface(), _below_prefixes("/messages/count_tokens")),
+    Served(CompletionsSurface(), _below_prefixes("/completions")),
+    Served(EmbeddingsSurface(), _below_prefixes("/embeddings")),
+    Served(ModerationsSurface(), _below_prefixes("/moderations")),
     Served(GenerateSurface(), _of_models("generateContent", "streamGenerateContent")),
     Served(CountTokensSurface(), _of_models("countTokens")),
     Served(ResponsesSurface(), _below_prefixes("/responses")),

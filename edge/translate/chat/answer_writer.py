@@ -239,13 +239,12 @@ class _Said:
             "role": "assistant",
             "content": None if is_silent else text,
             "refusal": "".join(self.refusals) or None,
+            "annotations": self.annotations,
         }
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         if self.details:
             message["reasoning_details"] = details.joined(self.details)
-        if self.annotations:
-            message["annotations"] = self.annotations
         for number, call in enumerate(self.calls):
             call["function"]["arguments"] = "".join(self.arguments.get(number, []))
         if self.calls:

@@ -66,9 +66,9 @@ def parse(body: Any) -> ChatRequest:
     limits = {name: _limit(body, name) for name in LIMIT_FIELDS if body.get(name) is not None}
     return ChatRequest(
         body=body,
-        model=_model(body),
+        model=model_of(body),
         stream=stream,
-        include_usage=stream and _include_usage(body),
+        include_usage=stream and usage_wanted(body),
         choices=_choices(body),
         token_limit=min(limits.values(), default=None),
         limit_fields=tuple(limits),
@@ -92,7 +92,7 @@ def prepare(
     """
     body = {**request.body, "model": upstream_model}
     if request.stream:
-        _ask_for_usage(body, quirks)
+        ask_for_usage(body, quirks)
     if output_limit is not None:
         for name in request.limit_fields or (quirks.limit_field,):
             body[name] = min(body.get(name) or output_limit, output_limit)
@@ -104,11 +104,16 @@ def prepare(
 
 
 def response(
-    body: bytes, *, public_model: str, price_of: PriceOf, quirks: Quirks = COMPATIBLE
+    body: bytes,
+    *,
+    public_model: str,
+    price_of: PriceOf,
+    quirks: Quirks = COMPATIBLE,
+    said: str = "message",
 ) -> WholeAnswer:
     """Return a whole answer with our two edits: the public model id, and the cost in `usage`.
 
-    Every other byte is the provider's.
+    Every other byte is the provider's. `said` is the field of a choice with what the model made.
 
     Raises:
         MalformedAnswer: the body is not a JSON object.
@@ -122,7 +127,7 @@ def response(
         edits |= with_cost(body, answer, tally.take(from_openai(usage, quirks=quirks)))
     made, size, reasons = False, 0, []
     for choice in objects(answer.get("choices")):
-        message = choice.get("message")
+        message = said_in(choice, said)
         made = made or has_output(message)
         size += size_of(texts_of(message))
         reasons.append(finish.finish_reason(choice.get("finish_reason")))
@@ -134,6 +139,12 @@ def response(
         has_output=made,
         content_bytes=size,
     )
+
+
+def said_in(choice: Mapping[str, Any], said: str) -> Any:
+    """Return what a choice says: a message, a delta, or a completion's text as if it were one."""
+    value = choice.get(said)
+    return {said: value} if said == "text" else value
 
 
 def has_output(message: Any) -> bool:
@@ -180,14 +191,16 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return answer
 
 
-def _ask_for_usage(body: dict[str, Any], quirks: Quirks) -> None:
+def ask_for_usage(body: dict[str, Any], quirks: Quirks) -> None:
+    """Ask for usage in a stream, unless the upstream always sends it."""
     if not quirks.asks_for_usage:
         body.pop("stream_options", None)
         return
     body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
 
 
-def _model(body: Mapping[str, Any]) -> str | None:
+def model_of(body: Mapping[str, Any]) -> str | None:
+    """Return the model that the client named, None if it named none."""
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise InvalidType("model", "a string")
@@ -216,7 +229,8 @@ def _flag(body: Mapping[str, Any], name: str) -> bool:
     return bool(value)
 
 
-def _include_usage(body: Mapping[str, Any]) -> bool:
+def usage_wanted(body: Mapping[str, Any]) -> bool:
+    """Say whether the client asked for usage at the end of its stream."""
     options = body.get("stream_options")
     if options is None:
         return False

@@ -17,6 +17,7 @@ from edge.translate.chat.native import (
     MAX_CHOICES,
     has_output,
     objects,
+    said_in,
     size_of,
     texts_of,
 )
@@ -36,7 +37,8 @@ _DONE: Final = b"[DONE]"
 class ChatStream:
     """One stream: feed it what the upstream sends, relay what it returns, then ask for its end.
 
-    `show_usage`: the client asked for usage. `price_of` gives the cost that is shown with it.
+    `show_usage`: the client asked for usage. `said`: the field of a choice with what it made.
+    `price_of` gives the cost that is shown with it.
     `over` turns true when nothing more will be relayed before the end: the terminal frame came, or
     the stream is broken (`fault`). `events` and `content_bytes` count what was relayed.
     """
@@ -53,6 +55,7 @@ class ChatStream:
         "_plain",
         "_quirks",
         "_reasons",
+        "_said",
         "_seen",
         "_show_usage",
         "_tally",
@@ -73,6 +76,7 @@ class ChatStream:
         ending: StreamEnding = StreamEnding.TERMINAL,
         choices: int = 1,
         quirks: Quirks = COMPATIBLE,
+        said: str = "delta",
     ) -> None:
         self._model = orjson.dumps(public_model)
         self._show_usage = show_usage
@@ -80,6 +84,7 @@ class ChatStream:
         self._quirks = quirks
         self._ending = ending
         self._choices = choices
+        self._said = said
         self._buffer = sse.FrameBuffer()
         self._plain: plain_frames.PlainFrames | None = None
         self._learnings = 0
@@ -243,7 +248,7 @@ class ChatStream:
         texts: set[str] = set()
         made = False
         for choice in choices:
-            delta = choice.get("delta")
+            delta = said_in(choice, self._said)
             made = made or has_output(delta)
             texts |= texts_of(delta)
             index = _index(choice)
