@@ -8,8 +8,10 @@ from edge.demo import (
     anthropic_messages,
     google_generate,
     openai_chat,
+    openai_completions,
     openai_media,
     openai_responses,
+    openai_vectors,
 )
 from edge.demo.delivery import JSON_HEADERS, Work
 from edge.demo.errors import DemoError
@@ -30,6 +32,9 @@ def healthz(_request: Request, reply: Reply) -> Work:
 ROUTES: dict[tuple[str, str], Endpoint] = {
     ("POST", "/v1/chat/completions"): openai_chat.chat_completions,
     ("POST", "/v1/responses"): openai_responses.responses,
+    ("POST", "/v1/completions"): openai_completions.completions,
+    ("POST", "/v1/embeddings"): openai_vectors.embeddings,
+    ("POST", "/v1/moderations"): openai_vectors.moderations,
     ("POST", "/v1/messages"): anthropic_messages.messages,
     ("POST", "/v1/messages/count_tokens"): anthropic_messages.count_tokens,
     ("POST", "/v1/images/generations"): openai_media.image_generations,

@@ -41,7 +41,7 @@ def chat_completions(request: Request, reply: Reply) -> Work:
     knobs = _NO_KNOBS
     try:
         body = parse_body(request.body)
-        knobs = _knobs(body["model"])
+        knobs = knobs_of(body["model"])
         if knobs.error_status is not None:
             raise OrderedError(knobs.error_status)
         chat = parse_chat(body)
@@ -65,7 +65,7 @@ def models(_request: Request, reply: Reply) -> Work:
 def model(name: str, reply: Reply) -> Work:
     """Serve GET /v1/models/{name}."""
     try:
-        _knobs(name)
+        knobs_of(name)
     except DemoError as error:
         return deliver_error(reply, _NO_KNOBS, error)
     reply.send(200, orjson.dumps(_model_object(name)), JSON_HEADERS)
@@ -191,7 +191,8 @@ def _model_object(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": CREATED, "owned_by": "demo"}
 
 
-def _knobs(name: str) -> Knobs:
+def knobs_of(name: str) -> Knobs:
+    """Return the knobs of a model name; raises ModelNotFoundError for one that is not ours."""
     try:
         return parse_model(name)
     except UnknownModelError:

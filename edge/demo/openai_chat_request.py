@@ -79,12 +79,12 @@ def _question(body: dict[str, Json]) -> Question:
     return Question(
         seed=_seed(body),
         prompt_tokens=_prompt_tokens(messages, body.get("tools")),
-        choices=_integer(body, "n", 1, CHOICES_MAX) or 1,
-        output_tokens_max=_output_tokens_max(body),
+        choices=integer(body, "n", 1, CHOICES_MAX) or 1,
+        output_tokens_max=output_tokens_max(body),
         reasoning_tokens=_reasoning_tokens(body),
         calls=_calls(body, offered) if messages[-1].get("role") == "user" else (),
         schema=_schema(body),
-        stop=_stop(body),
+        stop=stop_sequences(body),
     )
 
 
@@ -199,7 +199,8 @@ def _schema(body: dict[str, Json]) -> dict[str, Json] | None:
     return schema
 
 
-def _stop(body: dict[str, Json]) -> tuple[str, ...]:
+def stop_sequences(body: dict[str, Json]) -> tuple[str, ...]:
+    """Read `stop`, one sequence or several."""
     stop = body.get("stop")
     sequences = [stop] if isinstance(stop, str) else stop or []
     if not isinstance(sequences, list) or not all(isinstance(one, str) for one in sequences):
@@ -209,10 +210,11 @@ def _stop(body: dict[str, Json]) -> tuple[str, ...]:
     return tuple(sequence for sequence in sequences if sequence)
 
 
-def _output_tokens_max(body: dict[str, Json]) -> int:
-    given = _integer(body, "max_completion_tokens", 1)
+def output_tokens_max(body: dict[str, Json]) -> int:
+    """Read the output limit under both of its names."""
+    given = integer(body, "max_completion_tokens", 1)
     if given is None:
-        given = _integer(body, "max_tokens", 1)
+        given = integer(body, "max_tokens", 1)
     return OUTPUT_TOKENS_MAX if given is None else min(given, OUTPUT_TOKENS_MAX)
 
 
@@ -225,9 +227,10 @@ def _reasoning_tokens(body: dict[str, Json]) -> int:
     return REASONING_TOKENS[effort]
 
 
-def _integer(
+def integer(
     body: dict[str, Json], field: str, lowest: int, highest: int | None = None
 ) -> int | None:
+    """Read an integer within bounds, None if it is absent."""
     value = body.get(field)
     if value is None:
         return None
