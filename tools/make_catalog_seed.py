@@ -68,14 +68,15 @@ SURFACES_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "speech": ("audio_speech",),
     "transcription": ("audio_transcriptions",),
 }
-ROUTED_DIALECT: Final = "openai"
-"""Others have facts and prices but no route, and are disabled, until their translation exists."""
 RESELLERS: Final = frozenset({"groq", "togetherai", "cerebras"})
 """They serve models of others: their public ids begin with the provider's name."""
 
 # Not chat models: embeddings, images, speech, guards, and models served by other endpoints only.
 OTHER_KINDS: Final = re.compile(r"embed|image|tts|guard|deep-research|codex|-pro$|multi-agent")
 NOT_ONLY_CHAT: Final = frozenset({"deepseek-v4-pro", "gemini-2.5-pro"})
+
+# OpenAI serves these by its responses endpoint only (its pages of these models).
+RESPONSES_ONLY: Final = re.compile(r"codex|-pro$")
 
 # What the input leaves out and the makers publish: context, output, modalities, reasoning.
 KNOWN: Final[dict[str, dict[str, Any]]] = {
@@ -204,6 +205,7 @@ def main() -> None:
     """Read the facts and write the seed."""
     source = json.loads(Path(sys.argv[1]).read_text(), parse_float=Decimal)
     chat = [model_entry(merged(model)) for model in source["models"] if is_chat(model)]
+    chat += [model_entry(merged(model)) for model in source["models"] if is_responses_only(model)]
     vectors = [model_entry(embedding(model)) for model in source["models"] if is_embedding(model)]
     entries = [*chat, *vectors, *map(model_entry, OTHERS)]
     models = sorted((entry for entry in entries if entry), key=lambda entry: entry["public_id"])
@@ -222,6 +224,12 @@ def is_chat(model: dict[str, Any]) -> bool:
     name = model["id"]
     other = OTHER_KINDS.search(name.lower()) is not None and name not in NOT_ONLY_CHAT
     return model.get("status") != "deprecated" and outputs == ["text"] and not other
+
+
+def is_responses_only(model: dict[str, Any]) -> bool:
+    """Say whether a model answers the responses endpoint and no other."""
+    is_current = model["provider"] == "openai" and model.get("status") != "deprecated"
+    return is_current and RESPONSES_ONLY.search(model["id"]) is not None
 
 
 def is_embedding(model: dict[str, Any]) -> bool:
@@ -259,7 +267,6 @@ def model_entry(model: dict[str, Any]) -> dict[str, Any] | None:
     if not {"context", "output"} <= limit.keys():
         return None
     public_id, aliases = names(provider, model["id"])
-    routed = dialect_of(provider) == ROUTED_DIALECT
     output = min(limit["output"], limit["context"])
     entry: dict[str, Any] = {
         "public_id": public_id,
@@ -275,10 +282,10 @@ def model_entry(model: dict[str, Any]) -> dict[str, Any] | None:
         entry["aliases"] = aliases
     if model.get("reasoning") and provider in REASONING_BEYOND:
         entry["reasoning_beyond_limit_tokens"] = output
-    if routed:
-        entry["routes"] = routes(provider, model["id"], surfaces_of(provider, kind))
-    else:
-        entry["enabled"] = False
+    surfaces = surfaces_of(provider, kind)
+    if is_responses_only(model):
+        surfaces = ["responses"]
+    entry["routes"] = routes(provider, model["id"], surfaces)
     entry["prices"] = [{"tiers": tiers(provider, model["cost"])}]
     return entry
 
@@ -299,11 +306,6 @@ def maker(provider: str, identifier: str) -> str:
     """Return who made the model: the name before the slash where a reseller gives one."""
     before, slash, _ = identifier.lower().partition("/")
     return before if slash else provider
-
-
-def dialect_of(provider: str) -> str:
-    """Return what the provider's endpoint speaks."""
-    return next(dialect for name, _, dialect in UPSTREAMS if name == provider)
 
 
 def media_limits(model: dict[str, Any]) -> dict[str, int]:
