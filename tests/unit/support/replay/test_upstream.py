@@ -12,6 +12,7 @@ from tests.support.processes import until
 from tests.support.recordings import Recording, load_fixtures
 from tests.support.replay.client import ReplayProcess
 from tests.support.replay.frames import split_frames
+from tests.support.replay.library import endpoint_of
 
 PATH = "/chat/completions"
 WHOLE = "openai-chat-text"
@@ -38,7 +39,8 @@ def received_before_break(client: httpx.Client, stem: str) -> bytes:
 def test_each_recording_is_served_as_it_is(client: httpx.Client, fixture: Recording) -> None:
     """Asked for by name or by its own request: the same status, type and bytes."""
     named = ask(client, fixture.stem)
-    matched = client.post(PATH, json={**fixture.request, "max_tokens": 1})
+    path = endpoint_of(fixture.path)
+    matched = client.post(path, json={**fixture.request, "max_tokens": 1})
     for answered in (named, matched):
         assert answered.status_code == fixture.status
         assert answered.headers["content-type"] == fixture.content_type
