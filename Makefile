@@ -58,7 +58,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 
 clients: $(VENV)/.dev
-	$(BIN)/python -m tools.clients.run
+	$(BIN)/python -m tests.contract.clients $(NAMES)
 
 .PHONY: leaktest
 leaktest: $(VENV)/.dev

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from tests.contract.error_codes import PAGE, on_page
 from tests.fuzz.environments import python_with
-from tests.support.stack import TEXT, public_ids
-from tools.clients.run import service
+from tests.support.stack import TEXT, public_ids, service
 
 FAULTS_OF_OURS: Final = {"500"}
 _CASES = re.compile(r"(\d+) generated, (?:(\d+) found|.*)")

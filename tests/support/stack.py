@@ -11,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -21,22 +23,26 @@ import grpc
 import httpx
 import pytest
 
+from core.db import embedded
 from kit.charge import Dimension, Price
 from kit.rpc.client import sync_channel
 from kit.rpc.identity import Tokens
 from tests.contract.charge_table import CHARGES, GPT_41_MINI
 from tests.support.operator_calls import CALL_SECONDS_MAX, OperatorCalls
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, chosen_bin_dir
 from tests.support.processes import PATIENCE_SECONDS, children_of, until
 from tests.support.recordings import PROJECT, Recording, load_fixtures, load_recordings
 from tests.support.replay.client import ReplayProcess
 
 START_SECONDS_MAX = 120.0
+CREDIT_NANOS = 10_000_000_000_000
 TEXT = "openai-chat-text"
 STREAM = "openai-chat-text-stream-usage"
 TOOLS = "openai-chat-tool"
 _COMMAND = (sys.executable, "-c", "from kit.cli import main; main()")
 INPUT_OVERHEAD_TOKENS = 32_768
+SPARE_UPSTREAMS = ("served_chat", "served_responses", "served_messages", "served_generate")
+"""Upstreams with a credential that are in no catalogue until a test imports one with them."""
 _PATIENT = {"first_byte_timeout_ms": 120_000, "idle_timeout_ms": 120_000}
 _QUICK = {"first_byte_timeout_ms": 3_000, "idle_timeout_ms": 3_000}
 
@@ -179,10 +185,11 @@ class Stack(OperatorCalls):
         ours = {"EDGE_PORT": "0", "CORE_PORT": "0", "ARCHIVER_PORT": "0", **self.settings}
         ours["DATA_DIR"] = str(self.data_dir)
         providers = [one["name"] for one in catalogue_document(self.replay.base_url)["upstreams"]]
+        known = [*providers, *SPARE_UPSTREAMS]
         return {
             **inherited,
             **{f"ONEAPI_{name}": value for name, value in ours.items()},
-            **{f"{name.upper()}_API_KEY": f"credential-of-{name}" for name in providers},
+            **{f"{name.upper()}_API_KEY": f"credential-of-{name}" for name in known},
             **{f"{name.upper()}_BASE_URL": self.replay.base_url for name in providers},
         }
 
@@ -254,6 +261,21 @@ class Stack(OperatorCalls):
         )
 
 
+@contextmanager
+def service() -> Iterator[Stack]:
+    """Run the service outside of pytest, on a database of its own, with plenty of credit."""
+    with tempfile.TemporaryDirectory(prefix="oneapi-service-") as folder:
+        data_dir = Path(folder) / "data"
+        data_dir.mkdir()
+        server = embedded.EmbeddedPostgres(Path(folder) / "pg", bin_dir=chosen_bin_dir())
+        try:
+            with ReplayProcess() as replay, Stack(data_dir, replay, server.start()) as running:
+                running.grant(CREDIT_NANOS)
+                yield running
+        finally:
+            server.stop()
+
+
 @pytest.fixture(scope="session")
 def stack(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
@@ -269,6 +291,6 @@ def stack(
             {"KEEPALIVE_SECONDS": "0.2", "REQUEST_MAX_SECONDS": "60"},
         ) as running,
     ):
-        running.grant(10_000_000_000_000)
+        running.grant(CREDIT_NANOS)
         yield running
     postgres_server.drop_database(database_url)

@@ -1,0 +1,11 @@
+"""The client matrix: programs that developers already use, unmodified, in front of our service.
+
+`make clients` runs them all and writes docs/clients.md. The parts:
+
+- `matrix.py`: the clients, and what a cell that is not green is explained with;
+- `programs/`: a program for each library, run in an environment of its own (`locks/`, `node/`);
+- `commands/`: coding agents and command lines, driven as a person would, without a terminal;
+- `upstream.py`: the demo provider with a memory, so that what reached a provider can be judged;
+- `judge.py`: what the service's own records must say of each cell;
+- `page.py`: the table.
+"""

@@ -1,0 +1,46 @@
+// What the Node programs share; the twin of `cases.py`.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+
+export const origin = process.env.CLIENT_ORIGIN;
+export const key = process.env.CLIENT_KEY;
+export const models = JSON.parse(process.env.CLIENT_MODELS);
+export const question = "Name a thing that is blue.";
+export const outputTokens = 4000;
+export const pixelBase64 =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+export const pixel = `data:image/png;base64,${pixelBase64}`;
+export const tideParameters = {
+  type: "object",
+  properties: { harbor: { type: "string" }, unit: { type: "string", enum: ["m", "ft"] } },
+  required: ["harbor", "unit"],
+  additionalProperties: false,
+};
+
+export function calledWell(name, given) {
+  assert.equal(name, "tide_height");
+  assert.deepEqual(Object.keys(given).sort(), ["harbor", "unit"]);
+  assert.ok(["m", "ft"].includes(given.unit));
+}
+
+export function version(name) {
+  const manifest = new URL(`./node_modules/${name}/package.json`, import.meta.url);
+  return JSON.parse(readFileSync(manifest)).version;
+}
+
+// Runs every case; one that fails does not stop the others.
+export async function run(name, cases) {
+  for (const [title, check] of Object.entries(cases)) {
+    let told = "ok";
+    try {
+      await check();
+    } catch (error) {
+      const place = /(\w+\.mjs:\d+)/.exec(String(error?.stack).replaceAll(/node_modules\S*/g, ""));
+      told = `${error?.name ?? "error"} at ${place?.[1] ?? "no line of ours"}`;
+      if (process.env.CLIENT_TRACES) console.error(error);
+    }
+    console.log(`${title}\t${told}`);
+  }
+  console.log(`version\t${version(name)}`);
+  process.exit(0);
+}
