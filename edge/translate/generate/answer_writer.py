@@ -44,7 +44,8 @@ class GenerateWriter:
 
     def frames(self, events: list[Event]) -> bytes:
         """Return these events as a frame of the client's stream, maybe none."""
-        candidates = self._candidates(events)
+        written = [(index, self._choices[index].written()) for index in sorted(self._take(events))]
+        candidates = [one | {"index": index} for index, one in written if one]
         if not candidates:
             return b""
         return sse.frame_of(orjson.dumps({"candidates": candidates, **self._head}))
@@ -55,24 +56,22 @@ class GenerateWriter:
 
     def whole(self, events: list[Event], used: Quantities | None, cost: str | None) -> bytes:
         """Return all events of a whole answer as one body. `cost` is in US dollars, decimal."""
-        self._candidates(events)
-        candidates = [
-            made.ended(index, made.everything) for index, made in sorted(self._choices.items())
-        ]
-        return orjson.dumps(self._body(candidates or [_Candidate().ended(0, [])], used, cost))
+        self._take(events)
+        return orjson.dumps(self._body(self._ended(), used, cost))
 
-    def _candidates(self, events: list[Event]) -> list[Json]:
-        written: dict[int, _Candidate] = {}
+    def _take(self, events: list[Event]) -> set[int]:
+        """Take events; return the choices that they are of."""
+        taken: set[int] = set()
         for event in events:
             if (choice := _choice_of(event)) is not None:
-                made = written[choice] = self._choices.setdefault(choice, _Candidate())
+                taken.add(choice)
+                made = self._choices.setdefault(choice, _Candidate())
                 made.take(event, shows_thoughts=self._shows_thoughts)
-        found = [(index, made.written()) for index, made in sorted(written.items())]
-        return [candidate | {"index": index} for index, candidate in found if candidate]
+        return taken
 
     def _ended(self) -> list[Json]:
         choices = self._choices or {0: _Candidate()}
-        return [made.ended(index, made.flushed()) for index, made in sorted(choices.items())]
+        return [made.ended(index) for index, made in sorted(choices.items())]
 
     def _body(self, candidates: list[Json], used: Quantities | None, cost: str | None) -> Json:
         counted = {} if used is None else {"usageMetadata": usage.to_google(used, cost)}
@@ -92,7 +91,6 @@ class _Candidate:
         "_parts",
         "_reason",
         "_refused",
-        "everything",
     )
 
     def __init__(self) -> None:
@@ -104,8 +102,6 @@ class _Candidate:
         self._reason: FinishReason.ValueType = finish.UNSPECIFIED
         self._refused = self._malformed = False
         self._is_ascii = True
-        self.everything: list[Json] = []
-        """All parts of a whole answer, in order."""
 
     def take(self, event: Event, *, shows_thoughts: bool) -> None:
         """Take one event of this candidate."""
@@ -135,21 +131,15 @@ class _Candidate:
         made: Json = {"content": {"parts": parts, "role": "model"}} if parts else {}
         return made | self._extras()
 
-    def flushed(self) -> list[Json]:
-        """Return what is left at a proper end: parts, and calls that were still open."""
-        self._close_all()
-        parts, self._parts = self._parts, []
-        return parts
-
-    def ended(self, index: int, parts: list[Json]) -> Json:
-        """Return the candidate with its reason to end."""
+    def ended(self, index: int) -> Json:
+        """Return what is left at a proper end, calls that were still open included, and why."""
         self._close_all()
         word = reasons.to_google(self._reason)
         if self._refused:
             word = "SAFETY"
         elif self._malformed and word == "STOP":
             word = _MALFORMED_CALL
-        content = {"parts": _joined(parts), "role": "model"}
+        content = {"parts": _joined(self._parts), "role": "model"}
         return {"content": content, "finishReason": word, "index": index} | self._extras()
 
     def _say(self, text: str) -> None:
@@ -160,11 +150,7 @@ class _Candidate:
     def _add(self, part: Json) -> None:
         # A model that goes on to something else has finished the call before.
         self._close()
-        self._push(part)
-
-    def _push(self, part: Json) -> None:
         self._parts.append(part)
-        self.everything.append(part)
 
     def _begin(self, event: ToolCallBegun) -> None:
         self._close()
@@ -180,22 +166,26 @@ class _Candidate:
             self._calls[call][1].append(arguments)
             self._call = call
 
-    def _close(self) -> None:
-        """Write the call whose arguments came last, if it is whole."""
+    def _close(self, *, at_end: bool = False) -> None:
+        """Write the call whose arguments came last, if it is whole.
+
+        One without arguments may still get some, as long as the answer has not ended.
+        """
         if self._call is None:
             return
         part, pieces = self._calls[self._call]
-        args = _arguments("".join(pieces))
+        text = "".join(pieces)
+        args = _arguments(text) if text or at_end else None
         if args is not None:
             part["functionCall"]["args"] = args
-            self._push(part)
+            self._parts.append(part)
             del self._calls[self._call]
         self._call = None
 
     def _close_all(self) -> None:
         for call in sorted(self._calls):
             self._call = call
-            self._close()
+            self._close(at_end=True)
         self._malformed = bool(self._calls)
 
     def _citation(self, cited: Cited) -> Json:

@@ -109,8 +109,8 @@ class GenerateUpstream:
         conversation.refuse("logit_bias", "verbosity")
         if conversation.parallel_tools is False and conversation.tools:
             conversation.refuse("parallel_tools")
-        body: Json = {"contents": _contents(conversation.turns, terms)}
         system = [_text(part) for turn in conversation.turns for part in _system_parts(turn)]
+        body: Json = {"contents": _contents(conversation.turns, terms)}
         if system:
             body["systemInstruction"] = {"parts": system}
         if conversation.tools:

@@ -1,0 +1,585 @@
+"""Requests to generate content: one spelling, our checks, the native way, and the neutral form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from edge.translate.errors import InvalidRequest
+from edge.translate.generate.count_tokens import CountRequest
+from edge.translate.generate.request import GenerateRequest
+from edge.translate.generate.surface import CountTokensSurface, GenerateSurface, model_and_method
+from edge.translate.generate.upstream import NO_SIGNATURE, GenerateUpstream
+from edge.translate.neutral.conversation import (
+    Audio,
+    Conversation,
+    File,
+    Image,
+    Maker,
+    Reasoning,
+    Refusal,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from edge.translate.surface import EVENT_STREAM, NoWay
+from oneapi.common.v1.endpoint_pb2 import Endpoint
+from tests.unit.edge.translate.terms import terms
+from tests.unit.edge.translate.test_chat_shape import Limits
+
+GENERATE = Endpoint.ENDPOINT_GENERATE_CONTENT
+COUNT = Endpoint.ENDPOINT_COUNT_TOKENS
+CHAT = Endpoint.ENDPOINT_CHAT_COMPLETIONS
+HELLO = [{"role": "user", "parts": [{"text": "Hello."}]}]
+PIXEL = {"mimeType": "image/png", "data": "aGk="}
+CALL = {"functionCall": {"id": "c1", "name": "tide", "args": {"a": 1}}, "thoughtSignature": "c2ln"}
+RESULT = {"functionResponse": {"id": "c1", "name": "tide", "response": {"output": "7"}}}
+DECLARED = {"name": "tide", "description": "Height.", "parametersJsonSchema": {"type": "object"}}
+TOOLS = [{"functionDeclarations": [DECLARED]}]
+
+
+def request(contents: Any = HELLO, *, stream: bool = False, **more: Any) -> GenerateRequest:
+    """Return a checked request."""
+    return GenerateRequest({"contents": contents, **more}, "m", stream=stream)
+
+
+def parts(*found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return contents of one user turn."""
+    return [{"role": "user", "parts": list(found)}]
+
+
+def sent(asked: GenerateRequest, limit: int | None = None) -> dict[str, Any]:
+    """Return what an upstream of this API is asked."""
+    body: dict[str, Any] = orjson.loads(asked.translation(terms(GENERATE)).body(limit))
+    return body
+
+
+def written(conversation: Conversation, model: str = "upstream-model") -> dict[str, Any]:
+    """Return what a conversation becomes for a model of Google's."""
+    found = terms(GENERATE)
+    found.upstream_model = model
+    return GenerateUpstream().write(conversation, found, stream=False)
+
+
+def said(*turns: Turn, **more: Any) -> Conversation:
+    """Return a conversation of these turns, a greeting if there are none."""
+    return Conversation(turns=list(turns) or [Turn("user", [Text("p", "Hi.")], "p")], **more)
+
+
+def refusal(**fields: Any) -> str | None:
+    """Return the path that a request is refused by, at whichever step."""
+    try:
+        asked = request(**fields)
+        asked.shape(Limits())
+        asked.conversation()
+    except InvalidRequest as error:
+        return error.param
+    return "nothing was refused"
+
+
+# --- what a client may write
+
+
+def test_both_spellings_are_one_request() -> None:
+    """Protobuf's JSON takes either; single objects stand for lists, as in Google's examples."""
+    snake = {
+        "contents": {"parts": {"inline_data": {"mime_type": "image/png", "data": "aGk="}}},
+        "system_instruction": {"parts": {"text": "Be brief."}},
+        "generation_config": {"max_output_tokens": 7, "thinking_config": {"thinking_budget": 1}},
+        "tools": {"function_declarations": {"name": "f", "parameters": {"any_of": []}}},
+        "tool_config": {"function_calling_config": {"mode": "ANY"}},
+    }
+    camel = {
+        "contents": [{"parts": [{"inlineData": PIXEL}]}],
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "generationConfig": {"maxOutputTokens": 7, "thinkingConfig": {"thinkingBudget": 1}},
+        "tools": [{"functionDeclarations": [{"name": "f", "parameters": {"any_of": []}}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
+    }
+    asked = GenerateRequest(snake, "m", stream=False)
+    assert sent(asked) == camel
+    assert asked.token_limit == 7
+
+
+def test_free_form_fields_keep_their_names() -> None:
+    """Arguments and results are the functions' own."""
+    call = {"function_call": {"name": "f", "args": {"a_b": 1}}}
+    result = {"function_response": {"name": "f", "response": {"c_d": 2}}}
+    contents = [{"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}]
+    body = sent(request(contents))
+    assert body["contents"][0]["parts"][0]["functionCall"]["args"] == {"a_b": 1}
+    assert body["contents"][1]["parts"][0]["functionResponse"]["response"] == {"c_d": 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"contents": None}, "contents"),
+        ({"contents": []}, "contents"),
+        ({"contents": "x"}, "contents"),
+        ({"contents": ["x"]}, "contents[0]"),
+        ({"contents": [{"role": "system", "parts": []}]}, "contents[0].role"),
+        ({"contents": [{"parts": [7]}]}, "contents[0].parts[0]"),
+        ({"systemInstruction": "x"}, "systemInstruction"),
+        ({"generationConfig": {"maxOutputTokens": 0}}, "generationConfig.maxOutputTokens"),
+        ({"generationConfig": {"maxOutputTokens": "7"}}, "generationConfig.maxOutputTokens"),
+        ({"generationConfig": {"candidateCount": 9}}, "generationConfig.candidateCount"),
+        ({"generationConfig": {"topK": 1, "top_k": 2}}, "generationConfig"),
+        ({"generationConfig": {}, "generation_config": {}}, "body"),
+        ({"serviceTier": "gold"}, "serviceTier"),
+        ({"cachedContent": "cachedContents/1"}, "cachedContent"),
+        ({"tools": [{"googleSearch": {}}]}, "tools[0].googleSearch"),
+        ({"tools": [{"google_search": {}}]}, "tools[0].googleSearch"),
+        ({"tools": [{"codeExecution": {}}]}, "tools[0].codeExecution"),
+        ({"tools": [*TOOLS, {"urlContext": {}}]}, "tools[1].urlContext"),
+        ({"tools": [{"mindReading": {}}]}, "tools[0]"),
+        ({"contents": parts({"hologram": {}})}, "contents[0].parts[0]"),
+        (
+            {"contents": parts({"inlineData": {"data": "aGk="}})},
+            "contents[0].parts[0].inlineData.mimeType",
+        ),
+        (
+            {"contents": parts({"fileData": {"fileUri": "gs://b/f", "mimeType": "image/png"}})},
+            "contents[0].parts[0].fileData.fileUri",
+        ),
+        (
+            {
+                "contents": parts(
+                    {
+                        "fileData": {
+                            "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x",
+                            "mimeType": "image/png",
+                        }
+                    }
+                )
+            },
+            "contents[0].parts[0].fileData.fileUri",
+        ),
+        (
+            {"generationConfig": {"responseModalities": ["IMAGE"]}},
+            "generationConfig.responseModalities",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(fields: dict[str, Any], path: str) -> None:
+    """By our own words for the field, never by its value."""
+    assert refusal(**fields) == path
+
+
+def test_the_model_and_the_method_stand_in_the_path() -> None:
+    """Slashes, lanes and a doubled `models/` included."""
+    assert model_and_method("/v1beta/models/m:generateContent") == ("m", "generateContent")
+    assert model_and_method("/v1/models/models/m:countTokens") == ("m", "countTokens")
+    path = "/v1beta/models/maker/m:economy:streamGenerateContent"
+    assert model_and_method(path) == ("maker/m:economy", "streamGenerateContent")
+
+
+@pytest.mark.parametrize(
+    ("query", "is_events"),
+    [(b"alt=sse", True), (b"", False), (b"alt=json", False), (b"\xff", False)],
+)
+def test_a_stream_is_an_array_unless_events_are_asked_for(query: bytes, is_events: bool) -> None:  # noqa: FBT001  a column of the table
+    """Google's own default."""
+    path = "/v1beta/models/m:streamGenerateContent"
+    asked = GenerateSurface().read(orjson.dumps({"contents": HELLO}), {}, path, query)
+    assert (asked.stream, asked.as_array) == (True, not is_events)
+    assert (asked.stream_type == EVENT_STREAM) == is_events
+
+
+# --- what bounds it
+
+
+def test_media_count_by_the_catalogues_maxima_and_not_by_their_bytes() -> None:
+    """Images and files; audio makes audio prices possible."""
+    plain = request(parts({"text": "Look."})).shape(Limits())
+    image = request(parts({"text": "Look."}, {"inlineData": PIXEL}))
+    bound = image.shape(Limits())
+    assert (image.media_bytes, bound.media_tokens) == (4, Limits().image_max_tokens)
+    assert plain.text_bytes < bound.text_bytes < plain.text_bytes + 80
+    sound = request(parts({"inlineData": {"mimeType": "audio/wav", "data": "aGk="}}))
+    assert sound.shape(Limits()).has_audio
+
+
+def test_a_video_is_bounded_as_a_file_whatever_it_calls_itself() -> None:
+    """A video site's page is one."""
+    file = {"fileUri": "https://www.youtube.com/watch?v=x", "mimeType": "image/png"}
+    bound = request(parts({"fileData": file})).shape(Limits())
+    assert (bound.media_tokens, bound.has_audio) == (Limits().file_max_tokens, True)
+
+
+@pytest.mark.parametrize("kind", ["image/png", "audio/wav", "application/pdf", "video/mp4"])
+def test_media_without_a_maximum_are_refused(kind: str) -> None:
+    """Their cost has no bound."""
+    asked = request(parts({"inlineData": {"mimeType": kind, "data": "aGk="}}))
+    with pytest.raises(InvalidRequest) as raised:
+        asked.shape(Limits(image_max_tokens=0, audio_max_tokens=0, file_max_tokens=0))
+    assert raised.value.param == "contents[0].parts[0].inlineData"
+
+
+def test_media_in_a_functions_result_count_too() -> None:
+    """They are read like any other."""
+    result = {"functionResponse": {"name": "f", "response": {}, "parts": [{"inlineData": PIXEL}]}}
+    asked = request(parts(result))
+    assert asked.shape(Limits()).media_tokens == Limits().image_max_tokens
+    assert asked.media_bytes == 4
+
+
+# --- the native way
+
+
+def test_the_native_body_is_the_clients_but_for_our_edits() -> None:
+    """No model, no labels, nothing kept, no tier that chose our lane; unknown fields pass."""
+    asked = request(
+        model="models/m",
+        labels={"team": "x"},
+        store=True,
+        serviceTier="flex",
+        safetySettings=[{"category": "HARM_CATEGORY_JAILBREAK", "threshold": "BLOCK_NONE"}],
+        somethingNew={"a": 1},
+        generationConfig={"maxOutputTokens": 9, "speechConfig": {}},
+    )
+    assert asked.service_tier == "flex"
+    assert sent(asked, 5) == {
+        "contents": HELLO,
+        "store": False,
+        "safetySettings": [{"category": "HARM_CATEGORY_JAILBREAK", "threshold": "BLOCK_NONE"}],
+        "somethingNew": {"a": 1},
+        "generationConfig": {"maxOutputTokens": 5, "speechConfig": {}},
+    }
+    assert sent(asked, 50)["generationConfig"]["maxOutputTokens"] == 9
+    assert sent(request(), 50)["generationConfig"] == {"maxOutputTokens": 50}
+    assert sent(request(serviceTier="STANDARD"))["serviceTier"] == "STANDARD"
+
+
+def test_the_upstreams_path_has_its_own_name_of_the_model() -> None:
+    """Escaped; a stream is always asked for as events."""
+    asked = request(stream=True)
+    found = terms(GENERATE)
+    found.upstream_model = "tuned/a b?c#d"
+    path = asked.translation(found).path
+    assert path == b"/models/tuned/a%20b%3Fc%23d:streamGenerateContent?alt=sse"
+    assert request().translation(terms(GENERATE)).path == b"/models/upstream-model:generateContent"
+
+
+def test_counts_need_an_upstream_of_this_api_that_counts() -> None:
+    """Counting by another API's rules would be another number."""
+    path = "/v1beta/models/m:countTokens"
+    whole = {"generate_content_request": {"contents": HELLO, "tools": TOOLS, "model": "models/m"}}
+    asked = CountTokensSurface().read(orjson.dumps(whole), {}, path, b"")
+    assert (asked.is_free, asked.model) == (True, "m")
+    found = asked.translation(terms(GENERATE, COUNT))
+    assert found.path == b"/models/upstream-model:countTokens"
+    assert orjson.loads(found.body(5)) == {
+        "generateContentRequest": {
+            "model": "models/upstream-model",
+            "contents": HELLO,
+            "tools": TOOLS,
+        }
+    }
+    for serves in ((COUNT,), (GENERATE,), (CHAT, COUNT)):
+        with pytest.raises(NoWay):
+            asked.translation(terms(*serves))
+    with pytest.raises(InvalidRequest):
+        CountRequest({}, "m")
+
+
+# --- to the neutral form and back
+
+
+ROUND_TRIPS: list[dict[str, Any]] = [
+    {},
+    {"systemInstruction": {"parts": [{"text": "One."}, {"text": "Two."}]}},
+    {"generationConfig": {"temperature": 0.5, "topP": 0.9, "topK": 40, "seed": 7}},
+    {"generationConfig": {"stopSequences": ["a", "b"], "maxOutputTokens": 9, "candidateCount": 2}},
+    {"generationConfig": {"frequencyPenalty": 0.5, "presencePenalty": -0.5}},
+    {"generationConfig": {"responseLogprobs": True, "logprobs": 3}},
+    {"generationConfig": {"responseMimeType": "application/json"}},
+    {
+        "generationConfig": {
+            "responseMimeType": "application/json",
+            "responseJsonSchema": {"type": "object", "properties": {"a_b": {"type": "string"}}},
+        }
+    },
+    {"generationConfig": {"thinkingConfig": {"thinkingLevel": "high", "includeThoughts": True}}},
+    {"generationConfig": {"thinkingConfig": {"thinkingBudget": 512}}},
+    {"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}},
+    {"tools": TOOLS},
+    {"tools": TOOLS, "toolConfig": {"functionCallingConfig": {"mode": "AUTO"}}},
+    {"tools": TOOLS, "toolConfig": {"functionCallingConfig": {"mode": "NONE"}}},
+    {
+        "tools": TOOLS,
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["tide"]}},
+    },
+    {
+        "contents": [
+            *HELLO,
+            {
+                "role": "model",
+                "parts": [
+                    {"text": "Hm.", "thought": True, "thoughtSignature": "b25l"},
+                    {"text": "Let me see.", "thoughtSignature": "dHdv"},
+                    CALL,
+                ],
+            },
+            {"role": "user", "parts": [RESULT]},
+        ]
+    },
+    {"contents": parts({"text": "Look."}, {"inlineData": PIXEL})},
+    {"contents": parts({"inlineData": {"mimeType": "audio/wav", "data": "aGk="}})},
+    {"contents": parts({"inlineData": {"mimeType": "application/pdf", "data": "aGk="}})},
+    {"contents": parts({"fileData": {"mimeType": "image/png", "fileUri": "https://a.test/b"}})},
+]
+
+
+@pytest.mark.parametrize("fields", ROUND_TRIPS)
+def test_what_this_api_can_say_comes_back_unchanged(fields: dict[str, Any]) -> None:
+    """Through the neutral form, for a model that takes levels of thinking."""
+    body = {"contents": HELLO, **fields}
+    assert written(request(**body).conversation()) == body
+
+
+def test_googles_schemas_become_json_schemas() -> None:
+    """Types in lower case, null as a type, 64-bit numbers as numbers."""
+    schema = {
+        "type": "OBJECT",
+        "properties": {
+            "a": {"type": "STRING", "nullable": True, "enum": ["x"], "maxLength": "5"},
+            "type": {"type": "ARRAY", "items": {"anyOf": [{"type": "INTEGER"}]}, "min_items": 1},
+        },
+        "propertyOrdering": ["type", "a"],
+        "required": ["a"],
+    }
+    tools = [{"functionDeclarations": [{"name": "f", "parameters": schema}]}]
+    (tool,) = request(tools=tools).conversation().tools
+    assert tool.parameters == {
+        "type": "object",
+        "properties": {
+            "a": {"type": ["string", "null"], "enum": ["x", None], "maxLength": 5},
+            "type": {"type": "array", "items": {"anyOf": [{"type": "integer"}]}, "minItems": 1},
+        },
+        "required": ["a"],
+    }
+
+
+def test_a_response_without_an_id_answers_the_oldest_call_of_its_name() -> None:
+    """Google's older models give no ids."""
+    calls = [{"functionCall": {"name": name}} for name in ("f", "g", "f")]
+    results = [
+        {"functionResponse": {"name": name, "response": {"output": text}}}
+        for name, text in (("f", "1"), ("f", "2"), ("g", "3"))
+    ]
+    contents = [*HELLO, {"role": "model", "parts": calls}, {"role": "user", "parts": results}]
+    turns = request(contents).conversation().turns
+    assert [turn.role for turn in turns] == ["user", "assistant", "tool"]
+    made = [part.id for part in turns[1].parts if isinstance(part, ToolCall)]
+    answered = [part.call_id for part in turns[2].parts if isinstance(part, ToolResult)]
+    assert answered == [made[0], made[2], made[1]]
+
+
+def test_results_and_what_the_user_says_with_them_are_turns_of_their_own() -> None:
+    """Other APIs keep results apart."""
+    contents = [{"role": "model", "parts": [CALL]}, *parts(RESULT, {"text": "And?"})]
+    turns = request(contents).conversation().turns
+    assert [turn.role for turn in turns] == ["assistant", "tool", "user"]
+
+
+def test_base64_of_either_alphabet_reaches_other_apis_in_theirs() -> None:
+    """Protobuf's JSON takes both, with or without padding."""
+    inline = {"mimeType": "image/png", "data": "-_-_aA"}
+    (part,) = request(parts({"inlineData": inline})).conversation().turns[0].parts
+    assert isinstance(part, Image)
+    assert part.data == "+/+/aA=="
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"somethingNew": 1}, "body"),
+        ({"generationConfig": {"speechConfig": {}}}, "generationConfig"),
+        (
+            {"generationConfig": {"responseModalities": ["AUDIO"]}},
+            "generationConfig.responseModalities",
+        ),
+        (
+            {"generationConfig": {"responseMimeType": "text/x.enum"}},
+            "generationConfig.responseMimeType",
+        ),
+        ({"generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
+        (
+            {"generationConfig": {"thinkingConfig": {"thinkingLevel": "eternal"}}},
+            "generationConfig.thinkingConfig.thinkingLevel",
+        ),
+        (
+            {"safetySettings": [{"threshold": "BLOCK_LOW_AND_ABOVE"}]},
+            "safetySettings[0].threshold",
+        ),
+        (
+            {"toolConfig": {"functionCallingConfig": {"allowedFunctionNames": ["f"]}}},
+            "toolConfig.functionCallingConfig.allowedFunctionNames",
+        ),
+        ({"contents": parts({"executableCode": {"code": "x"}})}, "contents[0].parts[0]"),
+        (
+            {"contents": parts({"inlineData": {"mimeType": "video/mp4", "data": "aGk="}})},
+            "contents[0].parts[0].inlineData",
+        ),
+        (
+            {"contents": parts({"functionResponse": {"name": "f", "response": {}}})},
+            "contents[0].parts[0].functionResponse.id",
+        ),
+    ],
+)
+def test_what_no_other_api_has_is_refused_by_name(fields: dict[str, Any], path: str) -> None:
+    """Not dropped."""
+    assert refusal(**fields) == path
+
+
+def test_hints_are_left_out_when_crossing() -> None:
+    """Weaker filters of Google's, validated calls, tiers and labels change no meaning."""
+    made = request(
+        labels={"a": "b"},
+        safetySettings=[{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+        tools=TOOLS,
+        toolConfig={"functionCallingConfig": {"mode": "VALIDATED"}},
+        generationConfig={
+            "mediaResolution": "MEDIA_RESOLUTION_LOW",
+            "responseModalities": ["TEXT"],
+        },
+    ).conversation()
+    assert made.tool_choice == ToolChoice("auto")
+    assert set(made.paths) == {"tools", "tool_choice"}
+
+
+# --- asked of Google by clients of other APIs
+
+
+def test_calls_that_google_did_not_make_get_the_signature_that_passes_its_check() -> None:
+    """The first of parallel ones; older models need none."""
+    calls = [ToolCall("p", f"c{n}", "f", "{}") for n in range(2)]
+    asked = said(Turn("assistant", [*calls], "p"))
+    made = [part.get("thoughtSignature") for part in written(asked)["contents"][0]["parts"]]
+    assert made == [NO_SIGNATURE, None]
+    made = written(asked, "gemini-2.5-flash")["contents"][0]["parts"]
+    assert not any("thoughtSignature" in part for part in made)
+
+
+def test_a_signature_stands_where_it_came_from() -> None:
+    """On its call, on the text after it, or at the end; other makers' reasoning stays out."""
+    turn = Turn(
+        "assistant",
+        [
+            Reasoning("p", Maker.ANTHROPIC, "Mine.", "x"),
+            Reasoning("p", Maker.GOOGLE, "", "b25l"),
+            Text("p", "Yes."),
+            ToolCall("p", "c1", "f", '{"a": 1}', "dHdv"),
+            Reasoning("p", Maker.GOOGLE, "", "dHJl"),
+        ],
+        "p",
+    )
+    assert written(said(turn))["contents"][0]["parts"] == [
+        {"text": "Yes.", "thoughtSignature": "b25l"},
+        {"functionCall": {"id": "c1", "name": "f", "args": {"a": 1}}, "thoughtSignature": "dHdv"},
+        {"text": "", "thoughtSignature": "dHJl"},
+    ]
+
+
+def test_results_of_parallel_calls_stand_in_one_content() -> None:
+    """Google counts them against the calls; errors are said as errors, media beside them."""
+    results = [
+        Turn("tool", [ToolResult("p", "c1", "f", [Text("p", "7"), Text("p", "8")])], "p"),
+        Turn("tool", [ToolResult("p", "c2", "g", [Text("p", "no")], is_error=True)], "q"),
+        Turn("tool", [ToolResult("p", "c3", "h", [Image("p", "image/png", "aGk=")])], "r"),
+    ]
+    (content,) = written(said(*results))["contents"]
+    found = [part["functionResponse"] for part in content["parts"]]
+    assert [one["response"] for one in found] == [
+        {"output": "7\n8"},
+        {"error": "no"},
+        {"output": ""},
+    ]
+    assert found[2]["parts"] == [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]
+
+
+def test_instructions_of_any_place_are_the_systems() -> None:
+    """There is one place for them."""
+    system = [Turn("system", [Text("p", text)], "p") for text in ("One.", "Two.")]
+    user = Turn("user", [Text("p", "Hi."), Refusal("p", "No.")], "p")
+    assert written(said(system[0], user, system[1])) == {
+        "contents": [{"role": "user", "parts": [{"text": "Hi."}, {"text": "No."}]}],
+        "systemInstruction": {"parts": [{"text": "One."}, {"text": "Two."}]},
+    }
+
+
+def test_strict_functions_are_validated() -> None:
+    """Google's word for arguments that fit their schema."""
+    asked = said(tools=[Tool("p", "f", strict=True)])
+    assert written(asked)["toolConfig"] == {"functionCallingConfig": {"mode": "VALIDATED"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "config"),
+    [
+        ("gemini-3-flash", "minimal", {"thinkingLevel": "minimal"}),
+        ("gemini-3-flash", "max", {"thinkingLevel": "high"}),
+        ("gemini-3-flash", "none", {"thinkingBudget": 0}),
+        ("gemini-2.5-pro", "medium", {"thinkingBudget": 8192}),
+        ("models/gemini-2.5-pro", "low", {"thinkingBudget": 1024}),
+    ],
+)
+def test_efforts_are_levels_or_budgets(model: str, effort: str, config: dict[str, Any]) -> None:
+    """As Google's own OpenAI endpoint maps them."""
+    asked = said(thinking=Thinking(effort=effort))
+    assert written(asked, model)["generationConfig"] == {"thinkingConfig": config}
+
+
+@pytest.mark.parametrize(
+    ("conversation", "path"),
+    [
+        (said(logit_bias={"1": 1.0}, paths={"logit_bias": "logit_bias"}), "logit_bias"),
+        (said(verbosity="low", paths={"verbosity": "text.verbosity"}), "text.verbosity"),
+        (
+            said(
+                parallel_tools=False,
+                tools=[Tool("t", "f")],
+                paths={"parallel_tools": "parallel_tool_calls"},
+            ),
+            "parallel_tool_calls",
+        ),
+        (said(Turn("user", [Image("image", url="https://a.test/b")], "p")), "image"),
+        (said(Turn("user", [Audio("audio", "pcm16", "aGk=")], "p")), "audio"),
+        (said(Turn("user", [File("file")], "p")), "file"),
+        (said(Turn("assistant", [ToolCall("call", "c", "f", "[1]")], "p")), "call"),
+        (said(Turn("assistant", [ToolCall("call", "c", "f", "{")], "p")), "call"),
+        (said(Turn("tool", [ToolResult("result", "c", None, [])], "p")), "result"),
+        (said(Turn("system", [Image("image", "image/png", "aGk=")], "p")), "image"),
+        (said(Turn("system", [Text("p", "x")], "messages[0]")), "messages[0]"),
+    ],
+)
+def test_what_google_cannot_express_is_refused_by_the_clients_name(
+    conversation: Conversation, path: str
+) -> None:
+    """The path is the client's own."""
+    with pytest.raises(InvalidRequest) as raised:
+        written(conversation)
+    assert raised.value.param == path
+
+
+def test_a_url_says_what_it_is_by_its_ending() -> None:
+    """Google wants to be told; OpenAI's clients do not."""
+    image = Turn("user", [Image("p", url="https://a.test/b.JPG?c=d")], "p")
+    (part,) = written(said(image))["contents"][0]["parts"]
+    assert part["fileData"]["mimeType"] == "image/jpeg"
+
+
+def test_a_limit_of_ours_never_raises_the_clients() -> None:
+    """The smaller one goes upstream."""
+    api = GenerateUpstream()
+    body = written(said(max_output_tokens=9))
+    assert api.limit(body, terms(), 5)["generationConfig"] == {"maxOutputTokens": 5}
+    assert api.limit(body, terms(), 50)["generationConfig"] == {"maxOutputTokens": 9}
+    assert api.limit(body, terms(), None) == body
