@@ -16,6 +16,7 @@ from edge.admission.admit import Admitted, Choice
 from edge.admission.catalog import Candidate, Status
 from edge.admission.claims import ClientKey, is_claimed
 from edge.admission.grants import Grant
+from edge.api import cors
 from edge.api import headers as answer_headers
 from edge.api.body_room import BodyRoom
 from edge.api.client_side import ClientSide
@@ -106,7 +107,7 @@ class Endpoint:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
         headers = answer_headers.of_request(request_id)
         try:
-            accepted = await self._accept(scope, receive, request_id)
+            accepted = await self._accept(scope, receive, request_id, headers)
         except ApiError as error:
             await self._refuse(send, error, headers, request_id)
             return
@@ -131,12 +132,22 @@ class Endpoint:
         body = self._surface.error_body(error, format_id("req", request_id))
         await answer(send, error.status, body, [*headers, JSON, *error.headers.items()])
 
-    async def _accept(self, scope: Scope, receive: Receive, request_id: bytes) -> Accepted:
+    async def _accept(
+        self, scope: Scope, receive: Receive, request_id: bytes, headers: Headers
+    ) -> Accepted:
+        """Return a request that is in the spool; `headers` gets what a page needs to read answers.
+
+        Raises:
+            ApiError: it is refused.
+            ClientGone: nobody waits for it.
+        """
         started = self._parts.clock.monotonic()
         sent = sent_of(scope["headers"])
+        if b"origin" in sent:
+            headers += cors.of_any_page(sent)
         key = api_key_of(sent, scope["query_string"])
         peer = scope["client"][0] if scope["client"] else None
-        grant = await self._parts.admission.authenticate(key, peer)
+        grant = await self._authenticated(key, peer, sent, headers)
         raw = await read_body(sent, receive, self._max_body_bytes, self._room, request_id)
         request = self._read(raw, sent, scope)
         del raw
@@ -152,12 +163,20 @@ class Endpoint:
                     return self._begun(decided, request_id, started)
                 # The key or the catalogue changed meanwhile: a revoked key must not get through.
                 self._parts.admission.withdraw(decided.admitted)
-                grant = await self._parts.admission.authenticate(key, peer)
+                grant = await self._authenticated(key, peer, sent, headers)
             _refuse_what_keeps_changing()
         except BaseException:
             if claimed is not None:
                 self._link.claims.give_up(claimed)
             raise
+
+    async def _authenticated(
+        self, key: str, peer: str | None, sent: Sent, headers: Headers
+    ) -> Grant:
+        grant = await self._parts.admission.authenticate(key, peer)
+        if b"origin" in sent:
+            headers += [one for one in cors.of_named_page(sent, grant) if one not in headers]
+        return grant
 
     def _read(self, raw: bytes, sent: Sent, scope: Scope) -> ClientRequest:
         if self._link.catalog.endpoint_state(self._surface.endpoint) == _NOT_AVAILABLE:

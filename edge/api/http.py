@@ -20,6 +20,7 @@ READ_HEADERS: Final = frozenset(
     {
         *(b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"content-encoding"),
         *(b"x-delivery-lane", b"x-max-cost", b"idempotency-key", b"content-type"),
+        *(b"origin", b"sec-fetch-mode", b"sec-fetch-site"),
         *(b"anthropic-version", b"anthropic-beta"),
     }
 )

@@ -138,4 +138,6 @@ def _refused(request: Request, error: ApiError) -> Response:
 
 
 def _headers() -> dict[str, str]:
-    return {"x-request-id": format_id("req", new_request_id())}
+    # Any page may read what anyone may read; which pages may use a key is its workspace's choice.
+    any_page = {"access-control-allow-origin": "*", "access-control-expose-headers": "x-request-id"}
+    return {"x-request-id": format_id("req", new_request_id()), **any_page}

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from edge.api.cors import answer_preflight, is_preflight
 from edge.api.http import Receive, Scope, Send
 
 PREFIXES: Final = ("/v1", "/api/v1")
@@ -14,6 +15,8 @@ PREFIXES: Final = ("/v1", "/api/v1")
 MODEL_ACTIONS: Final = ("/v1beta/models/", "/v1/models/", "/api/v1/models/")
 """Where Google's clients ask models: `/v1beta/models/{model}:generateContent`; newer SDKs of its
 below `/v1`."""
+_API_PATHS: Final = ("/v1/", "/api/v1/", "/v1beta/")
+"""Below these a browser may ask before it sends a page's request."""
 
 
 class DataPlaneFirst:
@@ -31,12 +34,18 @@ class DataPlaneFirst:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, or the lifespan."""
         app = self._router
-        if scope["type"] == "http" and scope["method"] == "POST":
-            path = scope["path"]
-            found = self._posts.get(path)
-            if found is None and path.startswith(MODEL_ACTIONS):
-                # A model's name stands in the path: what is asked of it follows the last colon.
-                start = path.index("/models/") + len("/models/")
-                found = self._posts.get(f"{path[:start]}*:{path.rpartition(':')[2]}")
-            app = found or app
+        if scope["type"] == "http":
+            method, path = scope["method"], scope["path"]
+            if method == "POST":
+                app = self._endpoint(path) or app
+            elif method == "OPTIONS" and path.startswith(_API_PATHS) and is_preflight(scope):
+                return answer_preflight(scope, send)
         return app(scope, receive, send)
+
+    def _endpoint(self, path: str) -> ASGIApp | None:
+        found = self._posts.get(path)
+        if found is None and path.startswith(MODEL_ACTIONS):
+            # A model's name stands in the path: what is asked of it follows the last colon.
+            start = path.index("/models/") + len("/models/")
+            found = self._posts.get(f"{path[:start]}*:{path.rpartition(':')[2]}")
+        return found

@@ -11,7 +11,7 @@ from edge.translate.answer import StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
 from edge.translate.images.request import ImageRequest
 from edge.translate.images.stream import ImageFrames
-from edge.translate.images.usage import estimated, from_images
+from edge.translate.images.usage import estimated, from_images, is_counted_by_us
 from edge.translate.native_stream import NativeStream
 from edge.translate.openai_errors import failed_event
 from edge.translate.splice import edit
@@ -62,11 +62,15 @@ class NativeImages:
         answer = _parsed(body)
         tally = UsageTally(price_of)
         edits: dict[str, bytes | None] = {}
-        if isinstance(usage := answer.get("usage"), dict):
+        images = images_in(answer)
+        usage = answer.get("usage")
+        if is_counted_by_us(self._terms.max_output_tokens):
+            cost = tally.take(self._estimated(images))
+            edits = with_cost(body, answer, cost) if isinstance(usage, dict) else {}
+        elif isinstance(usage, dict):
             edits = with_cost(body, answer, tally.take(from_images(usage)))
         if "model" in answer:
             edits["model"] = orjson.dumps(self._terms.public_model)
-        images = images_in(answer)
         return WholeAnswer(
             body=edit(body, answer, edits),
             quantities=tally.quantities,

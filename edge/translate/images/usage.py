@@ -12,6 +12,11 @@ from edge.translate.counts import Contradiction, count, details_of, difference
 from kit.charge import MAX_QUANTITY, Quantities, quantities
 
 
+def is_counted_by_us(max_output_tokens: int) -> bool:
+    """Say whether a model is priced by the image."""
+    return max_output_tokens <= 1
+
+
 def from_images(usage: Mapping[str, Any]) -> Quantities | None:
     """Return the quantities of a `usage` object of images, None if it is not to be used.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -266,6 +267,18 @@ def test_images_without_counts_are_charged_at_the_most_of_each() -> None:
     one = native(generation()).whole(body, b"application/json", price_of).estimated
     assert one is not None
     assert one[9] == 4096
+
+
+def test_images_that_are_priced_by_the_image_are_counted_exactly() -> None:
+    """Whatever tokens the provider names beside."""
+    for more in ({}, {"usage": USAGE}):
+        body = orjson.dumps({"created": 1, "data": [{"url": "https://x/1"}], **more})
+        by_image = replace(terms(GENERATIONS), max_output_tokens=1)
+        native_by_image = NativeImages(generation(n=2), by_image, b"/images/generations")
+        result = native_by_image.whole(body, b"application/json", price_of)
+        assert result.quantities is not None
+        assert result.quantities[9] == 1
+        assert (b'"cost":"1.50"' in result.body) == bool(more)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b"\xff"])
