@@ -22,7 +22,10 @@ class Quirks:
     `images_priced_apart`: `image_tokens` inside the text counts have a price of their own.
     `hidden_reasoning`: the total exceeds prompt and completion by reasoning that no detail names.
 
-    The rest is for requests that cross over from another API; native ones are the client's own
+    `knows_one_limit`: the other name of the output limit is refused or, worse for a hold, ignored.
+    `knows_developer`: the role is known; elsewhere its messages are `system`'s.
+
+    The rest is for requests that cross over from another API; in native ones it is the client's own
     affair. `refuses`: fields of the neutral form that the upstream cannot take. `thinking`: how
     reasoning is asked for: `reasoning_effort`, a `thinking` switch, both, or OpenRouter's
     `reasoning` object. `reasoning_field`: where an assistant message takes its earlier reasoning;
@@ -35,6 +38,8 @@ class Quirks:
     asks_for_usage: bool = True
     images_priced_apart: bool = False
     hidden_reasoning: bool = False
+    knows_one_limit: bool = False
+    knows_developer: bool = True
     refuses: frozenset[str] = _OWN_TO_OTHERS
     thinking: ThinkingField = "effort"
     reasoning_field: str | None = None
@@ -64,6 +69,8 @@ _BY_UPSTREAM: Final = {
     # ids of calls: "must be a-z, A-Z, 0-9, with a length of 9" (its error).
     "mistral": Quirks(
         asks_for_usage=False,
+        knows_one_limit=True,
+        knows_developer=False,
         refuses=_OWN_TO_OTHERS | {"logprobs", "top_logprobs", "logit_bias"},
         reasoning_field="thinking",
         required="any",
@@ -82,6 +89,8 @@ _BY_UPSTREAM: Final = {
     ),
     # JSON without a schema only; reasoning is switched (DeepSeek API docs, chat and thinking mode).
     "deepseek": Quirks(
+        knows_one_limit=True,
+        knows_developer=False,
         refuses=_OWN_TO_OTHERS | {"logit_bias", "seed", "choices", "parallel_tools"},
         thinking="switch_and_effort",
         reasoning_field="reasoning_content",
@@ -97,18 +106,22 @@ _BY_UPSTREAM: Final = {
     ),
     # A JSON schema stands beside the type `json_object` (Cohere docs, compatibility API).
     "cohere": Quirks(
+        knows_one_limit=True,
         refuses=_OWN_TO_OTHERS
         | {"logit_bias", "logprobs", "top_logprobs", "parallel_tools", "choices"},
         schemas="json_object",
     ),
     # Tools cannot be forced (Moonshot docs, tool use); reasoning is switched.
     "moonshotai": Quirks(
+        knows_developer=False,
         refuses=_OWN_TO_OTHERS
         | {"logit_bias", "logprobs", "top_logprobs", "seed", "parallel_tools", "forced_tools"},
         thinking="switch",
         reasoning_field="reasoning_content",
     ),
-    "togetherai": Quirks(refuses=frozenset({"verbosity"}), reasoning_field="reasoning"),
+    "togetherai": Quirks(
+        knows_one_limit=True, refuses=frozenset({"verbosity"}), reasoning_field="reasoning"
+    ),
     "openrouter": Quirks(
         refuses=frozenset(), thinking="object", reasoning_field="reasoning", has_file_urls=True
     ),

@@ -87,20 +87,39 @@ def prepare(
     """Return the body for the upstream.
 
     `output_limit` caps the output tokens of one choice: in the fields that the client used, else in
-    the one that the upstream takes. `store: true` becomes false, as nothing may be kept; a
-    `service_tier` that chose our lane is left out, as it would change the upstream's price.
+    the one that the upstream takes; where it knows no other, the client's limit goes there too.
+    `store: true` becomes false, as nothing may be kept; a `service_tier` that chose our lane is
+    left out, as it would change the upstream's price.
     """
     body = {**request.body, "model": upstream_model}
     if request.stream:
         ask_for_usage(body, quirks)
-    if output_limit is not None:
-        for name in request.limit_fields or (quirks.limit_field,):
-            body[name] = min(body.get(name) or output_limit, output_limit)
+    _limit_output(body, request, output_limit, quirks)
+    if not quirks.knows_developer:
+        body["messages"] = [_known_role(message) for message in request.body["messages"]]
     if body.get("store"):
         body["store"] = False
     if request.service_tier in LANE_TIERS:
         del body["service_tier"]
     return orjson.dumps(body)
+
+
+def _limit_output(
+    body: dict[str, Any], request: ChatRequest, output_limit: int | None, quirks: Quirks
+) -> None:
+    names = request.limit_fields
+    if quirks.knows_one_limit and names not in ((), (quirks.limit_field,)):
+        for name in names:
+            del body[name]
+        body[quirks.limit_field] = request.token_limit
+        names = (quirks.limit_field,)
+    if output_limit is not None:
+        for name in names or (quirks.limit_field,):
+            body[name] = min(body.get(name) or output_limit, output_limit)
+
+
+def _known_role(message: dict[str, Any]) -> dict[str, Any]:
+    return {**message, "role": "system"} if message.get("role") == "developer" else message
 
 
 def response(

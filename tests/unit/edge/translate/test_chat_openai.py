@@ -163,6 +163,10 @@ def test_an_upstream_that_refuses_the_option_is_not_sent_it() -> None:
         ({"max_tokens": None}, 100, "groq", {"max_tokens": 100}),
         ({"max_tokens": None}, 100, "openai", {"max_tokens": None, "max_completion_tokens": 100}),
         ({"max_tokens": 500}, None, "openai", {"max_tokens": 500}),
+        ({"max_completion_tokens": 500}, None, "mistral", {"max_tokens": 500}),
+        ({"max_completion_tokens": 50, "max_tokens": 60}, 100, "deepseek", {"max_tokens": 50}),
+        ({"max_completion_tokens": 500}, 100, "cohere", {"max_tokens": 100}),
+        ({"max_tokens": 500}, None, "mistral", {"max_tokens": 500}),
     ],
 )
 def test_the_output_is_capped_in_the_clients_own_field(
@@ -171,6 +175,14 @@ def test_the_output_is_capped_in_the_clients_own_field(
     """Else in the one that the upstream takes; a smaller limit of the client's stays."""
     prepared = sent(more, output_limit=limit, quirks=quirks_of(upstream))
     assert {name: value for name, value in prepared.items() if name.startswith("max_")} == expected
+
+
+def test_the_developer_is_the_system_where_that_role_is_not_known() -> None:
+    """Elsewhere the client's word stays."""
+    messages = [{"role": "developer", "content": "Be brief.", "x": 1}, *MESSAGES]
+    for upstream, role in (("mistral", "system"), ("deepseek", "system"), ("groq", "developer")):
+        prepared = sent({"messages": messages}, quirks=quirks_of(upstream))
+        assert prepared["messages"] == [{"role": role, "content": "Be brief.", "x": 1}, *MESSAGES]
 
 
 def test_nothing_is_stored_upstream() -> None:
