@@ -6,8 +6,10 @@ module turns the question into an `Answer`, and the protocol file renders that, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import orjson
 
@@ -24,6 +26,7 @@ _JSON_OBJECT_SCHEMA: dict[str, JsonValue] = {
     "type": "object",
     "properties": {"answer": {"type": "string"}, "score": {"type": "integer"}},
 }
+_INSTRUCTIONS = frozenset({"system", "developer"})
 _SALT_REASONING = 1001
 _SALT_CALLS = 2001
 
@@ -87,6 +90,12 @@ class Answer:
     cached_tokens: int
     completion_tokens: int
     reasoning_tokens: int
+
+
+def last_turn(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Give the last turn that is no instruction: agents put some behind what the user said."""
+    spoken = (one for one in reversed(turns) if one.get("role") not in _INSTRUCTIONS)
+    return next(spoken, turns[-1])
 
 
 def schema_of_any_object() -> dict[str, JsonValue]:

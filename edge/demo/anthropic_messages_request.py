@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from edge.demo.answer import OUTPUT_TOKENS_MAX, PARALLEL_CALLS_MAX, Question, Tool
+from edge.demo.answer import OUTPUT_TOKENS_MAX, PARALLEL_CALLS_MAX, Question, Tool, last_turn
 from edge.demo.errors import BadRequestError
 from edge.demo.openai_chat_request import (
     BYTES_PER_TOKEN,
@@ -62,7 +62,7 @@ def _question(body: dict[str, Json], *, counts_only: bool) -> Question:
         prompt_tokens=_prompt_tokens(body, messages),
         output_tokens_max=min(limit or OUTPUT_TOKENS_MAX, OUTPUT_TOKENS_MAX),
         reasoning_tokens=_reasoning_tokens(body, limit),
-        calls=_calls(body, offered) if _waits_for_calls(messages[-1]) else (),
+        calls=_calls(body, offered) if _waits_for_calls(last_turn(messages)) else (),
         schema=_schema(body),
         stop=_stop(body),
     )

@@ -13,6 +13,7 @@ from edge.demo.answer import (
     PARALLEL_CALLS_MAX,
     Question,
     Tool,
+    last_turn,
     schema_of_any_object,
 )
 from edge.demo.errors import BadRequestError
@@ -82,7 +83,7 @@ def _question(body: dict[str, Json]) -> Question:
         choices=integer(body, "n", 1, CHOICES_MAX) or 1,
         output_tokens_max=output_tokens_max(body),
         reasoning_tokens=_reasoning_tokens(body),
-        calls=_calls(body, offered) if messages[-1].get("role") == "user" else (),
+        calls=_calls(body, offered) if last_turn(messages).get("role") == "user" else (),
         schema=_schema(body),
         stop=stop_sequences(body),
     )

@@ -16,6 +16,7 @@ from edge.demo.answer import (
     PARALLEL_CALLS_MAX,
     Question,
     Tool,
+    last_turn,
     schema_of_any_object,
 )
 from edge.demo.errors import BadRequestError
@@ -66,7 +67,7 @@ def parse_responses(body: dict[str, Json]) -> ResponsesRequest:
 
 def _question(body: dict[str, Json]) -> Question:
     items = _items(body)
-    last = items[-1]
+    last = last_turn(items)
     is_asked = last.get("role") == "user" and last.get("type", "message") == "message"
     return Question(
         seed=_seed(body),

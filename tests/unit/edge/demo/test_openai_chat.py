@@ -145,6 +145,18 @@ def test_a_tool_is_called_after_a_user_message(client: httpx.Client) -> None:
     assert isinstance(arguments["limit"], int)
 
 
+def test_an_instruction_behind_the_user_changes_nothing(client: httpx.Client) -> None:
+    """Coding agents send reminders in the system's name after what the user said."""
+    user, reminder = (
+        {"role": "user", "content": "Hello."},
+        {"role": "system", "content": "Be kind."},
+    )
+    asked = ask(client, messages=[user, reminder], tools=[TOOL])["choices"][0]
+    assert asked["finish_reason"] == "tool_calls"
+    only = ask(client, messages=[reminder], tools=[TOOL])["choices"][0]
+    assert only["finish_reason"] == "stop"
+
+
 def test_text_follows_a_tool_message(client: httpx.Client) -> None:
     """So that an agent's loop comes to an end."""
     call = ask(client, tools=[TOOL])["choices"][0]["message"]
