@@ -53,6 +53,7 @@ READ: Final = frozenset(
         "reasoning",
         "thinking",
         "include_reasoning",
+        "reasoning_format",
         "max_tokens",
         "max_completion_tokens",
         "modalities",
@@ -88,7 +89,6 @@ REFUSED: Final = frozenset(
         "chat_template_kwargs",
         "enable_thinking",
         "clear_thinking",
-        "reasoning_format",
         "documents",
         "provider",
         "models",
@@ -101,6 +101,8 @@ REFUSED: Final = frozenset(
 )
 """Fields without a neutral place that may be named in a refusal; unknown names are the client's."""
 EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
+_USUAL: Final = "default"
+"""Groq's word for the effort that a model has by itself."""
 VERBOSITIES: Final = frozenset({"low", "medium", "high"})
 
 
@@ -263,10 +265,11 @@ def _output_format(body: dict[str, Any]) -> OutputFormat | None:
 
 def _thinking(body: dict[str, Any]) -> Thinking | None:
     """Read OpenAI's field, else OpenRouter's, else the switch of Anthropic, DeepSeek and others."""
-    effort = _one_of(body, "reasoning_effort", EFFORTS)
+    effort = _one_of(body, "reasoning_effort", EFFORTS | {_USUAL})
+    effort = None if effort == _USUAL else effort
     wanted = fields.mapping(body, "reasoning")
     switch = fields.mapping(body, "thinking")
-    shown = fields.flag(body, "include_reasoning")
+    shown = _shown(body)
     if wanted is not None:
         if fields.flag(wanted, "enabled", "reasoning") is False:
             effort = "none"
@@ -282,3 +285,14 @@ def _thinking(body: dict[str, Any]) -> Thinking | None:
         budget = fields.integer(switch, "budget_tokens", "thinking", minimum=0)
         return Thinking("none" if kind == "disabled" else effort, budget, shown=shown)
     return None if effort is None and shown is None else Thinking(effort, shown=shown)
+
+
+def _shown(body: dict[str, Any]) -> bool | None:
+    """Say whether the client wants to read the reasoning, by Groq's two fields."""
+    place = fields.text(body, "reasoning_format")
+    if place is None:
+        return fields.flag(body, "include_reasoning")
+    if place not in {"parsed", "hidden"}:
+        # Groq's `raw` puts reasoning into the text, between tags.
+        raise UnsupportedValue("reasoning_format")
+    return place == "parsed"

@@ -126,6 +126,7 @@ REFUSALS: list[tuple[dict[str, Any], type[InvalidRequest], str]] = [
     ),
     ({"tools": [{"type": "custom"}]}, errors.UnsupportedValue, "tools[0].type"),
     ({"tools": [{"type": "function"}]}, errors.MissingParameter, "tools[0].function"),
+    ({"reasoning_format": "raw"}, errors.UnsupportedValue, "reasoning_format"),
     ({"tool_choice": "maybe"}, errors.InvalidValue, "tool_choice"),
     ({"tool_choice": {"type": "custom"}}, errors.UnsupportedValue, "tool_choice.type"),
     ({"thinking": {"type": "deep"}}, errors.InvalidValue, "thinking.type"),
@@ -301,6 +302,8 @@ THINKINGS: list[tuple[dict[str, Any], Thinking]] = [
     ({"reasoning": {"effort": "high", "exclude": True}}, Thinking("high", shown=False)),
     ({"reasoning": {"max_tokens": 2000}}, Thinking(None, 2000)),
     ({"reasoning": {"enabled": False}}, Thinking("none")),
+    ({"reasoning_effort": "default", "reasoning_format": "parsed"}, Thinking(shown=True)),
+    ({"reasoning_effort": "low", "reasoning_format": "hidden"}, Thinking("low", shown=False)),
     ({"thinking": {"type": "disabled"}}, Thinking("none")),
     ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, Thinking(None, 1024)),
 ]
