@@ -14,7 +14,10 @@ from tests.support.replay.frames import data_of, split_frames
 from tests.support.replay.library import canonical, endpoint_of
 
 FIXTURES = load_fixtures()
-ASKED = ("messages", "contents", "generateContentRequest", "input")
+ASKED = (
+    *("messages", "contents", "generateContentRequest", "input"),
+    *("prompt", "texts", "requests"),
+)
 """Where the APIs have what is asked."""
 DISJOINT_REASONING = {"xai-chat-reasoning-excluded", "xai-chat-reasoning-excluded-stream"}
 
@@ -51,7 +54,7 @@ def test_token_counts_add_up(fixture: Recording) -> None:
     for usage in usages_of(fixture):
         details = usage.get("completion_tokens_details") or {}
         extra = details.get("reasoning_tokens", 0) if fixture.stem in DISJOINT_REASONING else 0
-        both = usage["prompt_tokens"] + usage["completion_tokens"]
+        both = usage["prompt_tokens"] + usage.get("completion_tokens", 0)
         assert usage["total_tokens"] == both + extra
         prompt = usage.get("prompt_tokens_details") or {}
         cached = prompt.get("cached_tokens", 0) + prompt.get("cache_write_tokens", 0)
