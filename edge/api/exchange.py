@@ -20,6 +20,7 @@ from edge.server.cycle import DEPARTURE, AnswerCut
 from edge.translate import estimate
 from edge.translate.answer import AnswerStream, EndKind, Fault, StreamEnd
 from edge.translate.errors import MalformedAnswer
+from edge.translate.surface import EVENT_STREAM as EVENTS
 from edge.translate.surface import Translation
 from edge.upstream.attempts import (
     Answer,
@@ -40,6 +41,7 @@ LAST_WORD_SECONDS: Final = 0.5
 """How long after its hard end a request may still tell its client so; then it is cut off."""
 TRAILER_SECONDS: Final = 0.05
 """How long the end of a body may take after its terminal frame, for the connection to be reused."""
+_TEXT_TYPES: Final = (b"text/", b"application/json", b"application/problem+json")
 _FAULT_CLASSES: Final = {
     Fault.UPSTREAM_ERROR: usage.ERROR_CLASS_UPSTREAM_STREAM_ERROR,
     Fault.MALFORMED: usage.ERROR_CLASS_PROTOCOL,
@@ -161,6 +163,9 @@ class Exchange:
 
     async def _relay(self, answer: Answer) -> None:
         assert self._translation is not None, "an upstream has answered"
+        if self._is_text_for_bytes(answer.response):
+            await self._fail(Failure(usage.ERROR_CLASS_PROTOCOL))
+            return
         stream = self._translation.stream(self._price_of)
         if not self._client.started and not self._gone:
             await self._client.start(200, ())
@@ -185,6 +190,15 @@ class Exchange:
         tail = b"" if quotes_credential(end.tail, answer.candidate) else end.tail
         await self._client.write(tail if durable and tail else self._cut_event(durable))
         raise AnswerCut
+
+    def _is_text_for_bytes(self, response: UpstreamResponse) -> bool:
+        """Say whether a text comes where a file was asked for: an error, which may quote anything.
+
+        What is no text passes unread.
+        """
+        if self._accepted.request.stream_type is EVENTS:
+            return False
+        return response.header(b"content-type").lower().startswith(_TEXT_TYPES)
 
     async def _pump(
         self, response: UpstreamResponse, stream: AnswerStream

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from errno import EIO, ENOSPC
 
-from tests.leaktest import demands
+from tests.leaktest import demands, media
 from tests.leaktest.clients import ANSWER_SECONDS_MAX, Call, Leave, call_all
 from tests.leaktest.traced import is_possible, writes_in
 from tests.leaktest.upstream import MODES
@@ -37,11 +37,34 @@ def chat(
 
 def outcomes(world: World) -> None:
     """Everything that upstreams do, to streams and to whole answers."""
-    models = [*(f"mode-{name}" for name in MODES if name != "endless"), "fallback", "drained"]
+    modes = [name for name in MODES if name not in {"endless", "media-ok"}]
+    models = [*(f"mode-{name}" for name in modes), "fallback", "drained"]
     answers = world.insist(chat(world, model, stream=s) for model in models for s in (True, False))
     good = [name for name, answer in answers.items() if answer.startswith(b"HTTP/1.1 200")]
     # The phase is void if requests are refused for some other reason than its own.
     assert len(good) >= GOOD_MIN, answers
+
+
+def images_and_audio(world: World) -> None:
+    """Forms and bodies of the other endpoints, through what upstreams do with them."""
+    calls: list[Call] = []
+    for mode in media.MODES:
+        canary = world.case(f"media {mode}")
+        for name, raw in media.requests(canary, mode, world.key):
+            calls.append(Call(f"{name} {mode}", _with_own_key(raw, len(calls))))
+    answers = world.insist(calls)
+    for name, answer in answers.items():
+        assert answer.startswith(b"HTTP/1.1 200") or not name.endswith("media-ok"), (name, answer)
+    canary = world.case("broken forms")
+    broken = [Call(name, raw) for name, raw in media.broken_forms(canary, world.key)]
+    for name, answer in world.insist(broken).items():
+        # What is too large is cut off, and its client may see nothing but that.
+        assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5")), (name, answer)
+
+
+def _with_own_key(raw: bytes, number: int) -> bytes:
+    """Give a request an idempotency key of its own: those of one case share their canaries."""
+    return raw.replace(b"\r\nuser-agent:", b"-%d\r\nuser-agent:" % number, 1)
 
 
 def departures(world: World) -> None:
@@ -190,6 +213,7 @@ def traced(world: World) -> None:
     world.look_at_metrics()
     world.start_traced_edge(trace)
     outcomes(world)
+    images_and_audio(world)
     malformed(world)
     world.start_edge()
     opens, writes = writes_in(trace, world.cluster.data_dir / "spool")

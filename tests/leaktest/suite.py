@@ -21,6 +21,7 @@ PHASES: dict[str, Callable[[World], None]] = {
     phase.__name__: phase
     for phase in (
         phases.outcomes,
+        phases.images_and_audio,
         phases.departures,
         phases.malformed,
         phases.money,
@@ -34,7 +35,7 @@ PHASES: dict[str, Callable[[World], None]] = {
         phases.traced,
     )
 }
-SHORT = ("outcomes", "departures", "malformed", "money", "core_gone")
+SHORT = ("outcomes", "images_and_audio", "departures", "malformed", "money", "core_gone")
 
 
 @dataclass

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.leaktest import media
 from tests.leaktest.canaries import CANARIES_MAX, Kind
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -190,7 +191,7 @@ class Answer:
 
 
 Mode = Callable[[Answer], Awaitable[None]]
-MODES: dict[str, Mode] = {}
+MODES: dict[str, Mode] = {"media-ok": media.media_ok}
 
 
 def mode(function: Mode) -> Mode:
@@ -465,9 +466,9 @@ async def _serve(
                 if line.startswith(b"content-length:")
             )
             body = await reader.readexactly(length)
-            document = json.loads(body)
-            behave = MODES[str(document["model"]).removeprefix("mode/")]
-            await behave(Answer(head, body, bool(document.get("stream")), writer, kind, unique))
+            model, stream = media.asked(body)
+            behave = MODES[model.removeprefix("mode/")]
+            await behave(Answer(head, body, stream, writer, kind, unique))
             await writer.drain()
     writer.close()
 

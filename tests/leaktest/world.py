@@ -19,6 +19,7 @@ from kit.charge import Dimension
 from kit.secret import HINT_LENGTH, new_secret
 from oneapi.keys.v1 import key_service_pb2, key_service_pb2_grpc
 from tests.contract.charge_table import GPT_41_MINI
+from tests.leaktest import media
 from tests.leaktest.canaries import Case, Kind, Mint
 from tests.leaktest.clients import Call, call_all
 from tests.leaktest.faulty import MARK, PAGE, Page
@@ -168,10 +169,14 @@ class World:
         upstreams: list[dict[str, Any]] = [
             {"name": name, "base_url": url} for name in ("leak", "draining")
         ]
+        upstreams[0]["surfaces"] = media.SURFACES
         upstreams[1]["disconnect_policy"] = "drain"
         models = [
             _model(f"mode-{name}", [_candidate("leak", f"mode/{name}")]) for name in sorted(MODES)
         ]
+        models += media.models(
+            lambda name, mode: _model(name, [_candidate("leak", f"mode/{mode}")])
+        )
         models.append(_model("drained", [_candidate("draining", "mode/slow")]))
         both = [_candidate("leak", "mode/html-500"), _candidate("draining", "mode/ok", 1)]
         models.append(_model("fallback", both))
