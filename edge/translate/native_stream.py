@@ -123,9 +123,8 @@ class NativeStream:
 
     def finish(self, *, body_complete: bool) -> StreamEnd:
         """Return the end. `body_complete`: the body ended at its last chunk or Content-Length."""
-        if body_complete and not self.over and (rest := self._buffer.rest):
-            # Some servers leave out the blank line after their last frame.
-            self._hold(self._frames(rest + b"\n\n"), self._counts())
+        if body_complete and not self.over and (last := self._buffer.last_frame):
+            self._hold(self._frames(last), self._counts())
         is_proper = self._is_proper(body_complete=body_complete)
         if not is_proper and self._counts_sent is not None:
             self.events, self.content_bytes = self._counts_sent

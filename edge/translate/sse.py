@@ -42,6 +42,12 @@ class FrameBuffer:
         """What was fed and is not part of a whole frame yet."""
         return bytes(self._rest)
 
+    @property
+    def last_frame(self) -> bytes:
+        """The rest as a frame: some servers leave out the blank line after their last one."""
+        rest = self._rest.rstrip(b"\r\n")
+        return bytes(rest) + b"\n\n" if rest else b""
+
     def feed(self, chunk: bytes) -> bytes:
         """Return all whole frames that this chunk completes, in one piece, maybe none.
 

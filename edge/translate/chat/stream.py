@@ -120,9 +120,8 @@ class ChatStream:
 
     def finish(self, *, body_complete: bool) -> StreamEnd:
         """Return the end. `body_complete`: the body ended at its last chunk or Content-Length."""
-        if body_complete and not self.over and (rest := self._buffer.rest):
-            # Some servers leave out the blank line after their last frame.
-            self._hold(self._counts(), self._frame(rest + b"\n\n"))
+        if body_complete and not self.over and (last := self._buffer.last_frame):
+            self._hold(self._counts(), self._frame(last))
         kind = EndKind.PROPER if self._is_proper(body_complete=body_complete) else EndKind.CUT
         if kind is EndKind.CUT and self._counts_sent is not None:
             self.events, self.content_bytes = self._counts_sent

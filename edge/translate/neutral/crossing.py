@@ -241,9 +241,8 @@ class CrossingStream:
     def finish(self, *, body_complete: bool) -> StreamEnd:
         """Return the end. `body_complete`: the body ended at its last chunk or Content-Length."""
         late = b""
-        if body_complete and not self.over and (rest := self._buffer.rest):
-            # Some servers leave out the blank line after their last frame.
-            late = self._frames(rest + b"\n\n")
+        if body_complete and not self.over and (last := self._buffer.last_frame):
+            late = self._frames(last)
         is_proper = self._is_proper(body_complete=body_complete)
         tail = self._upstream_error
         if is_proper:

@@ -14,6 +14,7 @@ from edge.translate.sse import (
     FrameBuffer,
     FrameTooLarge,
     data_of,
+    frame_end,
     frame_of,
     split_frames,
     with_data,
@@ -45,6 +46,19 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
 def test_any_chunking_gives_the_same_frames(stream: bytes, places: list[int]) -> None:
     """Bytes may arrive in any pieces."""
     assert frames_of(cut(stream, places)) == frames_of([stream])
+
+
+@given(STREAMS)
+@example(b"data: x\n")
+@example(b"data: x\r\n\r")
+@example(b"\n")
+def test_what_is_left_at_the_end_is_one_frame_or_nothing(stream: bytes) -> None:
+    """Whatever of its last line ends came."""
+    buffer = FrameBuffer()
+    buffer.feed(stream)
+    last = buffer.last_frame
+    assert last.rstrip(b"\n") == buffer.rest.rstrip(b"\r\n")
+    assert last == b"" or frame_end(last, 0) == len(last)
 
 
 @given(STREAMS)
