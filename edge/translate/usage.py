@@ -72,13 +72,22 @@ class UsageTally:
 
 
 def with_cost(
-    document: bytes, parsed: Mapping[str, Any], cost: str | None, *, name: str = "usage"
+    document: bytes,
+    parsed: Mapping[str, Any],
+    cost: str | None,
+    *,
+    name: str = "usage",
+    as_number: bool = False,
 ) -> dict[str, bytes | None]:
-    """Return the edit that puts the cost, in dollars, into a document's `usage`; none without."""
+    """Return the edit that puts the cost, in dollars, into a document's `usage`; none without.
+
+    `as_number`: the same decimal digits as a JSON number, which OpenRouter's clients insist on.
+    """
     if cost is None:
         return {}
     raw = splice.raw_member(document, parsed, name)
-    return {name: splice.put(raw, parsed[name], "cost", b'"%b"' % cost.encode())}
+    shown = cost.encode() if as_number else b'"%b"' % cost.encode()
+    return {name: splice.put(raw, parsed[name], "cost", shown)}
 
 
 def _is_smaller(later: Quantities, earlier: Quantities) -> bool:

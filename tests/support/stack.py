@@ -1,7 +1,8 @@
 """The whole service for tests: `1api up` on free ports, in front of a replay upstream.
 
-One public model for each recorded chat (`rec-017`), with the recording's own upstream name, so that
-the real rules of that provider apply. `fallback` has two candidates, of which the first is broken.
+One public model for each recording (chats: `rec-017`, others: `rec-messages-004`), with the
+recording's own upstream name, so that the real rules of that provider apply. `fallback` has two
+candidates, of which the first is broken.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import grpc
 import httpx
@@ -50,14 +51,49 @@ _QUICK = {"first_byte_timeout_ms": 3_000, "idle_timeout_ms": 3_000}
 @cache
 def recorded_chats() -> dict[str, Recording]:
     """Return all chats that can be replayed, by stem: recordings at hand, and our fixtures."""
+    return recorded("chat_completions")
+
+
+@cache
+def _every_recording() -> list[Recording]:
+    return [*load_recordings(), *load_fixtures()]
+
+
+SURFACE_ENDS: Final = {
+    "chat_completions": ("/chat/completions",),
+    "responses": ("/responses",),
+    "messages": ("/messages",),
+    "count_tokens": ("/messages/count_tokens", ":countTokens"),
+    "generate_content": (":generateContent", ":streamGenerateContent"),
+    "completions": ("/v1/completions",),
+    "embeddings": ("/embeddings",),
+    "moderations": ("/moderations",),
+}
+"""How the paths end at which each surface's exchanges were recorded."""
+_KINDS: Final = {"embeddings": "embedding", "moderations": "moderation"}
+_DIALECTS: Final = {"anthropic": "anthropic", "google": "google"}
+
+
+@cache
+def recorded(surface: str) -> dict[str, Recording]:
+    """Return the exchanges of a surface that can be replayed, by stem; ours are among them."""
     every = [*load_recordings(), *load_fixtures()]
-    return {one.stem: one for one in every if one.path.endswith("chat/completions")}
+    ends = SURFACE_ENDS[surface]
+    found = {one.stem: one for one in every if one.path.endswith(ends)}
+    if surface == "completions":
+        return {stem: one for stem, one in found.items() if "/chat/" not in one.path}
+    return found
 
 
 @cache
 def public_ids() -> dict[str, str]:
-    """Return the public model of each recorded chat."""
-    return {stem: f"rec-{number:03}" for number, stem in enumerate(sorted(recorded_chats()))}
+    """Return the public model of each recording; an exchange belongs to one surface."""
+    named: dict[str, str] = {}
+    for surface in SURFACE_ENDS:
+        part = "" if surface == "chat_completions" else f"{surface.replace('_', '-')}-"
+        for number, stem in enumerate(sorted(recorded(surface))):
+            named[stem] = f"rec-{part}{number:03}"
+    return named
 
 
 def price_of(stem: str) -> Price:
@@ -80,9 +116,11 @@ def _model(
     price: Price,
     candidates: list[dict[str, Any]],
     overhead: int = INPUT_OVERHEAD_TOKENS,
+    kind: str = "text",
 ) -> dict[str, Any]:
     return {
         "public_id": public_id,
+        "kind": kind,
         "display_name": public_id,
         "maker": "tests",
         "context_tokens": 1_000_000,
@@ -100,33 +138,68 @@ def _model(
 def _overhead_of(chat: Recording) -> int:
     """Return what covers the recorded input: a few fixtures claim more than their request holds."""
     usage = chat.response.get("usage") if isinstance(chat.response, dict) else None
-    recorded: int = (usage or {}).get("prompt_tokens", 0)
-    return max(INPUT_OVERHEAD_TOKENS, recorded)
+    counted: int = (usage or {}).get("prompt_tokens", 0)
+    return max(INPUT_OVERHEAD_TOKENS, counted)
 
 
-def _candidate(upstream: str, stem: str, priority: int = 0) -> dict[str, Any]:
-    name = ReplayProcess.model(stem)
-    return {"upstream": upstream, "upstream_model": name, "priority": priority, **_QUICK}
+def _candidate(
+    upstream: str, stem: str, priority: int = 0, surface: str = "chat_completions"
+) -> dict[str, Any]:
+    named = {"upstream": upstream, "upstream_model": ReplayProcess.model(stem)}
+    surfaces = [surface]
+    if surface == "count_tokens":
+        surfaces.append("generate_content" if upstream == "google" else "messages")
+    return {**named, "priority": priority, "surfaces": surfaces, **_QUICK}
+
+
+def _models_of(surface: str) -> list[dict[str, Any]]:
+    names, kind = public_ids(), _KINDS.get(surface, "text")
+    return [
+        _model(
+            names[stem],
+            price_of(stem),
+            [_candidate(one.provider, stem, surface=surface)],
+            _overhead_of(one),
+            kind,
+        )
+        for stem, one in sorted(recorded(surface).items())
+    ]
+
+
+def _upstream(name: str, base_url: str) -> dict[str, Any]:
+    """Return an upstream that serves what was recorded of it."""
+    surfaces = [
+        surface
+        for surface in SURFACE_ENDS
+        if any(one.provider == name for one in recorded(surface).values())
+    ]
+    return {
+        "name": name,
+        "base_url": base_url,
+        "dialect": _DIALECTS.get(name, "openai"),
+        "stream_end": "eof" if name == "google" else "terminal",
+        "surfaces": surfaces or ["chat_completions"],
+    }
 
 
 def catalogue_document(base_url: str) -> dict[str, Any]:
     """Return the catalogue of these tests, with all upstreams at one replay upstream."""
-    chats, names = recorded_chats(), public_ids()
-    providers = sorted({one.provider for one in chats.values()} | {"broken", "draining"})
-    models = [
-        _model(names[stem], price_of(stem), [_candidate(chat.provider, stem)], _overhead_of(chat))
-        for stem, chat in sorted(chats.items())
-    ]
+    models = [model for surface in SURFACE_ENDS for model in _models_of(surface)]
+    providers = {model["routes"][0]["candidates"][0]["upstream"] for model in models}
     both = [_candidate("broken", TEXT), _candidate("openai", STREAM, priority=1)]
     models.append(_model("fallback", GPT_41_MINI, both))
     models.append(_model("drained", GPT_41_MINI, [_candidate("draining", STREAM)]))
-    upstreams: list[dict[str, Any]] = [{"name": name, "base_url": base_url} for name in providers]
+    upstreams = [_upstream(name, base_url) for name in sorted({*providers, "broken", "draining"})]
     for one in upstreams:
         if one["name"] == "draining":
             one["disconnect_policy"] = "drain"
     patient = {**_candidate("openai", STREAM), **_PATIENT}
     models.append(_model("patient", GPT_41_MINI, [patient]))
     return {"format": 1, "upstreams": upstreams, "models": models}
+
+
+def _variable(provider: str) -> str:
+    return {"google": "GEMINI"}.get(provider, provider.upper())
 
 
 @dataclass
@@ -189,8 +262,8 @@ class Stack(OperatorCalls):
         return {
             **inherited,
             **{f"ONEAPI_{name}": value for name, value in ours.items()},
-            **{f"{name.upper()}_API_KEY": f"credential-of-{name}" for name in known},
-            **{f"{name.upper()}_BASE_URL": self.replay.base_url for name in providers},
+            **{f"{_variable(name)}_API_KEY": f"credential-of-{name}" for name in known},
+            **{f"{_variable(name)}_BASE_URL": self.replay.base_url for name in providers},
         }
 
     def stop(self) -> None:

@@ -51,9 +51,9 @@ _MAKERS: Final = (
 class ChatAnswerWriter:
     """Writes one answer. `include_usage`: the client asked for usage at the end of its stream."""
 
-    __slots__ = ("_choices", "_finished", "_head", "_include_usage", "_maker")
+    __slots__ = ("_choices", "_cost_as_number", "_finished", "_head", "_include_usage", "_maker")
 
-    def __init__(self, terms: Terms, *, include_usage: bool) -> None:
+    def __init__(self, terms: Terms, *, include_usage: bool, cost_as_number: bool = False) -> None:
         self._head = {
             "id": f"chatcmpl-{terms.request_id.removeprefix('req_')}",
             "object": "chat.completion.chunk",
@@ -61,6 +61,7 @@ class ChatAnswerWriter:
             "model": terms.public_model,
         }
         self._include_usage = include_usage
+        self._cost_as_number = cost_as_number
         self._maker = maker_of(terms.serves)
         self._choices: dict[int, _Said] = {}
         self._finished: dict[int, Finished] = {}
@@ -86,7 +87,9 @@ class ChatAnswerWriter:
                 frames.append(self._opening(choice))
             frames.append(self._chunk(choice, {}, reason=self._word(choice)))
         if self._include_usage and used is not None:
-            frames.append(self._frame([], usage=usage_of(used, cost)))
+            frames.append(
+                self._frame([], usage=usage_of(used, cost, as_number=self._cost_as_number))
+            )
         frames.append(terminal_frame())
         return b"".join(frames)
 
@@ -109,7 +112,7 @@ class ChatAnswerWriter:
             ],
         }
         if used is not None:
-            body["usage"] = usage_of(used, cost)
+            body["usage"] = usage_of(used, cost, as_number=self._cost_as_number)
         return orjson.dumps(body)
 
     def _said(self, choice: int) -> _Said:
@@ -265,7 +268,7 @@ def maker_of(serves: frozenset[int]) -> Maker:
     return Maker.CHAT
 
 
-def usage_of(used: Quantities, cost: str | None) -> dict[str, Any]:
+def usage_of(used: Quantities, cost: str | None, *, as_number: bool = False) -> dict[str, Any]:
     """Return quantities as OpenAI's usage, reasoning within the completion, with their cost."""
     prompt, completion = context_tokens(used), output_tokens(used)
     usage: dict[str, Any] = {
@@ -285,7 +288,7 @@ def usage_of(used: Quantities, cost: str | None) -> dict[str, Any]:
         },
     }
     if cost is not None:
-        usage["cost"] = cost
+        usage["cost"] = orjson.Fragment(cost) if as_number else cost
     return usage
 
 

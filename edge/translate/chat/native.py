@@ -129,6 +129,7 @@ def response(
     price_of: PriceOf,
     quirks: Quirks = COMPATIBLE,
     said: str = "message",
+    cost_as_number: bool = False,
 ) -> WholeAnswer:
     """Return a whole answer with our two edits: the public model id, and the cost in `usage`.
 
@@ -143,7 +144,8 @@ def response(
     if "model" in answer:
         edits["model"] = orjson.dumps(public_model)
     if isinstance(usage := answer.get("usage"), dict):
-        edits |= with_cost(body, answer, tally.take(from_openai(usage, quirks=quirks)))
+        cost = tally.take(from_openai(usage, quirks=quirks))
+        edits |= with_cost(body, answer, cost, as_number=cost_as_number)
     made, size, reasons = False, 0, []
     for choice in objects(answer.get("choices")):
         message = said_in(choice, said)

@@ -46,6 +46,7 @@ class ChatStream:
     __slots__ = (
         "_buffer",
         "_choices",
+        "_cost_as_number",
         "_counts_sent",
         "_ending",
         "_held",
@@ -76,10 +77,12 @@ class ChatStream:
         ending: StreamEnding = StreamEnding.TERMINAL,
         choices: int = 1,
         quirks: Quirks = COMPATIBLE,
+        cost_as_number: bool = False,
         said: str = "delta",
     ) -> None:
         self._model = orjson.dumps(public_model)
         self._show_usage = show_usage
+        self._cost_as_number = cost_as_number
         self._tally = UsageTally(price_of)
         self._quirks = quirks
         self._ending = ending
@@ -240,7 +243,7 @@ class ChatStream:
             if not self._show_usage:
                 edits["usage"] = None
             elif isinstance(chunk["usage"], dict):
-                edits |= with_cost(data, chunk, cost)
+                edits |= with_cost(data, chunk, cost, as_number=self._cost_as_number)
         return edits
 
     def _count(self, choices: list[dict[str, Any]]) -> set[str]:

@@ -32,6 +32,8 @@ from oneapi.common.v1 import endpoint_pb2
 
 # The generated enums search their descriptors at each access.
 _CHAT: Final = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
+OPENROUTER: Final = "/api/"
+"""Where OpenRouter's clients come; they take a cost as a number only."""
 
 
 class ChatSurface:
@@ -40,13 +42,15 @@ class ChatSurface:
     endpoint = _CHAT
     kind = int(catalog_pb2.Model.KIND_TEXT)
 
-    def read(self, raw: bytes, _sent: Mapping[bytes, bytes], _path: str, _query: bytes) -> ChatCall:
+    def read(self, raw: bytes, _sent: Mapping[bytes, bytes], path: str, _query: bytes) -> ChatCall:
         """Return the request of a body.
 
         Raises:
             InvalidRequest: the subclass says how, its `param` says where.
         """
-        return ChatCall(native.parse(parsed(raw)))
+        call = ChatCall(native.parse(parsed(raw)))
+        call.cost_as_number = path.startswith(OPENROUTER)
+        return call
 
     def error_body(self, problem: Problem, _request_id: str) -> bytes:
         """Return an error in OpenAI's envelope; its four keys are always there."""
@@ -60,6 +64,7 @@ class ChatCall:
         "_chat",
         "_conversation",
         "choices",
+        "cost_as_number",
         "is_free",
         "media_bytes",
         "model",
@@ -79,6 +84,7 @@ class ChatCall:
         self.choices = chat.choices
         self.media_bytes = 0
         self.is_free = False
+        self.cost_as_number = False
         self.stream_type = EVENT_STREAM
 
     def shape(self, limits: ModelLimits) -> RequestShape:
@@ -97,7 +103,7 @@ class ChatCall:
             InvalidRequest: something in it cannot be carried over; the field is named.
         """
         if _CHAT in terms.serves:
-            return NativeChat(self._chat, terms)
+            return NativeChat(self._chat, terms, cost_as_number=self.cost_as_number)
         return crossing(self, terms)
 
     def conversation(self) -> Conversation:
@@ -112,7 +118,11 @@ class ChatCall:
 
     def writer(self, terms: Terms) -> ChatAnswerWriter:
         """Return what writes one answer as a chat completion."""
-        return ChatAnswerWriter(terms, include_usage=self._chat.include_usage)
+        return ChatAnswerWriter(
+            terms,
+            include_usage=self._chat.include_usage,
+            cost_as_number=self.cost_as_number,
+        )
 
     def failed_event(self, message: str) -> bytes:
         """Return a provider's in-band error in OpenAI's shape, with our code."""
@@ -126,15 +136,16 @@ class ChatCall:
 class NativeChat:
     """A chat for an upstream that serves chats: bytes pass, with our edits."""
 
-    __slots__ = ("_chat", "_terms")
+    __slots__ = ("_chat", "_cost_as_number", "_terms")
 
     path = b"/chat/completions"
     headers: tuple[Header, ...] = ()
     content_type = JSON_TYPE
     written_bytes = 0
 
-    def __init__(self, chat: ChatRequest, terms: Terms) -> None:
+    def __init__(self, chat: ChatRequest, terms: Terms, *, cost_as_number: bool) -> None:
         self._chat = chat
+        self._cost_as_number = cost_as_number
         self._terms = terms
 
     def body(self, output_limit: int | None) -> bytes:
@@ -158,6 +169,7 @@ class NativeChat:
             ending=StreamEnding.TERMINAL if terminal else StreamEnding.EOF,
             choices=chat.choices,
             quirks=quirks_of(terms.upstream),
+            cost_as_number=self._cost_as_number,
         )
 
     def whole(self, body: bytes, _content_type: bytes, price_of: PriceOf) -> WholeAnswer:
@@ -172,6 +184,7 @@ class NativeChat:
             public_model=terms.public_model,
             price_of=price_of,
             quirks=quirks_of(terms.upstream),
+            cost_as_number=self._cost_as_number,
         )
 
 

@@ -26,11 +26,14 @@ from kit.hold import RequestShape
 TEXT_BLOCKS: Final = frozenset(
     {
         *("text", "thinking", "redacted_thinking", "tool_use", "search_result"),
-        *("tool_reference", "tool_addition", "tool_removal"),
+        *("tool_reference", "tool_addition", "tool_removal", "compaction"),
+        *("server_tool_use", "mcp_tool_use", "mcp_tool_result", "tool_search_tool_result"),
+        *("code_execution_tool_result", "bash_code_execution_tool_result"),
+        "text_editor_code_execution_tool_result",
     }
 )
-"""Blocks that are no more tokens than bytes. Results of tools that the provider ran are not among
-them: they are encrypted, and read again in full."""
+"""Blocks that are no more tokens than bytes, earlier calls of the provider's tools and their plain
+results among them. Pages that it found are not: they are encrypted, and read again in full."""
 CONTAINERS: Final = frozenset({"tool_result", "mid_conv_system"})
 """Blocks with a `content` of their own."""
 CLIENT_TOOLS: Final = ("bash_", "text_editor_", "computer_", "memory_")

@@ -15,6 +15,7 @@ from edge.translate.answer import EndKind, Fault, StreamEnding
 from edge.translate.chat.answer_reader import ChatAnswerReader
 from edge.translate.chat.answer_writer import ChatAnswerWriter, usage_of
 from edge.translate.chat.stream import upstream_error_event
+from edge.translate.chat.surface import ChatSurface
 from edge.translate.errors import MalformedAnswer
 from edge.translate.neutral.crossing import CrossingStream
 from edge.translate.neutral.events import (
@@ -32,6 +33,7 @@ from edge.translate.neutral.events import (
     ToolCallDelta,
     Used,
 )
+from edge.translate.usage import from_openai
 from kit.charge import quantities
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
@@ -461,3 +463,25 @@ def test_any_whole_body_is_read_or_malformed(value: Any) -> None:
         return
     body = json.loads(ChatAnswerWriter(terms(), include_usage=False).whole(events, None, None))
     assert len(body["choices"]) >= 1
+
+
+@pytest.mark.parametrize(("path", "shown"), [("/v1/x", '"1.50"'), ("/api/v1/x", "1.50")])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_cost_is_a_number_where_openrouters_clients_come(
+    path: str, shown: str, *, stream: bool
+) -> None:
+    """The same decimal digits; elsewhere amounts of money are strings, as in all of our JSON."""
+    usage = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+    asked = {"messages": [{}], "stream": stream, "stream_options": {"include_usage": True}}
+    call = ChatSurface().read(json.dumps(asked).encode(), {}, path, b"")
+    native = call.translation(terms())
+    if stream:
+        relay = native.stream(price_of)
+        got = relay.feed(b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n")
+    else:
+        got = native.whole(json.dumps({"choices": [], "usage": usage}).encode(), b"", price_of).body
+    assert f'"cost":{shown}}}' in got.decode()
+    writer = call.writer(terms())
+    used = from_openai(usage)
+    written = writer.finish(used, "1.50") if stream else writer.whole([], used, "1.50")
+    assert f'"cost":{shown}}}' in written.decode()
