@@ -92,6 +92,7 @@ def prepare(
     left out, as it would change the upstream's price.
     """
     body = {**request.body, "model": upstream_model}
+    body.pop("metadata", None)  # who asks is not the provider's affair (decision 0022)
     if request.stream:
         ask_for_usage(body, quirks)
     _limit_output(body, request, output_limit, quirks)

@@ -126,8 +126,13 @@ def test_usage_is_shown_in_streams_only() -> None:
 
 def test_unknown_fields_pass() -> None:
     """The provider knows them, we need not."""
-    more = {"reasoning_effort": "low", "x": {"y": [1, 2.5, None]}, "metadata": {"a": "b"}}
+    more = {"reasoning_effort": "low", "x": {"y": [1, 2.5, None]}, "user": "u"}
     assert sent(more) == {**body(**more), "model": "up"}
+
+
+def test_metadata_stay_here() -> None:
+    """Agents say there who asks and on which machine."""
+    assert "metadata" not in sent({"metadata": {"user_id": "u"}})
 
 
 def test_usage_is_always_asked_for_in_streams() -> None:
