@@ -308,9 +308,9 @@ def test_what_crosses_over_and_back_says_the_same(stem: str) -> None:
     recording = contents()[stem]
     found = read(recording)
     used = next((one.quantities for one in reversed(found) if isinstance(one, Used)), None)
-    writer = GenerateWriter(PUBLIC, TERMS.request_id, shows_thoughts=True)
+    writer = GenerateWriter(TERMS, shows_thoughts=True)
     whole = json.loads(writer.whole(found, used, None))
-    writer = GenerateWriter(PUBLIC, TERMS.request_id, shows_thoughts=True)
+    writer = GenerateWriter(TERMS, shows_thoughts=True)
     stream = b"".join(writer.frames([event]) for event in found) + writer.finish(used, None)
     chunks = [json.loads(data) for data in events(stream.decode())]
     parts = parts_of(answers(recording))

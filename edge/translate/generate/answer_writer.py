@@ -11,16 +11,21 @@ import orjson
 
 from edge.translate import finish, sse
 from edge.translate.generate import reasons, usage
+from edge.translate.generate.seals import maker_of, sealed_signature
+from edge.translate.neutral.conversation import Maker
 from edge.translate.neutral.events import (
     Cited,
     Event,
     Finished,
     ReasoningDelta,
+    ReasoningSigned,
+    RedactedReasoning,
     RefusalDelta,
     TextDelta,
     ToolCallBegun,
     ToolCallDelta,
 )
+from edge.translate.surface import Terms
 from kit.charge import Quantities
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
 
@@ -32,13 +37,14 @@ Json = dict[str, Any]
 class GenerateWriter:
     """Writes one answer. `shows_thoughts`: the client asked for them (`includeThoughts`)."""
 
-    __slots__ = ("_choices", "_head", "_shows_thoughts")
+    __slots__ = ("_choices", "_head", "_maker", "_shows_thoughts")
 
-    def __init__(self, public_model: str, request_id: str, *, shows_thoughts: bool) -> None:
+    def __init__(self, terms: Terms, *, shows_thoughts: bool) -> None:
         self._head: Json = {
-            "modelVersion": public_model,
-            "responseId": request_id.removeprefix("req_"),
+            "modelVersion": terms.public_model,
+            "responseId": terms.request_id.removeprefix("req_"),
         }
+        self._maker = maker_of(terms.serves)
         self._shows_thoughts = shows_thoughts
         self._choices: dict[int, _Candidate] = {}
 
@@ -63,10 +69,14 @@ class GenerateWriter:
         """Take events; return the choices that they are of."""
         taken: set[int] = set()
         for event in events:
-            if (choice := _choice_of(event)) is not None:
-                taken.add(choice)
-                made = self._choices.setdefault(choice, _Candidate())
-                made.take(event, shows_thoughts=self._shows_thoughts)
+            if (choice := _choice_of(event)) is None:
+                continue
+            taken.add(choice)
+            made = self._choices.setdefault(choice, _Candidate())
+            if (thought := _thought_of(event, self._maker)) is None:
+                made.take(event)
+            elif self._shows_thoughts and (thought["text"] or "thoughtSignature" in thought):
+                made.add(thought)
         return taken
 
     def _ended(self) -> list[Json]:
@@ -103,7 +113,7 @@ class _Candidate:
         self._refused = self._malformed = False
         self._is_ascii = True
 
-    def take(self, event: Event, *, shows_thoughts: bool) -> None:
+    def take(self, event: Event) -> None:
         """Take one event of this candidate."""
         match event:
             case TextDelta(text=text, logprobs=logprobs):
@@ -111,9 +121,6 @@ class _Candidate:
                 self._say(text)
             case RefusalDelta(text=text):
                 self._say(text)
-            case ReasoningDelta(text=text):
-                if shows_thoughts and text:
-                    self._add({"text": text, "thought": True})
             case ToolCallBegun():
                 self._begin(event)
             case ToolCallDelta(call=call, arguments=arguments):
@@ -145,9 +152,10 @@ class _Candidate:
     def _say(self, text: str) -> None:
         if text:
             self._is_ascii = self._is_ascii and text.isascii()
-            self._add({"text": text})
+            self.add({"text": text})
 
-    def _add(self, part: Json) -> None:
+    def add(self, part: Json) -> None:
+        """Add a part."""
         # A model that goes on to something else has finished the call before.
         self._close()
         self._parts.append(part)
@@ -210,6 +218,20 @@ def _choice_of(event: Event) -> int | None:
     return getattr(event, "choice", None)
 
 
+def _thought_of(event: Event, maker: Maker) -> Json | None:
+    """Return an event of reasoning as a part, None if it is another event."""
+    match event:
+        case ReasoningDelta(text=text):
+            return {"text": text, "thought": True}
+        case ReasoningSigned(signature=signature):
+            seal = sealed_signature(maker, "signed", signature)
+        case RedactedReasoning(data=data):
+            seal = sealed_signature(maker, "redacted", data)
+        case _:
+            return None
+    return {"text": "", "thought": True, "thoughtSignature": seal}
+
+
 def _arguments(text: str) -> Json | None:
     """Return the arguments of a call, None if they are not a whole JSON object yet."""
     if not text.strip():
@@ -223,21 +245,24 @@ def _arguments(text: str) -> Json | None:
 
 
 def _joined(parts: list[Json]) -> list[Json]:
-    """Return parts of a whole answer, with text that belongs together in one of them."""
+    """Return parts of a whole answer, with text that belongs together in one of them.
+
+    A signature ends the thoughts that it stands for.
+    """
     joined: list[Json] = []
-    texts: list[str] = []
+    texts: list[list[str]] = []
     for part in parts:
-        text = part.get("text")
         last = joined[-1] if joined else {}
-        if text is not None and "text" in last and part.get("thought") == last.get("thought"):
-            texts.append(text)
+        goes_on = "text" in part and "text" in last and "thoughtSignature" not in last
+        if goes_on and part.get("thought") == last.get("thought"):
+            texts[-1].append(part["text"])
+            last.update({name: value for name, value in part.items() if name != "text"})
             continue
-        if texts:
-            last["text"] = "".join(texts)
         joined.append(dict(part))
-        texts = [text] if text is not None else []
-    if texts:
-        joined[-1]["text"] = "".join(texts)
+        texts.append([part.get("text", "")])
+    for part, pieces in zip(joined, texts, strict=True):
+        if "text" in part:
+            part["text"] = "".join(pieces)
     return joined
 
 

@@ -16,6 +16,7 @@ from edge.translate.generate import shape
 from edge.translate.generate.errors import envelope
 from edge.translate.generate.native import dumped, parsed
 from edge.translate.generate.request import check_contents
+from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.spelling import camel_case, canonical
 from edge.translate.surface import EVENT_STREAM, Header, ModelLimits, NoWay, Problem, Terms
 from edge.translate.usage import PriceOf
@@ -97,6 +98,7 @@ class NativeCount:
         model = terms.upstream_model.removeprefix("models/")
         # Contents alone would leave out instructions and tools.
         named = {name: value for name, value in body.items() if name not in {"labels", "model"}}
+        named["contents"] = without_foreign(body["contents"])
         self._body = {_WHOLE_REQUEST: {"model": f"models/{model}", **named}}
         self.path = f"/models/{quote(model, safe='/+')}:countTokens".encode()
         self.headers: tuple[Header, ...] = ()

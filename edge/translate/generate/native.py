@@ -16,6 +16,7 @@ from edge.translate import finish, splice
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer, NestedTooDeeply
 from edge.translate.generate.errors import failed_frame
+from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.stream import GenerateLook
 from edge.translate.native_stream import NativeStream
 from edge.translate.surface import Header, Terms
@@ -45,6 +46,7 @@ class NativeGenerate:
         self._terms = terms
         self._choices = choices
         self._body = {name: value for name, value in body.items() if name not in NOT_FORWARDED}
+        self._body["contents"] = without_foreign(body["contents"])
         if tier is not None:
             self._body.pop("serviceTier", None)
         if self._body.get("store"):

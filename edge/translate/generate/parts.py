@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from edge.translate.errors import InvalidType, MissingParameter, NestedTooDeeply, UnsupportedValue
+from edge.translate.generate.seals import opened_signature
 from edge.translate.generate.shape import file_url_of, media_type_of
 from edge.translate.neutral.conversation import (
     Audio,
@@ -39,6 +40,8 @@ class Contents:
         self._waiting: dict[str, deque[str]] = defaultdict(deque)
         self._names: dict[str, str] = {}
         self._calls = 0
+        self._thoughts: list[Reasoning] = []
+        """Those that nobody has signed yet: streams bring them piece by piece."""
 
     def turns(self, body: Mapping[str, Any]) -> list[Turn]:
         """Return the turns of all contents.
@@ -62,7 +65,8 @@ class Contents:
         part = {name: value for name, value in part.items() if value is not None}
         signature = _text(part, "thoughtSignature", path)
         if part.get("thought") is True:
-            return [Reasoning(path, Maker.GOOGLE, _text(part, "text", path) or "", signature)]
+            return [self._thought(_text(part, "text", path) or "", signature, path)]
+        self._thoughts = []
         names = part.keys() - _HINTS - {"thought", "thoughtSignature"}
         if names == {"functionCall"}:
             return [self._call(part["functionCall"], signature, f"{path}.functionCall")]
@@ -78,6 +82,21 @@ class Contents:
         if names:
             raise UnsupportedValue(path)
         return found
+
+    def _thought(self, text: str, signature: str | None, path: str) -> Reasoning:
+        """Return a thought; another maker's takes those before it along, which it has signed."""
+        seal = opened_signature(signature)
+        if seal is None:
+            thought = Reasoning(path, Maker.GOOGLE, text, signature)
+            self._thoughts = [*self._thoughts, thought] if signature is None else []
+            return thought
+        if seal.kind == "redacted":
+            return Reasoning(path, seal.maker, "", redacted=seal.payload)
+        signed = "".join([one.text for one in self._thoughts]) + text
+        for one in self._thoughts:
+            one.text = ""
+        self._thoughts = []
+        return Reasoning(path, seal.maker, signed, seal.payload)
 
     def _call(self, call: Mapping[str, Any], signature: str | None, path: str) -> ToolCall:
         name = _text(call, "name", path)

@@ -124,11 +124,7 @@ class GenerateRequest:
     def writer(self, terms: Terms) -> AnswerWriter:
         """Return what writes one answer in this API."""
         config = (self.body.get("generationConfig") or {}).get("thinkingConfig") or {}
-        return GenerateWriter(
-            terms.public_model,
-            terms.request_id,
-            shows_thoughts=config.get("includeThoughts") is True,
-        )
+        return GenerateWriter(terms, shows_thoughts=config.get("includeThoughts") is True)
 
     def failed_event(self, message: str) -> bytes:
         """Return a provider's in-band error in this API, with our code."""

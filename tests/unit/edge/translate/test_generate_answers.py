@@ -13,6 +13,8 @@ from edge.translate.errors import MalformedAnswer
 from edge.translate.generate.answer_reader import GenerateReader
 from edge.translate.generate.answer_writer import GenerateWriter
 from edge.translate.generate.request import GenerateRequest
+from edge.translate.generate.seals import sealed_signature
+from edge.translate.neutral.conversation import Maker
 from edge.translate.neutral.events import (
     Cited,
     Ended,
@@ -310,7 +312,7 @@ def test_errors_and_blocked_prompts_are_read_as_such() -> None:
 
 def writer(*, shows_thoughts: bool = False) -> GenerateWriter:
     """Return what writes one answer."""
-    return GenerateWriter("public-model", REQUEST_ID, shows_thoughts=shows_thoughts)
+    return GenerateWriter(terms(), shows_thoughts=shows_thoughts)
 
 
 def parts_of(*bodies: dict[str, Any]) -> list[dict[str, Any]]:
@@ -343,7 +345,9 @@ def test_a_stream_and_a_whole_answer_say_the_same(shows_thoughts: bool) -> None:
     streamed = b"".join(out.frames([event]) for event in ANSWER) + out.finish(USED, "0.01")
     chunks = events_of(streamed)
     whole = orjson.loads(writer(shows_thoughts=shows_thoughts).whole(ANSWER, USED, "0.01"))
-    thoughts = [{"text": "Hm.", "thought": True}] if shows_thoughts else []
+    seal = sealed_signature(Maker.CHAT, "signed", "opaque")
+    thought = {"text": "Hm.", "thought": True, "thoughtSignature": seal}
+    thoughts = [thought] if shows_thoughts else []
     assert parts_of(whole) == [
         *thoughts,
         {"text": "Let me. No."},

@@ -327,9 +327,9 @@ def test_any_events_are_written_the_same_whole_and_streamed(
 ) -> None:
     """All text of each candidate, thoughts if they are shown, and nothing else."""
     used: Quantities = (5, 0, 0, 0, 3, 0, 0, 0, 0, 0, 1, 0)
-    whole = GenerateWriter("m", REQUEST_ID, shows_thoughts=shows_thoughts)
+    whole = GenerateWriter(terms(), shows_thoughts=shows_thoughts)
     body = orjson.loads(whole.whole(events, used, None))
-    writer = GenerateWriter("m", REQUEST_ID, shows_thoughts=shows_thoughts)
+    writer = GenerateWriter(terms(), shows_thoughts=shows_thoughts)
     marks = sorted({0, *(cut for cut in cuts if cut < len(events)), len(events)})
     streamed = [writer.frames(events[start:end]) for start, end in pairwise(marks)]
     frames = b"".join([*streamed, writer.finish(used, None)]).split(b"\n\n")[:-1]

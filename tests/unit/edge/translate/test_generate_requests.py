@@ -10,10 +10,13 @@ import pytest
 from edge.translate.errors import InvalidRequest
 from edge.translate.generate.count_tokens import CountRequest
 from edge.translate.generate.request import GenerateRequest
+from edge.translate.generate.seals import sealed_signature
 from edge.translate.generate.surface import CountTokensSurface, GenerateSurface, model_and_method
 from edge.translate.generate.upstream import GenerateUpstream
 from edge.translate.neutral.conversation import (
     Image,
+    Maker,
+    Reasoning,
     ToolCall,
     ToolChoice,
     ToolResult,
@@ -366,6 +369,47 @@ def test_results_and_what_the_user_says_with_them_are_turns_of_their_own() -> No
     contents = [{"role": "model", "parts": [CALL]}, *parts(RESULT, {"text": "And?"})]
     turns = request(contents).conversation().turns
     assert [turn.role for turn in turns] == ["assistant", "tool", "user"]
+
+
+@pytest.mark.parametrize("maker", [Maker.ANTHROPIC, Maker.RESPONSES, Maker.CHAT])
+def test_reasoning_of_another_maker_comes_back_to_it_whole(maker: Maker) -> None:
+    """A stream brought it in pieces; Google's SDKs write the signature in their own base64."""
+    seal = sealed_signature(maker, "signed", "sig?>~").replace("+", "-").replace("/", "_")
+    contents = [
+        *HELLO,
+        {"role": "model", "parts": [{"text": "Hm, ", "thought": True}]},
+        {"role": "model", "parts": [{"text": "well.", "thought": True}]},
+        {"role": "model", "parts": [{"text": "", "thought": True, "thoughtSignature": seal}]},
+        {"role": "model", "parts": [{"text": "Yes."}]},
+    ]
+    turns = request(contents).conversation().turns
+    found = [part for turn in turns for part in turn.parts if isinstance(part, Reasoning)]
+    made = [(one.maker, one.text, one.signature) for one in found if one.text or one.signature]
+    assert made == [(maker, "Hm, well.", "sig?>~")]
+
+
+def test_encrypted_reasoning_comes_back_to_its_maker() -> None:
+    """It has no text."""
+    seal = sealed_signature(Maker.ANTHROPIC, "redacted", "data")
+    contents = [{"role": "model", "parts": [{"thought": True, "thoughtSignature": seal}]}]
+    (part,) = request(contents).conversation().turns[0].parts
+    assert isinstance(part, Reasoning)
+    assert (part.maker, part.redacted, part.signature) == (Maker.ANTHROPIC, "data", None)
+
+
+def test_google_never_gets_the_signature_of_another_maker() -> None:
+    """It would refuse it; its own signatures stay, whatever their letters."""
+    seal = sealed_signature(Maker.ANTHROPIC, "signed", "sig")
+    own = {"text": "Hm.", "thought": True, "thoughtSignature": "MWFwaS"}
+    foreign = {"text": "Oh.", "thought": True, "thoughtSignature": seal}
+    contents = [
+        *HELLO,
+        {"role": "model", "parts": [own, foreign]},
+        {"role": "model", "parts": [foreign]},
+        {"role": "model", "parts": [{"text": "Yes."}]},
+    ]
+    expected = [contents[0], {"role": "model", "parts": [own]}, contents[3]]
+    assert sent(request(contents))["contents"] == expected
 
 
 def test_base64_of_either_alphabet_reaches_other_apis_in_theirs() -> None:
