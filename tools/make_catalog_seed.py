@@ -62,7 +62,7 @@ SURFACES_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
         *("chat_completions", "responses", "completions", "messages", "generate_content"),
         "count_tokens",
     ),
-    "embedding": ("embeddings",),
+    "embedding": ("embeddings", "generate_content"),
     "moderation": ("moderations",),
     "image": ("image_generations", "image_edits"),
     "speech": ("audio_speech",),
@@ -233,9 +233,10 @@ def is_responses_only(model: dict[str, Any]) -> bool:
 
 
 def is_embedding(model: dict[str, Any]) -> bool:
-    """Say whether a model makes embeddings and its upstream serves the endpoint for them."""
+    """Say whether a model makes embeddings and its upstream has an endpoint for them."""
     served = SURFACES.get(model["provider"], ())
-    return EMBEDDING.search(model["id"]) is not None and "embeddings" in served
+    has_endpoint = not set(served).isdisjoint(SURFACES_OF_KIND["embedding"])
+    return EMBEDDING.search(model["id"]) is not None and has_endpoint
 
 
 def embedding(model: dict[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_a_candidate_narrows_what_its_upstream_has() -> None:
 
 
 def test_conversations_are_ready_wherever_a_text_model_can_be_served() -> None:
-    """They are translated into one another; what cannot be translated needs its own upstream."""
+    """They are translated into one another, and completions into them."""
     catalog = Catalog(snapshot())
     states = {endpoint: catalog.endpoint_state(endpoint) for endpoint in Endpoint.values()}
     assert {one for one, state in states.items() if state == Status.STATUS_READY} == {
@@ -124,6 +124,7 @@ def test_conversations_are_ready_wherever_a_text_model_can_be_served() -> None:
         Endpoint.ENDPOINT_RESPONSES,
         Endpoint.ENDPOINT_MESSAGES,
         Endpoint.ENDPOINT_GENERATE_CONTENT,
+        Endpoint.ENDPOINT_COMPLETIONS,
     }
     assert set(states.values()) == {Status.STATUS_READY, Status.STATUS_NOT_AVAILABLE}
 
@@ -139,6 +140,22 @@ def test_an_endpoint_is_ready_by_models_of_its_kind_only() -> None:
     assert Catalog(message).endpoint_state(embeddings) == Status.STATUS_READY
     message.models[0].enabled = False
     assert Catalog(message).endpoint_state(embeddings) == Status.STATUS_NOT_AVAILABLE
+
+
+def test_googles_models_for_embeddings_are_asked_beside_its_text() -> None:
+    """Its API for them is no surface of ours; nobody else's text makes embeddings."""
+    embeddings = Endpoint.ENDPOINT_EMBEDDINGS
+    for surface, is_ready in (
+        (Endpoint.ENDPOINT_GENERATE_CONTENT, True),
+        (Endpoint.ENDPOINT_CHAT_COMPLETIONS, False),
+    ):
+        message = snapshot()
+        message.models[0].kind = Kind.KIND_EMBEDDING
+        for item in message.upstreams:
+            del item.upstream.surfaces[:]
+            item.upstream.surfaces.append(surface)
+        ready = Catalog(message).endpoint_state(embeddings) == Status.STATUS_READY
+        assert ready == is_ready
 
 
 def test_what_an_operator_states_of_an_endpoint_goes_before() -> None:
