@@ -68,12 +68,13 @@ def parse(body: Any) -> ChatRequest:
         body=body,
         model=model_of(body),
         stream=stream,
-        include_usage=stream and usage_wanted(body),
+        include_usage=usage_wanted(body) and stream,
         choices=_choices(body),
         token_limit=min(limits.values(), default=None),
         limit_fields=tuple(limits),
         service_tier=service_tier(body),
-        has_tools=_has_elements(body, "tools") or _has_elements(body, "functions"),
+        # No `or`: both are checked.
+        has_tools=_has_elements(body, "tools") | _has_elements(body, "functions"),
     )
 
 

@@ -54,7 +54,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
         prompts=prompts,
         model=model_of(body),
         stream=stream,
-        include_usage=stream and usage_wanted(body),
+        include_usage=usage_wanted(body) and stream,
         choices=max(shown, made) * len(prompts),
         shown_choices=shown * len(prompts),
         token_limit=DEFAULT_TOKEN_LIMIT if limit is None else limit,
