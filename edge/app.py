@@ -33,6 +33,7 @@ from edge.metering.metering import Metering
 from edge.metering.slot import Slot
 from edge.metering.spool import SpoolLimits
 from edge.metrics import EdgeMetrics
+from edge.pages.site import Site
 from edge.server.descriptors import raise_limit, shares
 from edge.server.front import Front, FrontLimits
 from edge.server.run import FrontServer, front_config, prepare_listener
@@ -122,7 +123,8 @@ class Worker:
         `exit_code` then says whether another process should take over at once.
         """
         prepare_listener(listener, self.front.limits)
-        app = cast("ASGIApplication", self._application())
+        origin = self._settings.public_origin or _origin_of(listener)
+        app = cast("ASGIApplication", self._application(origin))
         self._server = FrontServer(
             front_config(app, self.front),
             self.front,
@@ -278,12 +280,13 @@ class Worker:
             idempotency_pepper=_idempotency_pepper(peppers),
         )
 
-    def _application(self) -> DataPlaneFirst:
+    def _application(self, origin: str) -> DataPlaneFirst:
         """Return what answers requests: the busy paths by one look-up, the others by the router."""
-        return DataPlaneFirst(dict(self._doors.paths()), self._pages())
+        return DataPlaneFirst(dict(self._doors.paths()), self._pages(origin))
 
-    def _pages(self) -> Starlette:
+    def _pages(self, origin: str) -> Starlette:
         models = Models(self.link, self._admission, self._clock)
+        site = Site(lambda: self.link.catalog, self._clock, origin)
         routes = [
             Route("/healthz", self._status.health),
             Route("/readyz", self._status.ready),
@@ -300,6 +303,7 @@ class Worker:
                 Route(f"{prefix}/models", models.list),
                 Route(f"{prefix}/models/{{model:path}}", models.get),
             ]
+        routes += site.routes()
         handlers: dict[Any, Any] = {
             404: self._status.not_found,
             405: self._status.wrong_method,
@@ -349,6 +353,13 @@ async def serve(settings: EdgeSettings, slot_number: int, *, landlock_version: i
     worker = Worker(settings, slot_number, log, clock, landlock_version=landlock_version)
     await worker.run(_listener(settings))
     return worker.exit_code
+
+
+def _origin_of(listener: socket.socket) -> str:
+    """Return where a client on this machine finds the service."""
+    address = listener.getsockname()
+    host = "127.0.0.1" if address[0] == "0.0.0.0" else address[0]  # noqa: S104  it is read
+    return f"http://[{host}]:{address[1]}" if ":" in host else f"http://{host}:{address[1]}"
 
 
 def _listener(settings: EdgeSettings) -> socket.socket:

@@ -16,6 +16,9 @@ class EdgeSettings(ProcessSettings):
 
     listen_fd: int | None = None
     edge_port: int = Field(default=8080, ge=0, le=65_535)
+    public_origin: str = Field(default="", pattern=r"^(https?://[a-zA-Z0-9.\[\]:-]{1,253})?$")
+    """What the public pages tell clients to use, such as `https://api.1api.club`; by default the
+    address that this worker listens on."""
     pepper_file: Path | None = None
     max_body_bytes: int = Field(default=32 * _MIB, ge=1_024)
     large_bodies_bytes: int = Field(default=256 * _MIB, ge=1_024)

@@ -93,6 +93,7 @@ class Model:
     created_at_seconds: int
     capabilities: tuple[str, ...]
     kind: int = Kind.KIND_TEXT
+    display_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,9 @@ class Catalog:
         self._endpoints: dict[int, int] = {
             endpoint: self._can_be_served(endpoint) for endpoint in ENDPOINT_KINDS
         } | {state.endpoint: state.status for state in snapshot.endpoints if state.status}
+        self._endpoint_notes: dict[int, str] = {
+            state.endpoint: state.note for state in snapshot.endpoints
+        }
 
     def named(self, name: str) -> Model | None:
         """Return the enabled model of a public id or alias."""
@@ -217,6 +221,27 @@ class Catalog:
         What the operator states; else ready if any model can be served there, else not available.
         """
         return self._endpoints.get(endpoint, Status.STATUS_NOT_AVAILABLE)
+
+    def endpoint_note(self, endpoint: int) -> str:
+        """Return the operator's words on an endpoint's state, empty where there are none."""
+        return self._endpoint_notes.get(endpoint, "")
+
+    def endpoints_of(self, model: Model) -> list[int]:
+        """Return the endpoints that can serve a model in some lane, by number."""
+        routes = [self.route(model, lane) for lane in LANE_NAMES.values()]
+        return [
+            endpoint
+            for endpoint, kind in ENDPOINT_KINDS.items()
+            if kind == model.kind
+            and any(
+                can_serve(one, endpoint) for route in routes if route for one in route.candidates
+            )
+        ]
+
+    def next_price_change(self, after_micros: int) -> int | None:
+        """Return when the next price version begins, None if no later one is known."""
+        begins = (price.effective_from_micros for one in self._prices.values() for price in one)
+        return min((at for at in begins if at > after_micros), default=None)
 
     def _can_be_served(self, endpoint: int) -> int:
         for (model_number, lane), route in self._routes.items():
@@ -274,6 +299,7 @@ def _model(message: catalog_pb2.Model) -> Model:
         created_at_seconds=message.created_at.seconds,
         capabilities=tuple(message.capabilities),
         kind=message.kind or Kind.KIND_TEXT,
+        display_name=message.display_name,
     )
 
 

@@ -118,11 +118,12 @@ def _shape(catalog: Catalog, model: Model) -> dict[str, Any]:
         "context_length": model.context_tokens,
         "max_completion_tokens": model.max_output_tokens,
         "capabilities": list(model.capabilities),
-        "data_policies": [_policy_name(policy) for policy in catalog.data_policies(model)],
+        "data_policies": [policy_name(policy) for policy in catalog.data_policies(model)],
     }
 
 
-def _policy_name(policy: int) -> str:
+def policy_name(policy: int) -> str:
+    """Return a data policy as clients read it; one that nobody stated is `unknown`."""
     if policy not in DataPolicy.values() or not policy:
         return "unknown"
     name = DataPolicy.Name(DataPolicy.ValueType(policy))
