@@ -10,7 +10,10 @@ from edge.api.alarms import Alarms
 from edge.api.http import Headers, Send
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
-"""A comment of server-sent events (WHATWG HTML 9.2): every client ignores it."""
+"""A comment of server-sent events (WHATWG HTML 9.2): every client ignores it, but Google's."""
+BLANK_LINE: Final = b"\n"
+"""Nothing, to readers of events and of JSON alike: Google's SDK for Python takes a comment for an
+answer that is broken."""
 
 
 SendWhole = Callable[[int, Headers, bytes], Awaitable[None]]
@@ -22,6 +25,7 @@ class ClientSide:
 
     __slots__ = (
         "_comment",
+        "_keep_alive",
         "_last",
         "_loop",
         "_send",
@@ -38,8 +42,10 @@ class ClientSide:
         headers: Headers,
         silences: Alarms | None,
         send_whole: SendWhole | None = None,
+        keep_alive: bytes = KEEP_ALIVE,
     ) -> None:
         """Send through `send`; keep-alives only where silences are watched (streams)."""
+        self._keep_alive = keep_alive
         self._send = send
         self._send_whole = send_whole
         self.headers = headers
@@ -97,10 +103,10 @@ class ClientSide:
         due = quiet >= seconds * 0.9
         # A comment that still waits says that the client takes nothing: one is enough.
         if due and (self._comment is None or self._comment.done()):
-            self._comment = self._loop.create_task(self._keep_alive())
+            self._comment = self._loop.create_task(self._live_on())
         self._timer = self._loop.call_later(seconds if due else seconds - quiet, self._tick)
 
-    async def _keep_alive(self) -> None:
+    async def _live_on(self) -> None:
         if not self.started:
             await self.start(200, ())
-        await self.write(KEEP_ALIVE)
+        await self.write(self._keep_alive)

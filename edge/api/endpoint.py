@@ -19,7 +19,7 @@ from edge.admission.grants import Grant
 from edge.api import cors
 from edge.api import headers as answer_headers
 from edge.api.body_room import BodyRoom
-from edge.api.client_side import ClientSide
+from edge.api.client_side import BLANK_LINE, KEEP_ALIVE, ClientSide, SendWhole
 from edge.api.exchange import Exchange
 from edge.api.http import (
     EVENT_STREAM,
@@ -51,6 +51,7 @@ from kit.ids import format_id, new_request_id
 from kit.money import format_dollars
 from kit.reasons import DomainError
 from oneapi.admission.v1 import admission_service_pb2 as pb2
+from oneapi.common.v1 import endpoint_pb2
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 DECISIONS_MAX: Final = 3
@@ -58,6 +59,7 @@ DECISIONS_MAX: Final = 3
 _LIMITED: Final = 429
 # The generated enums search their descriptors at each access.
 _NOT_AVAILABLE: Final = int(Status.STATUS_NOT_AVAILABLE)
+_GENERATE_CONTENT: Final = endpoint_pb2.ENDPOINT_GENERATE_CONTENT
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
 
 
@@ -114,17 +116,23 @@ class Endpoint:
         except ClientGone:
             return
         headers += answer_headers.of_terms(accepted.admitted)
-        whole = scope[WHOLE]
-        request = accepted.request
-        if not request.stream:
-            client = ClientSide(send, headers, None, whole)
-        elif request.stream_type is EVENTS:
-            client = ClientSide(send, [*headers, *EVENT_STREAM], self._parts.silences, whole)
-        else:
-            # No place for a comment: keep-alives are for server-sent events.
-            headers.append((b"content-type", request.stream_type))
-            client = ClientSide(send, headers, None, whole)
+        client = self._client(accepted.request, send, headers, scope[WHOLE])
         await Exchange(self._parts, accepted, client).run(scope)
+
+    def _client(
+        self, request: ClientRequest, send: Send, headers: Headers, whole: SendWhole
+    ) -> ClientSide:
+        silences = self._parts.silences
+        keep_alive = BLANK_LINE if self._surface.endpoint == _GENERATE_CONTENT else KEEP_ALIVE
+        if not request.stream:
+            return ClientSide(send, headers, None, whole)
+        if request.stream_type is EVENTS:
+            return ClientSide(send, [*headers, *EVENT_STREAM], silences, whole, keep_alive)
+        headers.append((b"content-type", request.stream_type))
+        # Sound has no place for a keep-alive; JSON has, for a blank.
+        return ClientSide(
+            send, headers, silences if keep_alive is BLANK_LINE else None, whole, keep_alive
+        )
 
     async def _refuse(
         self, send: Send, error: ApiError, headers: Headers, request_id: bytes

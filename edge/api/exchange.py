@@ -20,7 +20,6 @@ from edge.server.cycle import DEPARTURE, AnswerCut
 from edge.translate import estimate
 from edge.translate.answer import AnswerStream, EndKind, Fault, StreamEnd
 from edge.translate.errors import MalformedAnswer
-from edge.translate.surface import EVENT_STREAM as EVENTS
 from edge.translate.surface import Translation
 from edge.upstream.attempts import (
     Answer,
@@ -196,7 +195,7 @@ class Exchange:
 
         What is no text passes unread.
         """
-        if self._accepted.request.stream_type is EVENTS:
+        if self._accepted.request.stream_type.startswith(_TEXT_TYPES):
             return False
         return response.header(b"content-type").lower().startswith(_TEXT_TYPES)
 

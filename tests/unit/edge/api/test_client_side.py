@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from edge.api.alarms import Alarms
-from edge.api.client_side import KEEP_ALIVE, ClientSide
+from edge.api.client_side import BLANK_LINE, KEEP_ALIVE, ClientSide
 from edge.api.http import Message
 
 QUICK_SECONDS = 0.01
@@ -43,6 +43,15 @@ async def test_silence_brings_the_status_and_a_comment() -> None:
     client.stop()
     assert sent.messages[0] == {"type": "http.response.start", "status": 200, "headers": []}
     assert set(sent.bodies) == {KEEP_ALIVE}
+
+
+async def test_an_api_may_have_a_keep_alive_of_its_own() -> None:
+    """Google's clients get blank lines."""
+    sent = Sent()
+    client = ClientSide(sent, [], Alarms(QUICK_SECONDS), keep_alive=BLANK_LINE)
+    await sent.until(3)
+    client.stop()
+    assert set(sent.bodies) == {b"\n"}
 
 
 async def test_a_keep_alive_leaves_the_status_alone_once_it_is_out() -> None:
