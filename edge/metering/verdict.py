@@ -1,6 +1,8 @@
 """What a request is charged, from the facts of how it went: the contract as a function.
 
 provider's usage known, some output or a proper finish  -> the provider's usage
+provider's usage known from before the output that was  -> its input, and an estimate of the
+delivered until the client left                            delivered output
 no output, and an error or an empty finish              -> nothing (waived if usage was reported)
 usage unknown, the answer was whole                     -> an estimate, never above the hold
 usage unknown, the client left                          -> an estimate of input and delivered
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from kit.charge import NOTHING, Price, Quantities, charge_nanos
+from kit.charge import NOTHING, Dimension, Price, Quantities, charge_nanos, output_tokens
 from oneapi.metering.v1 import usage_record_pb2 as usage
 
 
@@ -33,6 +35,8 @@ class Facts:
     estimate: Callable[[], Quantities]
     """Gives input and delivered output as we estimate them, within the bounds of the hold."""
     price: Price
+    hold_nanos: int
+    """What was set aside, in nano-US-dollars: no estimate may cost more."""
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ def decide(facts: Facts) -> Verdict:
         waived = usage.WAIVE_REASON_NO_OUTPUT
         return Verdict(NOTHING, 0, usage.USAGE_SOURCE_PROVIDER, waived)
     if facts.usage is not None:
-        return _charged(facts.usage, facts.price, usage.USAGE_SOURCE_PROVIDER)
+        return _counted(facts, facts.usage)
     if facts.outcome == usage.OUTCOME_SUCCEEDED or _left_while_billed(facts):
         return _charged(facts.estimate(), facts.price, usage.USAGE_SOURCE_ESTIMATED)
     return NO_CHARGE
@@ -70,6 +74,26 @@ def _is_empty_failure(facts: Facts) -> bool:
     )
     left = facts.outcome == usage.OUTCOME_CANCELLED
     return not facts.has_output and not left and (failed or not finished)
+
+
+def _counted(facts: Facts, reported: Quantities) -> Verdict:
+    """Charge what the provider counted, and what it made after that until the client left.
+
+    Anthropic and Google count the input before they answer. Without this, a client could take the
+    whole answer and leave before its end, and pay for the input only.
+    """
+    unfinished = facts.finish_reason == usage.FINISH_REASON_UNSPECIFIED
+    if facts.outcome == usage.OUTCOME_CANCELLED and unfinished and facts.has_output:
+        estimate = facts.estimate()
+        missing = output_tokens(estimate) - output_tokens(reported)
+        if missing > 0:
+            completed = [*reported]
+            completed[Dimension.OUTPUT] += missing
+            verdict = _charged(tuple(completed), facts.price, usage.USAGE_SOURCE_ESTIMATED)
+            if verdict.charge_nanos <= facts.hold_nanos:
+                return verdict
+            return _charged(estimate, facts.price, usage.USAGE_SOURCE_ESTIMATED)
+    return _charged(reported, facts.price, usage.USAGE_SOURCE_PROVIDER)
 
 
 def _left_while_billed(facts: Facts) -> bool:

@@ -225,3 +225,19 @@ def test_a_ceiling_in_dollars_holds(served: Served, sdk: anthropic.Anthropic, ap
         extra_headers={"x-max-cost": "0.001"},
     )
     assert recorded(served, raw.headers).charge.amount_nanos <= 1_000_000
+
+
+def test_who_leaves_before_the_end_pays_for_what_came(
+    served: Served, sdk: anthropic.Anthropic
+) -> None:
+    """The input is counted at the beginning, the output that was delivered is estimated."""
+    with sdk.messages.stream(
+        model=model("messages", "endless"), max_tokens=4000, messages=HELLO
+    ) as stream:
+        pieces = [piece for piece, _ in zip(stream.text_stream, range(12), strict=False)]
+        headers = stream.response.headers
+    found = recorded(served, headers)
+    assert found.outcome == record.OUTCOME_CANCELLED
+    assert found.usage_source == record.USAGE_SOURCE_ESTIMATED
+    assert found.quantities.input_tokens > 0
+    assert len(pieces) <= found.quantities.output_tokens < 200

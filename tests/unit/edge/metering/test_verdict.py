@@ -10,6 +10,8 @@ from oneapi.metering.v1.usage_record_pb2 import FinishReason, Outcome, UsageSour
 
 PRICE = Price(1, 1, 1, 0, (PriceTier(0, (1_000_000,) * 12),))
 """One nano-dollar for each unit."""
+HOLD = 1_000
+"""In nano-dollars."""
 USAGE = quantities(input=10, output=5, requests=1)
 ESTIMATE = quantities(input=7, output=3, requests=1)
 
@@ -50,7 +52,9 @@ WAIVED: list[Row] = [
 def facts(row: Row) -> Facts:
     """Return the facts of a row."""
     _, outcome, finish, usage, has_output, began, bills_refused = row
-    return Facts(outcome, finish, usage, has_output, began, bills_refused, lambda: ESTIMATE, PRICE)
+    return Facts(
+        outcome, finish, usage, has_output, began, bills_refused, lambda: ESTIMATE, PRICE, HOLD
+    )
 
 
 @pytest.mark.parametrize(("row", "charge", "source"), CHARGED, ids=lambda v: str(v)[:40])
@@ -61,6 +65,40 @@ def test_what_is_charged(row: Row, charge: int, source: UsageSource.ValueType) -
     assert (verdict.charge_nanos, verdict.usage_source) == (charge, source)
     assert verdict.quantities == expected
     assert verdict.waive_reason == WaiveReason.WAIVE_REASON_UNSPECIFIED
+
+
+EARLY = quantities(input=10, cached_input=2, output=1, requests=1)
+"""Counted before the answer, as Anthropic does it."""
+
+
+def test_what_was_delivered_after_an_early_count_is_estimated() -> None:
+    """A client that takes the answer and leaves before its end pays for what it took."""
+    verdict = decide(facts(("client left", LEFT, NONE, EARLY, True, True, False)))
+    assert verdict.quantities == quantities(input=10, cached_input=2, output=3, requests=1)
+    assert (verdict.charge_nanos, verdict.usage_source) == (16, ESTIMATED)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "finish", "has_output"),
+    [
+        ("the upstream cut", FAILED, NONE, True),
+        ("drained to its end", LEFT, STOP, True),
+        ("nothing was delivered", LEFT, NONE, False),
+    ],
+)
+def test_an_early_count_stands_where_nothing_is_to_be_added(
+    name: str, outcome: Outcome.ValueType, finish: FinishReason.ValueType, *, has_output: bool
+) -> None:
+    """The provider's count is the provider's."""
+    verdict = decide(facts((name, outcome, finish, EARLY, has_output, True, False)))
+    assert (verdict.quantities, verdict.usage_source) == (EARLY, PROVIDER)
+
+
+def test_an_estimate_behind_an_early_count_stays_within_the_hold() -> None:
+    """Else the estimate alone is charged, which does."""
+    left = facts(("client left", LEFT, NONE, EARLY, True, True, False))
+    left.hold_nanos = 15
+    assert decide(left).quantities == ESTIMATE
 
 
 @pytest.mark.parametrize("row", FREE, ids=lambda row: row[0])
