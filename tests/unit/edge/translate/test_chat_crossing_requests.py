@@ -264,7 +264,7 @@ def test_allowed_tools_are_the_tools_that_are_left() -> None:
     assert conversation.tool_choice == ToolChoice("required")
 
 
-SIGNED = [
+SIGNED: list[dict[str, Any]] = [
     {"type": "reasoning.text", "text": "It ", "format": "anthropic-claude-v1", "index": 0},
     {"type": "reasoning.text", "text": "is.", "format": "anthropic-claude-v1", "index": 0},
     {"type": "reasoning.text", "signature": "c2ln", "format": "anthropic-claude-v1", "index": 0},
@@ -283,6 +283,17 @@ def test_signed_reasoning_comes_back_as_its_maker_signed_it() -> None:
         Reasoning(path, Maker.ANTHROPIC, "It is.", "c2ln"),
         Reasoning(path, Maker.ANTHROPIC, "", redacted="eA=="),
         Reasoning(path, Maker.RESPONSES, "S", redacted="eQ==", id="rs_1"),
+    ]
+
+
+def test_a_block_ends_with_its_signature() -> None:
+    """What follows is another one, although kind and format are the same."""
+    details = [SIGNED[0] | {"signature": "YQ=="}, SIGNED[1], SIGNED[2]]
+    turn = read([{"role": "assistant", "reasoning_details": details}]).turns[0]
+    path = "messages[0].reasoning_details"
+    assert turn.parts == [
+        Reasoning(path, Maker.ANTHROPIC, "It ", "YQ=="),
+        Reasoning(path, Maker.ANTHROPIC, "is.", "c2ln"),
     ]
 
 
