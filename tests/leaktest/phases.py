@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from errno import EIO, ENOSPC
 
-from tests.leaktest import demands, media
+from tests.leaktest import demands, media, text
 from tests.leaktest.clients import ANSWER_SECONDS_MAX, Call, Leave, call_all
 from tests.leaktest.traced import is_possible, writes_in
 from tests.leaktest.upstream import MODES
@@ -37,7 +37,7 @@ def chat(
 
 def outcomes(world: World) -> None:
     """Everything that upstreams do, to streams and to whole answers."""
-    modes = [name for name in MODES if name not in {"endless", "media-ok"}]
+    modes = [name for name in MODES if name not in {"endless", "media-ok", "text-ok"}]
     models = [*(f"mode-{name}" for name in modes), "fallback", "drained"]
     answers = world.insist(chat(world, model, stream=s) for model in models for s in (True, False))
     good = [name for name, answer in answers.items() if answer.startswith(b"HTTP/1.1 200")]
@@ -60,6 +60,28 @@ def images_and_audio(world: World) -> None:
     for name, answer in world.insist(broken).items():
         # What is too large is cut off, and its client may see nothing but that.
         assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5")), (name, answer)
+
+
+def texts(world: World) -> None:
+    """The other APIs for text, natively and crossing over to chats."""
+    calls: list[Call] = []
+    for mode in text.MODES:
+        canary = world.case(f"text {mode}")
+        for name, raw in text.requests(canary, mode, world.key):
+            calls.append(Call(f"{name} {mode}", _with_own_key(raw, len(calls))))
+    for mode in text.CROSSING_MODES:
+        canary = world.case(f"crossing {mode}")
+        for name, raw in text.crossing(canary, mode, world.key):
+            calls.append(Call(f"crossing {name} {mode}", _with_own_key(raw, len(calls))))
+    answers = world.insist(calls)
+    for name, answer in answers.items():
+        is_good = name.endswith(("text-ok", " ok"))
+        assert answer.startswith(b"HTTP/1.1 200") or not is_good, (name, answer)
+        assert b" 418 " not in answer[:14], (name, answer)
+    canary = world.case("broken texts")
+    wrong = [Call(name, raw) for name, raw in text.broken(canary, world.key)]
+    for name, answer in world.insist(wrong).items():
+        assert not answer.startswith(b"HTTP/1.1 5"), (name, answer)
 
 
 def _with_own_key(raw: bytes, number: int) -> bytes:

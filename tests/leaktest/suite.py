@@ -22,6 +22,7 @@ PHASES: dict[str, Callable[[World], None]] = {
     for phase in (
         phases.outcomes,
         phases.images_and_audio,
+        phases.texts,
         phases.departures,
         phases.malformed,
         phases.money,
@@ -35,7 +36,7 @@ PHASES: dict[str, Callable[[World], None]] = {
         phases.traced,
     )
 }
-SHORT = ("outcomes", "images_and_audio", "departures", "malformed", "money", "core_gone")
+SHORT = ("outcomes", "images_and_audio", "texts", "departures", "malformed", "money", "core_gone")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.leaktest import media
+from tests.leaktest import media, text
 from tests.leaktest.canaries import CANARIES_MAX, Kind
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -191,7 +191,7 @@ class Answer:
 
 
 Mode = Callable[[Answer], Awaitable[None]]
-MODES: dict[str, Mode] = {"media-ok": media.media_ok}
+MODES: dict[str, Mode] = {"media-ok": media.media_ok, "text-ok": text.text_ok}
 
 
 def mode(function: Mode) -> Mode:
@@ -454,6 +454,12 @@ async def early_hints(answer: Answer) -> None:
     await ok(answer)
 
 
+def _asked(head: bytes, body: bytes) -> tuple[str, bool]:
+    path = head.split(b" ", 2)[1]
+    model = text.model_in(path)
+    return media.asked(body) if model is None else (model, b":stream" in path)
+
+
 async def _serve(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: Kind, unique: Iterator[int]
 ) -> None:
@@ -466,7 +472,10 @@ async def _serve(
                 if line.startswith(b"content-length:")
             )
             body = await reader.readexactly(length)
-            model, stream = media.asked(body)
+            if text.NEVER_FORWARDED.encode() in head + body:
+                writer.write(b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % text.FORWARDED_ANYHOW)
+                continue
+            model, stream = _asked(head, body)
             behave = MODES[model.removeprefix("mode/")]
             await behave(Answer(head, body, stream, writer, kind, unique))
             await writer.drain()

@@ -19,7 +19,7 @@ from kit.charge import Dimension
 from kit.secret import HINT_LENGTH, new_secret
 from oneapi.keys.v1 import key_service_pb2, key_service_pb2_grpc
 from tests.contract.charge_table import GPT_41_MINI
-from tests.leaktest import media
+from tests.leaktest import media, text
 from tests.leaktest.canaries import Case, Kind, Mint
 from tests.leaktest.clients import Call, call_all
 from tests.leaktest.faulty import MARK, PAGE, Page
@@ -103,13 +103,15 @@ class World:
         self.temporary = self.folder / "temporary"
         self.temporary.mkdir()
         self.pages = {name: Page(self.folder / f"{name}.page") for name in ("edge", "core")}
-        variables = {name: self.credential(name) for name in ("leak", "draining")}
+        variables = {name: self.credential(name) for name in ("leak", "draining", *text.UPSTREAMS)}
         self.cluster = Cluster(
             self.folder / "service",
             record=self.wires,
             temporary=self.temporary,
             edge_settings=EDGE_SETTINGS,
-            provider_variables={f"{name.upper()}_API_KEY": it for name, it in variables.items()},
+            provider_variables={
+                f"{name.upper().replace('-', '_')}_API_KEY": it for name, it in variables.items()
+            },
         )
         self._environments: dict[str, Mapping[str, str]] = {}
         self._stack = ExitStack()
@@ -171,11 +173,17 @@ class World:
         ]
         upstreams[0]["surfaces"] = media.SURFACES
         upstreams[1]["disconnect_policy"] = "drain"
+        upstreams += [
+            {"name": name, "base_url": url, **facts} for name, facts in text.UPSTREAMS.items()
+        ]
         models = [
             _model(f"mode-{name}", [_candidate("leak", f"mode/{name}")]) for name in sorted(MODES)
         ]
         models += media.models(
             lambda name, mode: _model(name, [_candidate("leak", f"mode/{mode}")])
+        )
+        models += text.models(
+            lambda name, upstream, mode: _model(name, [_candidate(upstream, f"mode/{mode}")])
         )
         models.append(_model("drained", [_candidate("draining", "mode/slow")]))
         both = [_candidate("leak", "mode/html-500"), _candidate("draining", "mode/ok", 1)]

@@ -68,7 +68,7 @@ class MessagesReader:
             MalformedAnswer: it is none.
         """
         message = _object(body)
-        if message.get("type") == "error":
+        if message.get("type") == "error" or message.get("error"):
             return [_failed(message)]
         content = message.get("content")
         if not isinstance(content, list):
@@ -94,7 +94,7 @@ class MessagesReader:
                 yield from self._used(event)
             case "message_stop":
                 yield Ended()
-            case "error":
+            case kind if kind == "error" or event.get("error"):
                 yield _failed(event)
 
     def _used(self, holder: dict[str, Any]) -> Iterator[Event]:

@@ -42,8 +42,9 @@ class MessagesLook:
                 return Look(self._started(data, event, cost_of))
             case "message_delta":
                 return self._ending(data, event, cost_of)
-            case "error":
-                return Look({}, error=self._error(event.get("error")))
+        if kind == "error" or event.get("error"):
+            # Also without its type: an error may repeat the request, credential included.
+            return Look({}, error=self._error(event.get("error")))
         return Look({}, is_terminal=kind == "message_stop")
 
     def failed_event(self, message: str) -> bytes:

@@ -87,7 +87,7 @@ def test_a_cache_without_parts_is_one_of_five_minutes() -> None:
     assert counted(usage) == quantities(input=1, cache_write=5, output=1, requests=1)
 
 
-NUMBERS = st.integers(0, 2**31)
+NUMBERS = st.integers(0, 2**29)
 
 
 @given(st.lists(NUMBERS, min_size=6, max_size=6))
