@@ -30,7 +30,16 @@ _OTHERS: Final = frozenset(
         *("responseJsonSchema", "_responseJsonSchema", "responseModalities", "thinkingConfig"),
     }
 )
+GOOGLES_ALONE: Final = frozenset(
+    {
+        *("speechConfig", "imageConfig", "enableEnhancedCivicAnswers", "responseFormat"),
+        *("audioTimestamp", "audioTranscriptionConfig", "translationConfig", "routingConfig"),
+        *("modelSelectionConfig", "enableAffectiveDialog"),
+    }
+)
+"""Settings that no other API has."""
 _JSON: Final = "application/json"
+_SCHEMAS: Final = frozenset({"responseSchema", "responseJsonSchema"})
 _DYNAMIC: Final = -1
 """A thinking budget that leaves it to the model."""
 
@@ -49,8 +58,9 @@ class Settings:
             InvalidRequest: one has another type, or another API has no place for it.
         """
         known = _NUMBERS.keys() | _INTEGERS.keys() | _OTHERS | HINTS
-        if not self._config.keys() <= known:
-            raise UnsupportedParameter(PATH)
+        for name in self._config.keys() - known:
+            # A name that is not Google's could be anything: it is the client's.
+            raise UnsupportedParameter(f"{PATH}.{name}" if name in GOOGLES_ALONE else PATH)
         for name, field in _NUMBERS.items():
             self._set(made, field, name, self._number(name))
         for name, field in _INTEGERS.items():
@@ -111,6 +121,9 @@ class Settings:
     def _format(self) -> OutputFormat | None:
         kind = self._config.get("responseMimeType")
         if kind is None or kind == "text/plain":
+            for name in _SCHEMAS & self._config.keys():
+                # Google refuses a schema without JSON too.
+                raise UnsupportedParameter(f"{PATH}.{name}")
             return None
         if kind != _JSON:
             raise UnsupportedValue(f"{PATH}.responseMimeType")

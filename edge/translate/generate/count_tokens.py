@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 from edge.translate import finish, sse
 from edge.translate.answer import JSON_TYPE, AnswerStream, WholeAnswer
-from edge.translate.errors import InvalidType, MalformedAnswer
+from edge.translate.errors import CountingUnavailable, InvalidType, MalformedAnswer
 from edge.translate.generate import shape
 from edge.translate.generate.errors import envelope
 from edge.translate.generate.native import dumped, parsed
 from edge.translate.generate.request import check_contents
 from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.spelling import camel_case, canonical
-from edge.translate.surface import EVENT_STREAM, Header, ModelLimits, NoWay, Problem, Terms
+from edge.translate.surface import EVENT_STREAM, Header, ModelLimits, Problem, Terms
 from edge.translate.usage import PriceOf
 from kit.hold import RequestShape
 from oneapi.common.v1.endpoint_pb2 import Endpoint
@@ -78,10 +78,10 @@ class CountRequest:
         """Return how this request reaches a candidate.
 
         Raises:
-            NoWay: the candidate cannot count for this API.
+            CountingUnavailable: the candidate cannot count for this API.
         """
         if not terms.serves >= _NEEDED:
-            raise NoWay
+            raise CountingUnavailable
         return NativeCount(self.body, terms)
 
     def error_event(self, problem: Problem, request_id: str) -> bytes:

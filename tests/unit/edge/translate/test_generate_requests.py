@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from edge.translate.errors import InvalidRequest
+from edge.translate.errors import CountingUnavailable, InvalidRequest
 from edge.translate.generate.count_tokens import CountRequest
 from edge.translate.generate.request import GenerateRequest
 from edge.translate.generate.seals import sealed_signature
@@ -21,7 +21,7 @@ from edge.translate.neutral.conversation import (
     ToolChoice,
     ToolResult,
 )
-from edge.translate.surface import EVENT_STREAM, NoWay
+from edge.translate.surface import EVENT_STREAM
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.unit.edge.translate.terms import terms
 from tests.unit.edge.translate.test_chat_shape import Limits
@@ -264,7 +264,7 @@ def test_counts_need_an_upstream_of_this_api_that_counts() -> None:
         }
     }
     for serves in ((COUNT,), (GENERATE,), (CHAT, COUNT)):
-        with pytest.raises(NoWay):
+        with pytest.raises(CountingUnavailable):
             asked.translation(terms(*serves))
     with pytest.raises(InvalidRequest):
         CountRequest({}, "m")
@@ -424,7 +424,8 @@ def test_base64_of_either_alphabet_reaches_other_apis_in_theirs() -> None:
     ("fields", "path"),
     [
         ({"somethingNew": 1}, "body"),
-        ({"generationConfig": {"speechConfig": {}}}, "generationConfig"),
+        ({"generationConfig": {"speechConfig": {}}}, "generationConfig.speechConfig"),
+        ({"generationConfig": {"mood": "calm"}}, "generationConfig"),
         (
             {"generationConfig": {"responseModalities": ["AUDIO"]}},
             "generationConfig.responseModalities",
@@ -434,6 +435,7 @@ def test_base64_of_either_alphabet_reaches_other_apis_in_theirs() -> None:
             "generationConfig.responseMimeType",
         ),
         ({"generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
+        ({"generationConfig": {"responseSchema": {}}}, "generationConfig.responseSchema"),
         (
             {"generationConfig": {"thinkingConfig": {"thinkingLevel": "eternal"}}},
             "generationConfig.thinkingConfig.thinkingLevel",
