@@ -29,7 +29,8 @@ class Quirks:
     affair. `refuses`: fields of the neutral form that the upstream cannot take. `thinking`: how
     reasoning is asked for: `reasoning_effort`, a `thinking` switch, both, or OpenRouter's
     `reasoning` object. `reasoning_field`: where an assistant message takes its earlier reasoning;
-    `thinking` is Mistral's content part, None means nowhere. `schemas`: where a JSON schema goes,
+    `thinking` is Mistral's content part, None means nowhere. `keeps_details`: it passes signed
+    reasoning on to whoever made it, in `reasoning_details`. `schemas`: where a JSON schema goes,
     if anywhere. `required`: the word for "must call a tool". `call_id_characters`: ids of tool
     calls are exactly so long, letters and digits. `text_only`: content is a string.
     """
@@ -43,6 +44,7 @@ class Quirks:
     refuses: frozenset[str] = _OWN_TO_OTHERS
     thinking: ThinkingField = "effort"
     reasoning_field: str | None = None
+    keeps_details: bool = False
     schemas: SchemaField = "json_schema"
     required: str = "required"
     seed_field: str = "seed"
@@ -123,7 +125,11 @@ _BY_UPSTREAM: Final = {
         knows_one_limit=True, refuses=frozenset({"verbosity"}), reasoning_field="reasoning"
     ),
     "openrouter": Quirks(
-        refuses=frozenset(), thinking="object", reasoning_field="reasoning", has_file_urls=True
+        refuses=frozenset(),
+        thinking="object",
+        reasoning_field="reasoning",
+        keeps_details=True,
+        has_file_urls=True,
     ),
 }
 

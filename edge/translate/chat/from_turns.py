@@ -149,7 +149,14 @@ def _assistant(parts: list[Part], quirks: Quirks) -> list[dict[str, Any]]:
         return []
     if reasoning and quirks.reasoning_field is not None:
         _put_reasoning(message, "".join(reasoning), quirks.reasoning_field)
+    if quirks.keeps_details and (details := _details(parts)):
+        message["reasoning_details"] = details
     return [message]
+
+
+def _details(parts: list[Part]) -> list[dict[str, Any]]:
+    found = [reasoning_details.written(part) for part in parts if isinstance(part, Reasoning)]
+    return [detail for details in found for detail in details]
 
 
 def _sorted(

@@ -42,6 +42,17 @@ def encrypted_detail(maker: Maker, data: str) -> dict[str, Any]:
     return {"type": ENCRYPTED, "data": data, "format": FORMATS[maker], "index": 0}
 
 
+def written(reasoning: Reasoning) -> list[dict[str, Any]]:
+    """Return the details of earlier reasoning that has a signature or is encrypted, else none."""
+    found = []
+    if reasoning.signature is not None:
+        detail = text_detail(reasoning.maker, reasoning.text, summary=False)
+        found.append({**detail, "signature": reasoning.signature})
+    if reasoning.redacted is not None:
+        found.append(encrypted_detail(reasoning.maker, reasoning.redacted))
+    return found if reasoning.id is None else [{**one, "id": reasoning.id} for one in found]
+
+
 def call_extra(signature: str) -> dict[str, Any]:
     """Return what Google wants back with a tool call."""
     return {"google": {"thought_signature": signature}}

@@ -179,6 +179,21 @@ def test_reasoning_of_another_maker_is_left_out_and_chats_own_goes_back() -> Non
     assert mistral == [{"role": "assistant", "content": [*parts, {"type": "text", "text": "Yes."}]}]
 
 
+def test_signed_reasoning_goes_to_who_passes_it_on_to_its_maker() -> None:
+    """OpenRouter does; its signatures come back to a client of another API as any do."""
+    signed = Reasoning("p", Maker.ANTHROPIC, "Hm.", "c2ln")
+    sealed = Reasoning("p", Maker.RESPONSES, "", redacted="eA==", id="rs_1")
+    turns = [Turn("assistant", [signed, sealed, Text("p", "Yes.")], "p")]
+    (message,) = written(Conversation(turns), "openrouter")["messages"]
+    back = read([message]).turns[0].parts
+    reasoning = [part for part in back if isinstance(part, Reasoning)]
+    assert [(one.maker, one.text, one.signature, one.redacted, one.id) for one in reasoning] == [
+        (Maker.ANTHROPIC, "Hm.", "c2ln", None, None),
+        (Maker.RESPONSES, "", None, "eA==", "rs_1"),
+    ]
+    assert "reasoning_details" not in written(Conversation(turns), "groq")["messages"][0]
+
+
 def test_a_refusal_stays_one_where_the_upstream_has_a_field_for_it() -> None:
     """Elsewhere its text stays."""
     turns = [Turn("assistant", [Refusal("p", "No.")], "p")]
