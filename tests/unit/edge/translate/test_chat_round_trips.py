@@ -138,14 +138,15 @@ def test_messages_and_fields_come_out_as_they_went_in(
     }
 
 
-@given(
-    TOOLS, st.sampled_from([None, "auto", "none", "required", "named"]), st.none() | st.booleans()
-)
+CHOICES = st.sampled_from([None, "auto", "none", "required", "named"])
+
+
+@given(TOOLS, CHOICES, st.sampled_from([{}, {"parallel_tool_calls": False}]))
 def test_tools_and_their_choice_come_out_as_they_went_in(
-    tools: list[dict[str, Any]], choice: str | None, parallel: bool | None
+    tools: list[dict[str, Any]], choice: str | None, parallel: dict[str, Any]
 ) -> None:
     """In all forms that chat has for them."""
-    more = {"tools": tools, **more}
+    more: dict[str, Any] = {"tools": tools, **parallel}
     if choice == "named":
         name = name_of(tools[-1])
         more["tool_choice"] = {"type": "function", "function": {"name": name}}
