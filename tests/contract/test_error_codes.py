@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.bad_bodies import BAD_BODIES
+from tests.contract.bad_forms import BAD_FORMS
 from tests.contract.bad_inputs import BAD_INPUTS
 from tests.contract.bad_upstreams import BAD_UPSTREAMS
 from tests.contract.error_codes import PAGE, in_code, of_source, on_page
@@ -19,7 +20,7 @@ def test_the_page_and_the_code_know_the_same_errors() -> None:
 def test_every_error_of_the_tables_of_bad_input_is_on_the_page() -> None:
     """What the running service is held to is what clients can read."""
     page = on_page(PAGE.read_text())
-    for row in (*BAD_INPUTS, *BAD_BODIES):
+    for row in (*BAD_INPUTS, *BAD_BODIES, *BAD_FORMS):
         assert (row.code or "none", str(row.status)) in page, row.name
     codes = {code for code, _ in page}
     assert {row.code for row in BAD_UPSTREAMS} - codes == {"a\r\nX: y"}

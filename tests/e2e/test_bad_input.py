@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.contract.bad_bodies import BAD_BODIES
+from tests.contract.bad_forms import BAD_FORMS
 from tests.contract.bad_inputs import BAD_INPUTS, BadInput
 from tests.support import corpus
 from tests.support.replay.client import ReplayProcess
@@ -16,7 +17,9 @@ from tests.support.stack import TEXT, Stack, public_ids
 MODEL = public_ids()[TEXT]
 
 
-@pytest.mark.parametrize("rows", [BAD_INPUTS, BAD_BODIES], ids=["requests", "bodies"])
+@pytest.mark.parametrize(
+    "rows", [BAD_INPUTS, BAD_BODIES, BAD_FORMS], ids=["requests", "bodies", "forms"]
+)
 def test_bad_input_gets_its_documented_answer_and_costs_nothing(
     stack: Stack, replay: ReplayProcess, client: httpx.Client, rows: tuple[BadInput, ...]
 ) -> None:

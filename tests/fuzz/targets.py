@@ -2,6 +2,7 @@
 
 `sse`    a stream in any pieces comes to the same, and to no exception
 `spool`  any bytes are a frame or refused; a frame that is written again is read the same
+`form`   a form that is read and written again is read the same
 `head`   what our front takes for requests, a second and stricter reader takes for the same ones
 """
 
@@ -15,9 +16,13 @@ import httptools
 
 from edge.metering.frames import FRAME_BYTES, Frame, _sealed, decode, encode
 from edge.server.head import refuse_head
+from edge.translate import multipart
 from edge.translate.answer import StreamEnd, StreamEnding
 from edge.translate.chat.stream import ChatStream
+from edge.translate.errors import InvalidForm
+from edge.translate.multipart import Part
 from tests.contract.bad_bodies import BAD_BODIES
+from tests.contract.bad_forms import HOSTILE, TYPE, body, field
 from tests.contract.bad_inputs import FRAMING, HEADS, PROTOCOLS, TARGETS, Target
 from tests.support.recordings import load_fixtures
 from tests.support.strict_http import targets
@@ -60,6 +65,17 @@ def spool(data: bytes) -> None:
             raise Finding("a frame that is not read as it was written")
 
 
+def form(data: bytes) -> None:
+    """Read bytes as a form, write its fields anew, and read those."""
+    with contextlib.suppress(InvalidForm):
+        parts = multipart.parsed(data, TYPE)
+        fields = [(f"field-{at}", bytes(part.data)) for at, part in enumerate(parts)]
+        anew = multipart.written([Part(name, value) for name, value in fields], b"anew")
+        again = multipart.parsed(anew, multipart.content_type_of(b"anew"))
+        if b"--anew" not in data and fields != [(one.name, bytes(one.data)) for one in again]:
+            raise Finding("a form that is not read as it was written")
+
+
 class _Front:
     """Collects what the front's parser and its rules take for requests."""
 
@@ -98,7 +114,7 @@ def head(data: bytes) -> None:
 
 
 Fuzzed = Callable[[bytes], None]
-TARGETS_BY_NAME: Final[dict[str, Fuzzed]] = {"sse": sse, "spool": spool, "head": head}
+TARGETS_BY_NAME: Final[dict[str, Fuzzed]] = {"sse": sse, "spool": spool, "form": form, "head": head}
 
 
 def seeds(name: str) -> list[bytes]:
@@ -110,6 +126,9 @@ def seeds(name: str) -> list[bytes]:
         ]
     if name == "spool":
         return [bytes(FRAME_BYTES), b"1APF" + bytes(range(256)) * 2]
+    if name == "form":
+        forms = [raw for raw, _ in HOSTILE.values()] + [body(field("a", b"1"), field("b", b""))]
+        return [raw for raw in forms if len(raw) <= SEED_BYTES_MAX]
     rows = (*FRAMING, *HEADS, *TARGETS, *PROTOCOLS, *BAD_BODIES[:20])
     wires = [row.wire(_TARGET) for row in rows]
     return [wire for wire in wires if len(wire) <= SEED_BYTES_MAX]

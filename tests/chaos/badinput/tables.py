@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tests.chaos.badinput.world import Row, World
 from tests.contract import bad_inputs
 from tests.contract.bad_bodies import BAD_BODIES
+from tests.contract.bad_forms import BAD_FORMS
 from tests.contract.bad_inputs import BadInput
 from tests.support import corpus
 
@@ -20,6 +21,7 @@ GROUPS: dict[str, tuple[BadInput, ...]] = {
     "headers of ours": bad_inputs.OPTIONS,
     "sizes": bad_inputs.SIZES,
     "bodies": BAD_BODIES,
+    "forms": BAD_FORMS,
 }
 
 
