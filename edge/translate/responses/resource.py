@@ -11,7 +11,7 @@ from typing import Any, Final
 
 _ECHOED: Final = (
     *("instructions", "max_output_tokens", "max_tool_calls", "prompt_cache_key"),
-    *("safety_identifier", "user"),
+    *("safety_identifier",),
 )
 _DEFAULTS: Final[dict[str, Any]] = {
     "frequency_penalty": 0,

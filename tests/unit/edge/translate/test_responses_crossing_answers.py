@@ -6,8 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
 
 from edge.translate.errors import MalformedAnswer, NestedTooDeeply
 from edge.translate.neutral.events import (
@@ -31,6 +29,7 @@ from edge.translate.surface import Terms
 from kit.charge import quantities
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
+from tests.support.openai_types import check_event, check_response
 from tests.unit.edge.translate.terms import CREATED, REQUEST_ID, terms
 from tests.unit.edge.translate.test_responses_native import (
     CALL,
@@ -48,7 +47,6 @@ STOP = FinishReason.FINISH_REASON_STOP
 LENGTH = FinishReason.FINISH_REASON_LENGTH
 CALLS = FinishReason.FINISH_REASON_TOOL_CALLS
 FILTER = FinishReason.FINISH_REASON_CONTENT_FILTER
-EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 HEX = REQUEST_ID.removeprefix("req_")
 LOGPROB = {"token": "Hé", "logprob": -0.5, "bytes": None, "top_logprobs": []}
 ANSWERS: list[list[Event]] = [
@@ -91,14 +89,14 @@ def streamed(made: list[Event], **more: Any) -> list[dict[str, Any]]:
     found = events(b"".join(frames) + one.finish(USED, "1.50"))
     assert [event["sequence_number"] for event in found] == list(range(len(found)))
     for event in found:
-        EVENT.validate_python(event)
+        check_event(event)
     return found
 
 
 def whole(made: list[Event], **more: Any) -> dict[str, Any]:
     """Write events at once; return the response, which OpenAI's types take."""
     found: dict[str, Any] = orjson.loads(writer(**more).whole(made, USED, "1.50"))
-    Response.model_validate(found, strict=True)
+    check_response(found)
     return found
 
 
@@ -264,7 +262,7 @@ def test_an_error_of_ours_goes_on_where_a_crossing_stream_stopped() -> None:
     assert [item["type"] for item in failed["response"]["output"]] == ["reasoning"]
     assert failed["response"]["id"] == f"resp_{HEX}"
     for event in (error, failed):
-        EVENT.validate_python(event)
+        check_event(event)
 
 
 def deepest_tool() -> dict[str, Any]:
@@ -375,3 +373,15 @@ def test_what_the_api_does_not_send_is_malformed(event: Any) -> None:
     """It breaks the stream."""
     with pytest.raises(MalformedAnswer):
         ResponsesReader().frame(orjson.dumps(event))
+
+
+def test_what_is_no_response_is_noticed() -> None:
+    """Control: the checks of this file can fail."""
+    event = streamed(HELLO)[3]
+    for name in event:
+        with pytest.raises((ValueError, AssertionError)):
+            check_event({other: value for other, value in event.items() if other != name})
+    found = whole(HELLO)
+    for broken in ({**found, "output": [{"type": "message"}]}, {**found, "id": 7}):
+        with pytest.raises(ValueError):  # noqa: PT011  the SDK's and the schema's, which differ
+            check_response(broken)
