@@ -38,7 +38,6 @@ _ECHOED: Json = {
     "top_logprobs": 0,
     "top_p": 1.0,
     "truncation": "disabled",
-    "user": None,
 }
 
 

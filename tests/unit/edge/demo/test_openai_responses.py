@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
+
+from tests.support.openai_types import check_event, check_response
 
 PATH = "/v1/responses"
 QUESTION = "What is the secret word zanzibar?"
@@ -23,20 +23,19 @@ TOOL = {
     "strict": True,
 }
 OTHER_TOOL = {"type": "function", "name": "no_arguments"}
-EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 def ask(client: httpx.Client, **fields: Any) -> dict[str, Any]:
-    """Ask without streaming and give the response, which OpenAI's types take."""
+    """Ask without streaming and give the response, which OpenAI's types and description take."""
     answered = client.post(PATH, json={"model": "demo", "input": QUESTION, **fields})
     assert answered.status_code == 200, answered.text
     body: dict[str, Any] = answered.json()
-    Response.model_validate(body, strict=True)
+    check_response(body)
     return body
 
 
 def stream(client: httpx.Client, **fields: Any) -> list[dict[str, Any]]:
-    """Ask with streaming and give the events, which OpenAI's types take."""
+    """Ask with streaming and give the events, which OpenAI's types and description take."""
     body = {"model": "demo", "input": QUESTION, "stream": True, **fields}
     answered = client.post(PATH, json=body)
     assert answered.headers["content-type"].startswith("text/event-stream")
@@ -45,7 +44,7 @@ def stream(client: httpx.Client, **fields: Any) -> list[dict[str, Any]]:
         name, data = frame.split("\n")
         event = json.loads(data.removeprefix("data: "))
         assert name == f"event: {event['type']}"
-        EVENT.validate_python(event)
+        check_event(event)
         events.append(event)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     return events
