@@ -27,7 +27,7 @@ CLIENT_TOOLS: Final = frozenset({"function", "custom", "apply_patch", "local_she
 SEARCH_READINGS: Final = 4
 """How often a request with hosted tool search may be read.
 
-Recorded: one search, that is two readings, counts at most three quarters of the bytes; counts that
+Recorded: one search, that is two readings, counts at most 1.2 tokens for each byte; counts that
 exceed the hold are refused in any case (ADR 0010).
 """
 TEXT_ITEMS: Final = frozenset(
