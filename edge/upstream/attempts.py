@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -30,6 +30,8 @@ MAX_ENDPOINTS: Final = 4_096
 """Paths with a model's name in them are as many as models."""
 Header = tuple[bytes, bytes]
 _OK: Final = 200
+_REFUSED_KEY: Final = b'"API_KEY_INVALID"'
+"""The reason in Google's 400 for a key that is wrong or has expired: not the client's affair."""
 _RETRYABLE: Final = frozenset({401, 402, 403, 408, 409, 421, 425, 429})
 """Statuses below 500 that are about us and not the client: another upstream may do better."""
 
@@ -145,6 +147,7 @@ class Attempts:
             self.current = None
             self._note(candidate, response.status, class_of_status(response.status), begun)
             failure = await self._refusal(candidate, response)
+            self.made[-1] = replace(self.made[-1], error_class=failure.error_class)
             if failure.error_class == usage.ERROR_CLASS_UPSTREAM_REFUSED and (
                 failure.status not in _RETRYABLE
             ):
@@ -167,9 +170,12 @@ class Attempts:
             body = b""
         finally:
             await response.aclose()
+        error_class = class_of_status(status)
+        if _REFUSED_KEY in body:
+            error_class = usage.ERROR_CLASS_UPSTREAM_AUTH
         if quotes_credential(body, candidate):
             body = b""
-        return Failure(class_of_status(status), status, body, retry_after)
+        return Failure(error_class, status, body, retry_after)
 
     def _note(
         self,

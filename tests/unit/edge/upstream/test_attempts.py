@@ -125,6 +125,23 @@ async def test_what_is_about_us_leads_to_the_next_candidate(world: World, status
     assert [made.http_status for made in attempts.made] == [status, 200]
 
 
+async def test_a_refusal_of_our_key_leads_to_the_next_candidate_whatever_its_status(
+    world: World,
+) -> None:
+    """Google says 400, as to a client's mistake; no client is told of our key."""
+    reason = b'{"error":{"code":400,"details":[{"reason": "API_KEY_INVALID"}]}}'
+    found, attempts = await world.run(answer(400, reason), answer(200))
+    assert isinstance(found, Answer)
+    refused = ErrorClass.ERROR_CLASS_UPSTREAM_AUTH
+    assert [(made.http_status, made.error_class) for made in attempts.made] == [
+        (400, refused),
+        (200, ErrorClass.ERROR_CLASS_UNSPECIFIED),
+    ]
+    found, _ = await world.run(answer(400, reason))
+    assert isinstance(found, Failure)
+    assert found.error_class == refused
+
+
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
 async def test_what_is_about_the_client_s_request_ends_the_attempts(
     world: World, status: int
