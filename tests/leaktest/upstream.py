@@ -22,40 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.leaktest import media, text
+from tests.leaktest.answer_fields import FIELDS
 from tests.leaktest.canaries import CANARIES_MAX, Kind
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 STALL_SECONDS = 30.0
-FIELDS = (
-    "content",
-    "reasoning",
-    "tool.name",
-    "tool.arguments",
-    "tool.id",
-    "id",
-    "fingerprint",
-    "model",
-    "event",
-    "event.id",
-    "comment",
-    "usage.key",
-    "finish",
-    "refusal",
-    "logprobs",
-    "error.message",
-    "error.code",
-    "error.type",
-    "header",
-    "header.name",
-    "trailer",
-    "status.line",
-    "chunk.size",
-    "html",
-    "location",
-    "role",
-    "service.tier",
-    "annotation",
-)
 UNIQUE_FROM = 1_000
 """Numbers from here on are of contents, one for each answer."""
 
