@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from edge.translate.errors import InvalidRequest
-from edge.translate.generate.upstream import NO_SIGNATURE, GenerateUpstream
+from edge.translate.generate.from_turns import NO_SIGNATURE
+from edge.translate.generate.upstream import GenerateUpstream
 from edge.translate.neutral.conversation import (
     Audio,
     Conversation,
@@ -108,6 +109,7 @@ def test_strict_functions_are_validated() -> None:
     ("model", "effort", "config"),
     [
         ("gemini-3-flash", "minimal", {"thinkingLevel": "minimal"}),
+        ("gemini-3.1-pro-preview", "minimal", {"thinkingLevel": "low"}),
         ("gemini-3-flash", "max", {"thinkingLevel": "high"}),
         ("gemini-3-flash", "none", {"thinkingBudget": 0}),
         ("gemini-2.5-pro", "medium", {"thinkingBudget": 8192}),
