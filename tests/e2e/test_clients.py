@@ -28,7 +28,9 @@ from tests.support.stack import Stack
 
 PAIRS = (
     ("openai_chat.py", "chat"),
-    ("openai_chat.py", "messages"),
+    ("openai_chat.py", "generate"),
+    ("openai_responses.py", "responses"),
+    ("openai_responses.py", "messages"),
     ("anthropic_messages.py", "messages"),
     ("anthropic_messages.py", "chat"),
 )
@@ -58,6 +60,8 @@ def test_a_client_works_unmodified(served: Served, program: str, upstream: str) 
     found = cells(served, command_of(sys.executable, program), upstream)
     assert found.pop("version")
     assert {*CASE_NAMES} <= found.keys()
+    # The words of the error in the stream, not merely that its connection broke.
+    assert found.pop("cut_seen").endswith("with our words")
     assert {case: told for case, told in found.items() if told != OK} == {}
 
 

@@ -4,7 +4,7 @@
 
 - `matrix.py`: the clients, and what a cell that is not green is explained with;
 - `programs/`: a program for each library, run in an environment of its own (`locks/`, `node/`);
-- `commands/`: coding agents and command lines, driven as a person would, without a terminal;
+- `agents.py`, `command.py`: coding agents and other command lines, as a script would run them;
 - `upstream.py`: the demo provider with a memory, so that what reached a provider can be judged;
 - `judge.py`: what the service's own records must say of each cell;
 - `page.py`: the table.

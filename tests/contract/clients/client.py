@@ -22,6 +22,8 @@ from tests.contract.clients.served import CASES, Served, model
 CASE_NAMES: Final = ("text", "stream", "tools", "error", "cut", "cancel")
 OK: Final = "ok"
 VERSION: Final = "version"
+SEEN: Final = "_seen"
+"""Ends the name of a line that says how a client shows what happened in a case."""
 PROGRAM_SECONDS_MAX: Final = 300
 _PROGRAMS: Final = HERE / "programs"
 
@@ -40,6 +42,10 @@ class Client(Protocol):
     @property
     def setting(self) -> str:
         """How it is pointed at us."""
+
+    @property
+    def note(self) -> str:
+        """What its users should know, as half a sentence; empty where nothing."""
 
     @property
     def lacks(self) -> Mapping[str, str]:
@@ -63,6 +69,7 @@ class Library:
     program: str
     setting: str
     arguments: tuple[str, ...] = ()
+    note: str = ""
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, served: Served, key: str, models: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tests.contract.clients.agents import COMMANDS
 from tests.contract.clients.client import Client, Library
 from tests.contract.clients.environments import NodeEnvironment, PythonEnvironment
 
@@ -46,7 +47,11 @@ def _ai_sdk() -> Iterator[Client]:
     for provider, api, setting in (
         ("openai-chat", "chat", f"`createOpenAI({v1}).chat(model)`"),
         ("openai-responses", "responses", f"`createOpenAI({v1})(model)`"),
-        ("compatible", "chat", f"`createOpenAICompatible({v1})`, with a `name`"),
+        (
+            "compatible",
+            "chat",
+            f"`createOpenAICompatible({v1})` with a `name`, `includeUsage: true`",
+        ),
         ("anthropic", "messages", f"`createAnthropic({v1})`"),
         ("google", "generate", f'`createGoogleGenerativeAI({{ baseURL: "{beta}", ... }})`'),
         ("openrouter", "chat", '`createOpenRouter({ baseURL: "<origin>/api/v1", ... })`'),
@@ -90,4 +95,5 @@ CLIENTS: Final[tuple[Client, ...]] = (
     *_google(),
     *_ai_sdk(),
     *_frameworks(),
+    *COMMANDS,
 )

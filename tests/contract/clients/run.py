@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.contract.clients.client import CASE_NAMES, OK, VERSION, Client, models_of
+from tests.contract.clients.client import CASE_NAMES, OK, SEEN, VERSION, Client, models_of
 from tests.contract.clients.environments import NotHere
 from tests.contract.clients.judge import judged
 from tests.contract.clients.served import Served
@@ -31,6 +31,11 @@ class Row:
         return self.cells.get(VERSION, "")
 
     @property
+    def cut_seen(self) -> str:
+        """Return how the client shows a stream that was cut."""
+        return self.cells.get(f"cut{SEEN}", "")
+
+    @property
     def extras(self) -> list[str]:
         """Return the cases beyond those of every client that went well."""
         known = {*CASE_NAMES, VERSION}
@@ -43,7 +48,10 @@ class Row:
         found = {
             case: told
             for case, told in self.cells.items()
-            if case != VERSION and told != OK and case not in self.client.lacks
+            if case != VERSION
+            and told != OK
+            and not case.endswith(SEEN)
+            and case not in self.client.lacks
         }
         for case in CASE_NAMES:
             if case not in self.cells and case not in self.client.lacks:

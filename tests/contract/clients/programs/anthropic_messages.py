@@ -17,6 +17,7 @@ from cases import (
     called_well,
     raises,
     run,
+    seen,
 )
 
 USER = {"role": "user", "content": QUESTION}
@@ -94,9 +95,9 @@ def error() -> None:
     raises(anthropic.BadRequestError, lambda: ask("refused"))
 
 
-def cut() -> None:
+def cut() -> str:
     """A stream that the provider cut raises: nobody takes the part for the whole."""
-    raises(anthropic.APIError, lambda: list(ask("cut", stream=True)))
+    return seen(raises(anthropic.APIError, lambda: list(ask("cut", stream=True))))
 
 
 def cancel() -> None:

@@ -28,18 +28,37 @@ export function version(name) {
   return JSON.parse(readFileSync(manifest)).version;
 }
 
-// Runs every case; one that fails does not stop the others.
+// Returns how a client shows the error that an action must raise; the twin of `seen`.
+export async function rejection(action, kind = Error) {
+  try {
+    await action();
+  } catch (error) {
+    assert.ok(error instanceof kind || kind === Error);
+    return seen(error);
+  }
+  assert.fail("no error");
+}
+
+export function seen(error) {
+  const said = [error?.code, error?.message, error?.cause?.message, JSON.stringify(error)].join(" ");
+  const name = error?.constructor?.name ?? typeof error;
+  return said.includes("upstream") ? `\`${name}\` with our words` : `\`${name}\``;
+}
+
+// Runs every case; one that fails does not stop the others. A text that it returns is shown.
 export async function run(name, cases) {
   for (const [title, check] of Object.entries(cases)) {
     let told = "ok";
+    let detail;
     try {
-      await check();
+      detail = await check();
     } catch (error) {
       const place = /(\w+\.mjs:\d+)/.exec(String(error?.stack).replaceAll(/node_modules\S*/g, ""));
       told = `${error?.name ?? "error"} at ${place?.[1] ?? "no line of ours"}`;
       if (process.env.CLIENT_TRACES) console.error(error);
     }
     console.log(`${title}\t${told}`);
+    if (detail) console.log(`${title}_seen\t${detail}`);
   }
   console.log(`version\t${version(name)}`);
   process.exit(0);

@@ -46,17 +46,20 @@ def called_well(name: str, arguments: object) -> None:
     assert arguments["unit"] in {"m", "ft"}
 
 
-def run(package: str, *cases: Callable[[], None]) -> None:
-    """Run every case; one that fails does not stop the others."""
+def run(package: str, *cases: Callable[[], str | None]) -> None:
+    """Run every case; one that fails does not stop the others. A text that it returns is shown."""
     for case in cases:
+        detail = None
         try:
-            case()
+            detail = case()
             told = "ok"
         except BaseException as error:  # noqa: BLE001  whatever the client raises is the finding
             told = f"{type(error).__name__} at {_place(error)}"
             if os.environ.get("CLIENT_TRACES"):
                 traceback.print_exc()
         sys.stdout.write(f"{case.__name__}\t{told}\n")
+        if detail:
+            sys.stdout.write(f"{case.__name__}_seen\t{detail}\n")
         sys.stdout.flush()
     sys.stdout.write(f"version\t{version(package)}\n")
     sys.stdout.flush()
@@ -68,6 +71,14 @@ def _place(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [one for one in frames if "programs" in one.filename and "cases.py" not in one.filename]
     return f"line {own[-1].lineno}" if own else "no line of ours"
+
+
+def seen(error: BaseException) -> str:
+    """Say how a client shows an error: its class, and our code where it has that."""
+    body = getattr(error, "body", None) or getattr(error, "details", None)
+    said = f"{getattr(error, 'code', '')} {body or ''} {error.__cause__ or ''} {error}"
+    name = type(error).__name__
+    return f"`{name}` with our words" if "upstream" in said else f"`{name}`"
 
 
 def raises(kind: type[BaseException], action: Callable[[], object]) -> BaseException:

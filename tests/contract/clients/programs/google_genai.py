@@ -17,6 +17,7 @@ from cases import (
     called_well,
     raises,
     run,
+    seen,
 )
 from google import genai
 from google.genai import errors, types
@@ -125,9 +126,9 @@ def error() -> None:
     assert raises(errors.ClientError, lambda: ask("refused")).status == "INVALID_ARGUMENT"
 
 
-def cut() -> None:
+def cut() -> str:
     """A stream that the provider cut raises: nobody takes the part for the whole."""
-    raises(Exception, lambda: list(ask_streamed("cut")))
+    return seen(raises(Exception, lambda: list(ask_streamed("cut"))))
 
 
 def cancel() -> None:

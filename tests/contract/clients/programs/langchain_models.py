@@ -9,7 +9,18 @@ import sys
 
 import anthropic
 import openai
-from cases import KEY, MODELS, ORIGIN, OUTPUT_TOKENS, PIXEL, QUESTION, called_well, raises, run
+from cases import (
+    KEY,
+    MODELS,
+    ORIGIN,
+    OUTPUT_TOKENS,
+    PIXEL,
+    QUESTION,
+    called_well,
+    raises,
+    run,
+    seen,
+)
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -99,9 +110,9 @@ def error() -> None:
     raises(SDK.BadRequestError, lambda: chat("refused").invoke(QUESTION))
 
 
-def cut() -> None:
+def cut() -> str:
     """A stream that the provider cut raises: nobody takes the part for the whole."""
-    raises(Exception, lambda: list(chat("cut").stream(QUESTION)))
+    return seen(raises(Exception, lambda: list(chat("cut").stream(QUESTION))))
 
 
 def cancel() -> None:

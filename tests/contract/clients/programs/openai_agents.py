@@ -18,7 +18,7 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
-from cases import KEY, MODELS, ORIGIN, OUTPUT_TOKENS, QUESTION, called_well, raises, run
+from cases import KEY, MODELS, ORIGIN, OUTPUT_TOKENS, QUESTION, called_well, raises, run, seen
 from pydantic import BaseModel
 
 API = sys.argv[1]
@@ -97,9 +97,9 @@ def error() -> None:
     raises(openai.BadRequestError, lambda: ask("refused"))
 
 
-def cut() -> None:
+def cut() -> str:
     """A stream that the provider cut raises: nobody takes the part for the whole."""
-    raises(Exception, lambda: asyncio.run(_streamed("cut")))
+    return seen(raises(Exception, lambda: asyncio.run(_streamed("cut"))))
 
 
 def cancel() -> None:

@@ -8,7 +8,18 @@ from __future__ import annotations
 import json
 
 import openai
-from cases import KEY, MODELS, ORIGIN, PIXEL, QUESTION, TIDE_PARAMETERS, called_well, raises, run
+from cases import (
+    KEY,
+    MODELS,
+    ORIGIN,
+    PIXEL,
+    QUESTION,
+    TIDE_PARAMETERS,
+    called_well,
+    raises,
+    run,
+    seen,
+)
 from pydantic import BaseModel
 
 TOOL = {"type": "function", "name": "tide_height", "parameters": TIDE_PARAMETERS, "strict": True}
@@ -94,9 +105,9 @@ def error() -> None:
     raises(openai.BadRequestError, lambda: ask("refused"))
 
 
-def cut() -> None:
+def cut() -> str:
     """A stream that the provider cut raises: nobody takes the part for the whole."""
-    raises(openai.APIError, lambda: list(ask("cut", stream=True)))
+    return seen(raises(openai.APIError, lambda: list(ask("cut", stream=True))))
 
 
 def cancel() -> None:

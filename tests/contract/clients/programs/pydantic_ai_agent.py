@@ -19,6 +19,7 @@ from cases import (
     called_well,
     raises,
     run,
+    seen,
 )
 from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryContent, ModelHTTPError
@@ -112,9 +113,9 @@ def error() -> None:
     assert raises(ModelHTTPError, lambda: agent("refused").run_sync(QUESTION)).status_code == 400
 
 
-def cut() -> None:
+def cut() -> str:
     """A stream that the provider cut raises: nobody takes the part for the whole."""
-    raises(Exception, lambda: asyncio.run(_streamed("cut")))
+    return seen(raises(Exception, lambda: asyncio.run(_streamed("cut"))))
 
 
 def cancel() -> None:
