@@ -28,6 +28,15 @@ def test_a_chat_cut_anywhere_raises_and_is_charged_what_was_counted(clean: Stack
     assert tally.cases >= 14
 
 
+def test_a_stream_of_any_api_cut_anywhere_is_an_error_for_clients_of_every_api(
+    clean: Stack,
+) -> None:
+    """A sample of streams natively, and one of each API for clients of the others."""
+    tally = protocols.run(clean, byte_cuts=2, event_cuts=2, native=4, crossing=1)
+    assert tally.wrong == []
+    assert tally.cases >= 60
+
+
 def test_a_stream_left_after_any_event_is_cancelled(clean: Stack) -> None:
     """Every fourth event of some chats."""
     tally = leaving.run(clean, chats=5, step=4, cancelled_ms_max=UNHURRIED_MS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.db import embedded
-from tests.chaos.streams import cuts, leaving, memory, silence, storm
+from tests.chaos.streams import cuts, leaving, memory, protocols, silence, storm
 from tests.support.postgres import _FAST_AND_FORGETFUL, chosen_bin_dir
 from tests.support.replay.client import ReplayProcess
 from tests.support.stack import Stack
@@ -39,6 +39,17 @@ class Row:
 def cut(stack: Stack) -> Row:
     """Every chat cut at every event and at random bytes."""
     tally = cuts.run(stack, byte_cuts=BYTE_CUTS)
+    _show(tally.wrong)
+    figures = (
+        f"{tally.cases} cuts: raised {dict(tally.raised)}, records failed {tally.failed}, "
+        f"whole all the same {tally.proper}, charged {tally.charged}, wrong {len(tally.wrong)}"
+    )
+    return Row(figures, not tally.wrong)
+
+
+def protocol_cuts(stack: Stack) -> Row:
+    """Streams of every API cut at every event and at random bytes, for clients of every API."""
+    tally = protocols.run(stack, byte_cuts=BYTE_CUTS)
     _show(tally.wrong)
     figures = (
         f"{tally.cases} cuts: raised {dict(tally.raised)}, records failed {tally.failed}, "
@@ -83,6 +94,7 @@ def silences(stack: Stack) -> Row:
 
 PARTS: dict[str, Callable[[Stack], Row]] = {
     "cuts": cut,
+    "protocols": protocol_cuts,
     "leaving": leave,
     "storm": storms,
     "memory": memories,

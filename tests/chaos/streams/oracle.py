@@ -32,7 +32,7 @@ class Expected:
 
 def after_events(chat: Recording, count: int) -> Expected:
     """Say what follows when a stream breaks after so many of its frames."""
-    return _judged(chat, b"".join(split_frames(chat.body())[:count]))
+    return after_frames(chat, b"".join(split_frames(chat.body())[:count]))
 
 
 def after_bytes(chat: Recording, count: int) -> Expected:
@@ -44,10 +44,11 @@ def after_bytes(chat: Recording, count: int) -> Expected:
     for frame in split_frames(body):
         whole += len(frame)
         kept = whole if whole <= count else kept
-    return _judged(chat, body[:kept])
+    return after_frames(chat, body[:kept])
 
 
-def _judged(chat: Recording, seen: bytes) -> Expected:
+def after_frames(chat: Recording, seen: bytes) -> Expected:
+    """Say what follows when these frames of a stream arrived and no more."""
     usage: dict[str, Any] | None = None
     proper, has_output = False, False
     for text in events(seen.decode()):
