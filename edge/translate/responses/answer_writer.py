@@ -34,6 +34,7 @@ from edge.translate.responses.items import (
     ReasoningItem,
     Status,
 )
+from edge.translate.responses.read_tools import namespaces
 from edge.translate.responses.resource import resource
 from edge.translate.responses.sealed import seal
 from edge.translate.surface import Terms
@@ -67,6 +68,7 @@ class ResponsesWriter:
         "_response",
         "_running",
         "_shows_summary",
+        "_spaces",
     )
 
     def __init__(
@@ -83,6 +85,7 @@ class ResponsesWriter:
         # Who asked for a summary is shown the reasoning where summaries are looked for.
         self._shows_summary = self._response["reasoning"]["summary"] is not None
         self._maker = _maker(terms.serves)
+        self._spaces = namespaces(body)
         self._outlet = Outlet(progress)
         self._open: MessageItem | ReasoningItem | None = None
         self._calls: dict[int, CallItem] = {}
@@ -177,7 +180,8 @@ class ResponsesWriter:
             self._sealed(seal(self._maker, "call", event.signature))
         if event.call in self._calls:
             self._calls.pop(event.call).close("completed")
-        self._calls[event.call] = CallItem(self._outlet, event.id, event.name)
+        namespace, name = self._spaces.get(event.name, (None, event.name))
+        self._calls[event.call] = CallItem(self._outlet, event.id, name, namespace)
 
     def _close_open(self) -> None:
         if self._open is not None:

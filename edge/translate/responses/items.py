@@ -223,7 +223,9 @@ class CallItem:
 
     __slots__ = ("_at", "_index", "_item", "_outlet", "_pieces")
 
-    def __init__(self, outlet: Outlet, call_id: str, name: str) -> None:
+    def __init__(
+        self, outlet: Outlet, call_id: str, name: str, namespace: str | None = None
+    ) -> None:
         """Begin a call."""
         self._outlet = outlet
         self._item: dict[str, Any] = {
@@ -233,6 +235,8 @@ class CallItem:
             "call_id": call_id,
             "name": name,
         }
+        if namespace is not None:
+            self._item["namespace"] = namespace
         self._index = outlet.begin("fc", self._item)
         self._at = {"item_id": self._item["id"], "output_index": self._index}
         self._pieces: list[str] = []

@@ -28,6 +28,7 @@ from edge.translate.neutral.conversation import (
     Turn,
 )
 from edge.translate.responses import sealed
+from edge.translate.responses.read_tools import Namespaces, called, is_of_search, tools_of
 
 _ROLES: Final[dict[str, Role]] = {
     "user": "user",
@@ -45,7 +46,8 @@ _CALL_HINTS: Final = _HINTS | {"caller", "namespace"}
 class ItemReader:
     """Reads items in order; what an assistant made between two others' turns is one turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, spaces: Namespaces) -> None:
+        self._spaces = spaces
         self.turns: list[Turn] = []
         self.tools: list[Tool] = []
         """Tools that came with an item instead of the request."""
@@ -67,8 +69,8 @@ class ItemReader:
             self._read_result(item, path)
         elif kind == "reasoning":
             self._read_reasoning(item, path)
-        elif kind == "additional_tools" or _is_of_search(item, kind):
-            self._read_tools(item, path)
+        elif kind == "additional_tools" or is_of_search(item):
+            self.tools += tools_of(item, path, self._spaces)
         else:
             raise UnsupportedValue(f"{path}.type")
 
@@ -87,6 +89,7 @@ class ItemReader:
     def _read_call(self, item: dict[str, Any], path: str) -> None:
         _refuse_others(item, {"call_id", "name", "arguments"} | _CALL_HINTS, path)
         call_id, name = _required(item, "call_id", path), _required(item, "name", path)
+        name = called(name, fields.text(item, "namespace", path), self._spaces)
         arguments = fields.required_text(item, "arguments", path)
         self._names[call_id] = name
         call = ToolCall(path, call_id, name, arguments, self._call_signature)
@@ -95,9 +98,14 @@ class ItemReader:
 
     def _read_result(self, item: dict[str, Any], path: str) -> None:
         _refuse_others(item, {"call_id", "name", "output"} | _CALL_HINTS, path)
-        call_id = _required(item, "call_id", path)
-        name = fields.text(item, "name", path) or self._names.get(call_id)
         parts = _parts_of(item, "output", path, is_assistant=False)
+        if item.get("call_id") is None:
+            # What a tool says without being called: no other API has results of no call, so it
+            # stands as said by the user, who runs the tools.
+            self.turns.append(Turn("user", parts, path))
+            return
+        call_id = _required(item, "call_id", path)
+        name = self._names.get(call_id) or fields.text(item, "name", path)
         result = ToolResult(path, call_id, name, cast("list[Text | Image | File]", parts))
         if not self.turns or self.turns[-1].role != "tool":
             self.turns.append(Turn("tool", [], path))
@@ -122,9 +130,6 @@ class ItemReader:
         else:
             self._assistant_turn(path).parts.append(reasoning)
 
-    def _read_tools(self, item: dict[str, Any], path: str) -> None:
-        self.tools += [tool_of(one, place) for place, one in fields.mappings(item, "tools", path)]
-
     def _assistant_turn(self, path: str) -> Turn:
         if not self.turns or self.turns[-1].role != "assistant":
             self.turns.append(Turn("assistant", [], path))
@@ -140,39 +145,6 @@ class ItemReader:
         parts = self.turns[-1].parts
         has_calls = any(isinstance(part, ToolCall) for part in parts)
         return has_calls or all(isinstance(part, Reasoning) for part in parts)
-
-
-def is_search(tool: dict[str, Any]) -> bool:
-    """Say whether a tool is the provider's search among the request's tools.
-
-    It only decides when the model reads of a tool: without it, it reads of all of them at once.
-    """
-    return tool.get("type") == "tool_search" and tool.get("execution") != "client"
-
-
-def _is_of_search(item: dict[str, Any], kind: Any) -> bool:
-    is_step = kind in {"tool_search_call", "tool_search_output"}
-    return is_step and item.get("execution") != "client"
-
-
-def tool_of(tool: dict[str, Any], path: str) -> Tool:
-    """Return a function of the client's.
-
-    Raises:
-        InvalidRequest: it is another kind of tool.
-    """
-    if tool.get("type") != "function":
-        raise UnsupportedValue(f"{path}.type")
-    name = fields.text(tool, "name", path)
-    if not name:
-        raise InvalidValue(f"{path}.name")
-    return Tool(
-        path=path,
-        name=name,
-        description=fields.text(tool, "description", path),
-        parameters=fields.mapping(tool, "parameters", path),
-        strict=fields.flag(tool, "strict", path),
-    )
 
 
 def _parts_of(item: dict[str, Any], name: str, path: str, *, is_assistant: bool) -> list[Part]:

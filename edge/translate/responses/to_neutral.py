@@ -20,7 +20,8 @@ from edge.translate.neutral.conversation import (
     ToolChoice,
     Turn,
 )
-from edge.translate.responses.read_items import ItemReader, is_search, tool_of
+from edge.translate.responses.read_items import ItemReader
+from edge.translate.responses.read_tools import namespaces, tools_of
 
 HINTS: Final = frozenset(
     {
@@ -72,9 +73,10 @@ def conversation(body: Mapping[str, Any]) -> Conversation:
     if fields.text(body, "truncation") not in {None, "disabled"}:
         raise UnsupportedParameter("truncation")
     read = Conversation(turns=[])
-    items = ItemReader()
+    spaces = namespaces(body)
+    items = ItemReader(spaces)
     _read_turns(body, read, items)
-    _read_tools(body, read, items)
+    _read_tools(body, read, tools_of(body, "", spaces) + items.tools)
     _read_text(body, read)
     _read_reasoning(body, read)
     _read_sampling(body, read)
@@ -99,12 +101,10 @@ def _read_turns(body: Mapping[str, Any], read: Conversation, items: ItemReader) 
     read.turns += items.turns
 
 
-def _read_tools(body: Mapping[str, Any], read: Conversation, items: ItemReader) -> None:
-    given = fields.mappings(body, "tools")
-    tools = [tool_of(one, path) for path, one in given if not is_search(one)]
+def _read_tools(body: Mapping[str, Any], read: Conversation, tools: list[Tool]) -> None:
     # A tool that a search has found is there twice.
     by_name: dict[str, Tool] = {}
-    for tool in tools + items.tools:
+    for tool in tools:
         by_name.setdefault(tool.name, tool)
     read.tools = [*by_name.values()]
     if read.tools:

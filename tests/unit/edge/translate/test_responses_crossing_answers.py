@@ -218,6 +218,25 @@ def test_what_was_written_is_read_again_for_its_maker() -> None:
     assert (call.signature, call.id) == ("thought", "c0")  # type: ignore[union-attr]
 
 
+def test_calls_of_functions_in_namespaces_have_both_names() -> None:
+    """As the client knows them; others have one."""
+    inner = {"type": "function", "name": "f", "parameters": {}, "strict": False}
+    space = {"type": "namespace", "name": "crm", "description": "Customers.", "tools": [inner]}
+    made: list[Event] = [
+        ToolCallBegun(0, 0, "c0", "crm__f"),
+        ToolCallBegun(0, 1, "c1", "crm__g"),
+        Finished(0, CALLS),
+    ]
+    body = {"tools": [space]}
+    calls = whole(made, body=body)["output"]
+    assert [(one["name"], one.get("namespace")) for one in calls] == [
+        ("f", "crm"),
+        ("crm__g", None),
+    ]
+    done = [e for e in streamed(made, body=body) if e["type"].endswith("arguments.done")]
+    assert [one["name"] for one in done] == ["f", "crm__g"]
+
+
 def test_texts_of_parallel_calls_do_not_mix() -> None:
     """Their pieces may come in turns."""
     calls = [item for item in whole(ANSWERS[-1])["output"] if item["type"] == "function_call"]

@@ -298,6 +298,45 @@ def test_hosted_tool_search_shows_all_tools_at_once() -> None:
     assert len(found.turns) == 1
 
 
+SPACE = {"type": "namespace", "name": "crm", "description": "Customers.", "tools": [FUNCTION]}
+
+
+def test_functions_in_namespaces_have_one_name_elsewhere() -> None:
+    """Their calls are told apart from those of plain functions."""
+    call = {**CALL, "namespace": "crm"}
+    found_by_search = {**CALL, "call_id": "c2", "namespace": "f"}
+    items = [HELLO, call, found_by_search, RESULT]
+    found = neutral(tools=[FUNCTION, SPACE], input=items)
+    assert [(tool.name, tool.description) for tool in found.tools] == [
+        ("f", "Does it."),
+        ("crm__f", "Customers.\n\nDoes it."),
+    ]
+    calls = [part for part in found.turns[1].parts if isinstance(part, ToolCall)]
+    assert [one.name for one in calls] == ["crm__f", "f"]
+    result = found.turns[2].parts[0]
+    assert isinstance(result, ToolResult)
+    assert result.name == "crm__f"
+
+
+def test_a_name_that_could_mean_two_functions_is_refused() -> None:
+    """A call could not be told to the client."""
+    twice = {**FUNCTION, "name": "crm__f"}
+    assert refusal(tools=[SPACE, twice]) == ("unsupported_value", "tools[1].name")
+    custom = {**SPACE, "tools": [{"type": "custom", "name": "c"}]}
+    assert refusal(tools=[custom]) == ("unsupported_value", "tools[0].tools[0].type")
+
+
+def test_what_a_tool_says_without_being_called_is_said_by_the_user() -> None:
+    """Agents put goals and states there; no other API has results of no call."""
+    item = {"type": "function_call_output", "name": "goal", "namespace": "agent", "output": "Tide."}
+    turns = neutral(input=[HELLO, item]).turns
+    assert [(turn.role, turn.path) for turn in turns] == [
+        ("user", "input[0]"),
+        ("user", "input[1]"),
+    ]
+    assert turns[1].parts == [Text("input[1].output", "Tide.")]
+
+
 def test_reasoning_goes_back_to_its_maker_only() -> None:
     """Sealed by us for others; what is not sealed is of this API."""
     signed = {
