@@ -113,26 +113,31 @@ def test_speech_is_charged_by_the_character(stack: Stack, sdk: openai.OpenAI) ->
     assert used(stack, told.headers, "AUDIO_SPEECH") == expected
 
 
-@pytest.fixture
-def cut_model(stack: Stack) -> str:
-    """Give the catalogue a model whose speech breaks off after its first piece."""
-    candidate = {"upstream": "demo", "upstream_model": "demo-speech-cut-1"}
+def add_speech(stack: Stack, public_id: str, upstream_model: str) -> str:
+    """Give the catalogue a model of the demo provider that speaks by the character."""
+    candidate = {"upstream": "demo", "upstream_model": upstream_model}
     model = {
-        "public_id": "speech-that-breaks",
+        "public_id": public_id,
         "kind": "speech",
-        "display_name": "Cut",
+        "display_name": public_id,
         "maker": "tests",
         "context_tokens": 4096,
         "max_output_tokens": 1,
         "routes": [{"candidates": [candidate]}],
         "prices": [{"tiers": [{"input": 5_000_000_000, "output": 0}]}],
     }
-    file = stack.data_dir / "cut.json"
+    file = stack.data_dir / f"{public_id}.json"
     file.write_text(json.dumps({"format": 1, "models": [model]}))
     stack.run("catalog", "import", str(file))
-    url = f"{stack.base_url}/models/{model['public_id']}"
+    url = f"{stack.base_url}/models/{public_id}"
     until(lambda: httpx.get(url, trust_env=False).status_code == 200)
-    return "speech-that-breaks"
+    return public_id
+
+
+@pytest.fixture(scope="module")
+def cut_model(stack: Stack) -> str:
+    """Give the catalogue a model whose speech breaks off after its first piece."""
+    return add_speech(stack, "speech-that-breaks", "demo-speech-cut-1")
 
 
 def test_audio_that_is_cut_has_no_clean_end(stack: Stack, cut_model: str) -> None:
@@ -209,3 +214,37 @@ def test_a_request_that_may_cost_more_than_its_ceiling_is_refused(
         prompt="p", model="demo-image", extra_headers=enough
     )
     assert used(stack, raw.headers, "IMAGE_GENERATIONS")["nanos"] == 272 * 1_000 + 500
+
+
+def test_who_cannot_pay_for_every_image_is_refused(stack: Stack) -> None:
+    """Before anything is sent: an image of 0.0046 dollars is not begun with 0.004."""
+    workspace = stack.empty_workspace()
+    stack.grant(4_000_000, workspace)
+    _, secret = stack.make_key(workspace)
+    with stack.client(secret) as client:
+        answer = client.post("/images/generations", json={"model": "demo-image", "prompt": "p"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (402, "insufficient_credits")
+    balance = stack.balance(workspace)
+    assert balance.total.amount_nanos == 4_000_000
+
+
+@pytest.fixture(scope="module")
+def slow_model(stack: Stack) -> str:
+    """Give the catalogue a model whose speech takes its time."""
+    return add_speech(stack, "speech-that-lasts", "demo-speech-pace-400")
+
+
+def test_who_leaves_while_it_speaks_pays_for_the_characters(stack: Stack, slow_model: str) -> None:
+    """The provider has begun, and bills them."""
+    body = {
+        "model": slow_model,
+        "input": "a" * 2_000,
+        "voice": "alloy",
+        "response_format": "pcm",
+    }
+    with stack.client() as client, client.stream("POST", "/audio/speech", json=body) as answer:
+        next(answer.iter_raw())
+    found = stack.usage(answer.headers["x-request-id"])
+    assert found.outcome == record.OUTCOME_CANCELLED
+    assert found.quantities.input_tokens == 2_000
+    assert found.usage_source == record.USAGE_SOURCE_ESTIMATED

@@ -83,6 +83,16 @@ async def test_an_outcome_is_written_and_the_hold_becomes_the_charge(recording: 
     assert recording.log.getvalue() == ""
 
 
+async def test_an_api_with_units_of_its_own_is_estimated_in_them(recording: Recording) -> None:
+    """Such as the characters of speech: not by the size of texts."""
+    recording.record.ending.quantities = None
+    recording.record.ending.estimated = quantities(input=600, requests=1)
+    assert await recording.record.record()
+    outcome = recording.outcome()
+    assert outcome.quantities == quantities(input=600, requests=1)
+    assert outcome.usage_source == usage.USAGE_SOURCE_ESTIMATED
+
+
 async def test_the_record_names_the_class_of_the_upstream_that_served(recording: Recording) -> None:
     """As the catalogue had it when the request was decided."""
     upstream = Upstream(
