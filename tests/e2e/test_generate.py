@@ -256,3 +256,32 @@ def test_what_says_who_asks_is_not_forwarded(served: Served, client: httpx.Clien
         "model": None,
         "store": False,
     }
+
+
+def test_thoughts_of_another_maker_go_back_to_it(served: Served, client: httpx.Client) -> None:
+    """Signed as they were; Google's clients keep the signature of thoughts and know no more."""
+    config = {"thinkingConfig": {"thinkingBudget": 1024, "includeThoughts": True}}
+    name = model("messages", "demo")
+    chunks, _ = stream(client, name, tools=TOOLS, generationConfig=config)
+    history = [one["candidates"][0]["content"] for one in chunks]
+    (call,) = [part for part in parts_of(*chunks) if "functionCall" in part]
+    result = {"name": "tide_height", "response": {"output": "Two meters."}}
+    result["id"] = call["functionCall"]["id"]
+    last = {"role": "user", "parts": [{"functionResponse": result}]}
+    contents = [*HELLO, *history, last]
+    served.demo.forget()
+    ask(client, name, tools=TOOLS, generationConfig=config, contents=contents)
+    (asked,) = served.demo.calls()
+    thought, *_ = asked.body["messages"][1]["content"]
+    assert thought["type"] == "thinking"
+    assert thought["thinking"] == "".join(
+        part["text"] for part in parts_of(*chunks) if part.get("thought")
+    )
+    assert thought["signature"]
+    # A model of Google's own would refuse the signature: it does not get it.
+    served.demo.forget()
+    name = model("generate", "demo")
+    ask(client, name, tools=TOOLS, generationConfig=config, contents=contents)
+    (asked,) = served.demo.calls()
+    parts = [part for content in asked.body["contents"] for part in content["parts"]]
+    assert not any("thoughtSignature" in part for part in parts)
