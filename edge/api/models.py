@@ -1,8 +1,9 @@
-"""GET /v1/models and /v1/models/{id}: the public catalogue in OpenAI's shape, or in Google's."""
+"""GET /v1/models and /v1/models/{id}: the public catalogue in the shape of the client's API."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -11,16 +12,27 @@ from starlette.responses import Response
 
 from edge.admission.admit import Admission
 from edge.admission.catalog import Catalog, Kind, Model
-from edge.api import google_models
+from edge.api import anthropic_models, google_models
 from edge.api.http import api_key_of, sent_of
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from edge.translate.generate.errors import envelope
+from edge.translate.messages.errors import error_body
 from kit.clock import Clock, now_micros
 from kit.ids import format_id, new_request_id
 from oneapi.common.v1.data_policy_pb2 import DataPolicy
 
 _UNAVAILABLE: Final = 503
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one API shows models, and errors."""
+
+    name: str
+    listing: Callable[[Catalog, Iterable[Model]], bytes]
+    shape: Callable[[Catalog, Model], dict[str, Any]]
+    refusal: Callable[[ApiError, str], bytes]
 
 
 class Models:
@@ -34,7 +46,7 @@ class Models:
         self._link = link
         self._admission = admission
         self._clock = clock
-        self._listed: dict[tuple[bool, bool], tuple[Catalog, int, bytes]] = {}
+        self._listed: dict[tuple[bool, str], tuple[Catalog, int, bytes]] = {}
 
     async def list(self, request: Request) -> Response:
         """Answer all models that can be served, to this key if there is one."""
@@ -42,7 +54,7 @@ class Models:
             zero_retention = await self._requires_zero_retention(request)
         except ApiError as error:
             return _refused(request, error)
-        body = self._list(zero_retention, googles=_is_googles(request))
+        body = self._list(_view_of(request), zero_retention=zero_retention)
         return Response(body, 200, _headers(), "application/json")
 
     async def get(self, request: Request) -> Response:
@@ -61,8 +73,7 @@ class Models:
         if model is None:
             message = "The model does not exist."
             return _refused(request, ApiError(404, "model_not_found", message, param="model"))
-        shape_of = google_models.shape if _is_googles(request) else _shape
-        body = orjson.dumps(shape_of(catalog, model))
+        body = orjson.dumps(_view_of(request).shape(catalog, model))
         return Response(body, 200, _headers(), "application/json")
 
     async def _requires_zero_retention(self, request: Request) -> bool:
@@ -83,7 +94,7 @@ class Models:
                 raise
             return False
 
-    def _list(self, zero_retention: bool, *, googles: bool = False) -> bytes:  # noqa: FBT001 it is which of two lists
+    def _list(self, view: View, *, zero_retention: bool) -> bytes:
         """Return the list, made once for each catalogue and second.
 
         Anyone may ask, as often as they like: so it costs no work, and the same bytes wait for all
@@ -91,16 +102,12 @@ class Models:
         """
         catalog, now = self._link.catalog, now_micros(self._clock)
         second = now // 1_000_000
-        listed = self._listed.get((zero_retention, googles))
+        listed = self._listed.get((zero_retention, view.name))
         if listed is None or listed[0] is not catalog or listed[1] != second:
             models = catalog.servable(now, zero_retention=zero_retention)
-            body = (google_models.listing if googles else _listing)(catalog, models)
-            listed = self._listed[zero_retention, googles] = (catalog, second, body)
+            body = view.listing(catalog, models)
+            listed = self._listed[zero_retention, view.name] = (catalog, second, body)
         return listed[2]
-
-
-def _is_googles(request: Request) -> bool:
-    return google_models.is_googles(request.scope.get("path", ""), request.scope["headers"])
 
 
 def _listing(catalog: Catalog, models: Iterable[Model]) -> bytes:
@@ -132,8 +139,7 @@ def policy_name(policy: int) -> str:
 
 def _refused(request: Request, error: ApiError) -> Response:
     headers = _headers()
-    googles = _is_googles(request)
-    body = envelope(error, headers["x-request-id"]) if googles else error.body()
+    body = _view_of(request).refusal(error, headers["x-request-id"])
     headers |= {name.decode(): value.decode() for name, value in error.headers.items()}
     return Response(body, error.status, headers, "application/json")
 
@@ -142,3 +148,16 @@ def _headers() -> dict[str, str]:
     # Any page may read what anyone may read; which pages may use a key is its workspace's choice.
     any_page = {"access-control-allow-origin": "*", "access-control-expose-headers": "x-request-id"}
     return {"x-request-id": format_id("req", new_request_id()), **any_page}
+
+
+OPENAI: Final = View("openai", _listing, _shape, lambda error, _: error.body())
+_GOOGLE: Final = View("google", google_models.listing, google_models.shape, envelope)
+_ANTHROPIC: Final = View("anthropic", anthropic_models.listing, anthropic_models.shape, error_body)
+
+
+def _view_of(request: Request) -> View:
+    """Return how the client's API shows models: its path or its headers tell which one it is."""
+    headers = request.scope["headers"]
+    if google_models.is_googles(request.scope.get("path", ""), headers):
+        return _GOOGLE
+    return _ANTHROPIC if anthropic_models.is_anthropics(headers) else OPENAI

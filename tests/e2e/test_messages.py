@@ -241,3 +241,13 @@ def test_who_leaves_before_the_end_pays_for_what_came(
     assert found.usage_source == record.USAGE_SOURCE_ESTIMATED
     assert found.quantities.input_tokens > 0
     assert len(pieces) <= found.quantities.output_tokens < 200
+
+
+def test_models_are_listed_in_anthropics_shape(sdk: anthropic.Anthropic) -> None:
+    """All on one page, and one by one."""
+    listed = {one.id: one for one in sdk.models.list()}
+    name = model("messages", "demo")
+    assert listed[name].max_tokens == 64_000
+    assert sdk.models.retrieve(name) == listed[name]
+    with pytest.raises(anthropic.NotFoundError):
+        sdk.models.retrieve("nobody")

@@ -10,7 +10,7 @@ from edge.translate import fields
 from edge.translate.errors import EmptyArray, InvalidValue, MissingParameter
 from edge.translate.messages.headers import forwarded
 from edge.translate.surface import Header
-from edge.translate.tiers import LANE_TIERS, PLAIN_TIERS
+from edge.translate.tiers import service_tier
 
 MAX_MESSAGES: Final = 100_000
 """As many as Anthropic takes (Messages API reference)."""
@@ -53,7 +53,7 @@ def parse(
         model=fields.text(body, "model") or None,
         stream=bool(fields.flag(body, "stream")) and not counts_only,
         token_limit=limit,
-        service_tier=_service_tier(body),
+        service_tier=service_tier(body),
         headers=forwarded(sent),
         is_beta=query == BETA_QUERY,
     )
@@ -71,11 +71,3 @@ def _check_messages(body: Mapping[str, Any]) -> None:
         if message.get("content") is None:
             raise MissingParameter(f"{place}.content")
     fields.mapping(body, "thinking")
-
-
-def _service_tier(body: Mapping[str, Any]) -> str | None:
-    tier = fields.text(body, "service_tier")
-    # Another word could choose a price of the upstream's that no lane of ours has.
-    if tier is not None and tier not in LANE_TIERS | PLAIN_TIERS:
-        raise InvalidValue("service_tier")
-    return tier

@@ -6,9 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
+from anthropic.pagination import SyncPage
+from anthropic.types import ModelInfo
 from starlette.requests import Request
 
-from edge.api.models import Models
+from edge.api.models import OPENAI, Models
 from kit.secret import new_secret
 from oneapi.common.v1.data_policy_pb2 import DataPolicy
 from tests.unit.edge.admission.world import AdmissionWorld, snapshot
@@ -42,16 +44,16 @@ async def test_the_list_is_made_once_for_a_catalogue_and_a_second() -> None:
     """The same bytes wait for all who read slowly; a change shows at once, a price in a second."""
     world = AdmissionWorld()
     models = models_of(world)
-    first = models._list(zero_retention=False)
+    first = models._list(OPENAI, zero_retention=False)
     assert [one["id"] for one in orjson.loads(first)["data"]] == ["small"]
-    assert models._list(zero_retention=False) is first
-    assert models._list(zero_retention=True) is not first
-    assert models._list(zero_retention=False) is first
+    assert models._list(OPENAI, zero_retention=False) is first
+    assert models._list(OPENAI, zero_retention=True) is not first
+    assert models._list(OPENAI, zero_retention=False) is first
     world.mark(catalog=snapshot(2))
-    second = models._list(zero_retention=False)
+    second = models._list(OPENAI, zero_retention=False)
     assert second is not first
     world.clock.pass_time(1.0)
-    assert models._list(zero_retention=False) is not second
+    assert models._list(OPENAI, zero_retention=False) is not second
 
 
 async def test_a_model_says_its_kind_and_who_may_keep_its_requests() -> None:
@@ -132,3 +134,17 @@ async def test_googles_clients_get_googles_shape(header: str) -> None:
     assert missing.status_code == 404
     assert orjson.loads(missing.body)["error"]["status"] == "NOT_FOUND"
     assert await listed(models) == ["small"]
+
+
+async def test_anthropics_clients_see_the_list_in_their_shape() -> None:
+    """Their version tells them apart; errors are theirs as well."""
+    models = models_of(AdmissionWorld())
+    answer = await models.list(asked(**{"anthropic-version": "2023-06-01"}))
+    page = orjson.loads(answer.body)
+    assert (page["has_more"], page["first_id"], page["last_id"]) == (False, "small", "small")
+    (one,) = SyncPage[ModelInfo].model_validate_json(bytes(answer.body)).data
+    assert (one.id, one.type, one.lifecycle) == ("small", "model", "active")
+    missing = await models.get(asked("none", **{"anthropic-version": "2023-06-01"}))
+    assert missing.status_code == 404
+    assert orjson.loads(missing.body)["error"]["type"] == "not_found_error"
+    assert "object" in orjson.loads((await models.list(asked())).body)
