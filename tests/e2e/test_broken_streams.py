@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.streams import cuts, leaving, memory, silence, storm
+from tests.chaos.streams import cuts, leaving, memory, protocols, silence, storm
 from tests.support.stack import Stack
 
 UNHURRIED_MS = 2_000.0
