@@ -43,7 +43,7 @@ _ITEM_EVENTS: Final = frozenset({"response.output_item.added", "response.output_
 class ResponsesReader:
     """Reads one answer."""
 
-    __slots__ = ("_calls", "_cited", "_lengths", "_quirks", "_signed")
+    __slots__ = ("_calls", "_cited", "_lengths", "_quirks", "_refused", "_signed")
 
     def __init__(self, quirks: Quirks = COMPATIBLE) -> None:
         self._quirks = quirks
@@ -53,6 +53,7 @@ class ResponsesReader:
         """The number of the call that an item is."""
         self._cited: dict[int, int] = {}
         self._signed: set[int] = set()
+        self._refused = False
 
     def frame(self, data: bytes) -> list[Event]:
         """Return what the data of one server-sent event says.
@@ -104,7 +105,7 @@ class ResponsesReader:
         events: list[Event] = []
         for index, item in enumerate(objects(response.get("output"))):
             events += self._item(index, item, is_done=True)
-        return [*events, Finished(0, reason), *counted, Ended()]
+        return [*events, Finished(0, reason, refused=self._refused), *counted, Ended()]
 
     def _item(self, index: int, item: dict[str, Any], *, is_done: bool) -> list[Event]:
         kind = item.get("type")
@@ -181,6 +182,7 @@ class ResponsesReader:
         if kind == "text":
             return [TextDelta(0, text, logprobs or None)]
         if kind == "refusal":
+            self._refused = True
             return [RefusalDelta(0, text)]
         return [ReasoningDelta(0, text, summary=kind == "summary")]
 

@@ -348,12 +348,15 @@ def test_annotations_and_refusals_are_read_once() -> None:
     item = {"type": "message", "content": [text, {"type": "refusal", "refusal": "No."}]}
     added = {"type": "response.output_text.annotation.added", "annotation": citation}
     done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    last = {"type": "response.completed", "response": response(item)}
     reader = ResponsesReader()
-    found = [e for one in (added, done) for e in reader.frame(orjson.dumps(one))]
+    found = [e for one in (added, done, last) for e in reader.frame(orjson.dumps(one))]
     assert found == [
         Cited(0, "https://a", "A", start=0),
         TextDelta(0, "Hi"),
         RefusalDelta(0, "No."),
+        Finished(0, STOP, refused=True),
+        Ended(),
     ]
 
 
