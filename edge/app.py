@@ -294,9 +294,8 @@ class Worker:
         ]
         # For the answers to other methods.
         routes += [
-            Route(path, gate, methods=["POST"])
+            Route(path.replace("*:", "{model:path}:"), gate, methods=["POST"])
             for path, gate in self._doors.paths()
-            if "*" not in path
         ]
         for prefix in (*PREFIXES, google_models.PREFIX):
             routes += [

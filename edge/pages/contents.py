@@ -11,6 +11,7 @@ from edge.pages.examples import EXAMPLES, filled_in
 from edge.pages.fields import fields_of
 from edge.pages.headers import (
     ANSWER_HEADERS,
+    ANTHROPIC_HEADERS,
     BROWSER_HEADERS,
     ERROR_HEADERS,
     KEY_HEADERS,
@@ -87,7 +88,7 @@ def reference(catalog: Catalog, at_micros: int, origin: str) -> bytes:
         examples=[filled_in(one, origin, model_id) for one in EXAMPLES if one.api in apis],
         error_groups=ERROR_GROUPS,
         key_headers=KEY_HEADERS,
-        request_headers=REQUEST_HEADERS,
+        request_headers=(*REQUEST_HEADERS, *ANTHROPIC_HEADERS),
         browser_headers=BROWSER_HEADERS,
         answer_headers=(*ANSWER_HEADERS, *ERROR_HEADERS),
         lanes={lane: LANE_WORDS[lane] for lane in LANE_NAMES},

@@ -33,6 +33,9 @@ KEY_HEADERS: Final = (
     HeaderRow("x-goog-api-key", TEXT, "The same, as Google's clients send it."),
 )
 """Where an API key may stand; the first that is there counts."""
+CONTENT_TYPE: Final = HeaderRow(
+    "content-type", TEXT, "Read where a form may come; everything else is JSON."
+)
 REQUEST_HEADERS: Final = (
     HeaderRow(
         "x-delivery-lane",
@@ -50,17 +53,7 @@ REQUEST_HEADERS: Final = (
         {"type": "string", "minLength": 1, "maxLength": 255},
         "Of requests with the same key only one is ever sent to a provider.",
     ),
-    HeaderRow(
-        "anthropic-version",
-        {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "examples": ["2023-06-01"]},
-        "For Anthropic's endpoints; goes on to the upstream.",
-    ),
-    HeaderRow(
-        "anthropic-beta",
-        {"type": "string", "pattern": r"^[a-z0-9-]{1,64}( ?, ?[a-z0-9-]{1,64}){0,63}$"},
-        "Features to switch on, for Anthropic's endpoints; goes on to the upstream.",
-    ),
-    HeaderRow("content-type", TEXT, "Read where a form may come; everything else is JSON."),
+    CONTENT_TYPE,
     HeaderRow(
         "content-encoding",
         {"type": "string", "enum": ["identity"]},
@@ -68,6 +61,19 @@ REQUEST_HEADERS: Final = (
     ),
 )
 """What else we read. Every other header is neither used, nor kept, nor sent on."""
+ANTHROPIC_HEADERS: Final = (
+    HeaderRow(
+        "anthropic-version",
+        {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "examples": ["2023-06-01"]},
+        "The version of Anthropic's API; goes on to the upstream.",
+    ),
+    HeaderRow(
+        "anthropic-beta",
+        {"type": "string", "pattern": r"^[a-z0-9-]{1,64}( ?, ?[a-z0-9-]{1,64}){0,63}$"},
+        "Features of Anthropic's API to switch on; goes on to the upstream.",
+    ),
+)
+"""What the endpoints of Anthropic's API read besides."""
 BROWSER_HEADERS: Final = (
     HeaderRow("origin", TEXT, "Where the page of a script comes from."),
     HeaderRow("sec-fetch-mode", TEXT, "Whether a script asks."),

@@ -53,6 +53,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"models": list_of(reference("GoogleModel"))}, required=("models",)
     ),
 }
+MODEL_PARAMETER: Final = {"name": "model", "in": "path", "required": True, "schema": TEXT}
 _IN_GOOGLES: Final = "With a header of Google's SDKs (`x-goog-api-key`) in Google's shape."
 
 
@@ -62,17 +63,16 @@ def paths() -> dict[str, Any]:
     one = "One model, by public id or alias."
     either = {"anyOf": [reference("ModelList"), reference("GoogleModelList")]}
     either_one = {"anyOf": [reference("Model"), reference("GoogleModel")]}
-    parameter = {"name": "model", "in": "path", "required": True, "schema": TEXT}
     return {
         "/v1/models": {"get": _get("listModels", f"{listed} {_IN_GOOGLES}", either)},
         "/v1/models/{model}": {
             "get": _get("getModel", f"{one} {_IN_GOOGLES}", either_one)
-            | {"parameters": [parameter]}
+            | {"parameters": [MODEL_PARAMETER]}
         },
         "/v1beta/models": {"get": _get("listGoogleModels", listed, reference("GoogleModelList"))},
         "/v1beta/models/{model}": {
             "get": _get("getGoogleModel", one, reference("GoogleModel"))
-            | {"parameters": [parameter]}
+            | {"parameters": [MODEL_PARAMETER]}
         },
         "/healthz": {"get": _probe("health", {"200": "The process lives."})},
         "/readyz": {

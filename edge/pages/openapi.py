@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from edge.admission.catalog import LANE_NAMES, Catalog, Status
+from edge.api.not_offered import is_not_offered
 from edge.pages import open_paths
 from edge.pages.error_table import ERROR_GROUPS, ErrorRow, by_status
 from edge.pages.headers import (
     ANSWER_HEADERS,
+    ANTHROPIC_HEADERS,
+    CONTENT_TYPE,
     ERROR_HEADERS,
     KEY_HEADERS,
     REQUEST_HEADERS,
@@ -49,6 +52,9 @@ def document(catalog: Catalog, origin: str) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths[operation.path] = {"post": _operation(operation, catalog)}
+    paths |= open_paths.paths()
+    for path, methods in paths.items():
+        methods.update(_not_offered(path, methods))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -58,7 +64,7 @@ def document(catalog: Catalog, origin: str) -> dict[str, Any]:
             "description": "The text for people is at /docs/api-reference.",
         },
         "servers": [{"url": origin}],
-        "paths": paths | open_paths.paths(),
+        "paths": paths,
         "components": _components(),
         "x-1api-lanes": list(LANE_NAMES),
     }
@@ -69,6 +75,22 @@ def state_of(operation: Operation, catalog: Catalog) -> str:
     return STATES.get(catalog.endpoint_state(operation.endpoint), "not available")
 
 
+def _not_offered(path: str, described: dict[str, Any]) -> dict[str, Any]:
+    """Return the other methods of a path that OpenAI's API has and this service has not."""
+    error = {"$ref": f"#/components/responses/{_error_name('openai', '404')}"}
+    return {
+        method: {
+            "operationId": f"{method}NotAvailable{path.replace('/', '-').title().replace('-', '')}",
+            "tags": ["openai"],
+            "parameters": [open_paths.MODEL_PARAMETER] if "{model}" in path else [],
+            "responses": {"404": error},
+            "x-1api-state": "not available",
+        }
+        for method in ("get", "post", "delete")
+        if method not in described and is_not_offered(method.upper(), path)
+    }
+
+
 def _operation(operation: Operation, catalog: Catalog) -> dict[str, Any]:
     found = {
         "operationId": operation.name,
@@ -76,7 +98,7 @@ def _operation(operation: Operation, catalog: Catalog) -> dict[str, Any]:
         "summary": operation.title,
         "description": operation.summary,
         "security": _SECURITY,
-        "parameters": [*_parameters(operation), *map(_header_parameter, REQUEST_HEADERS)],
+        "parameters": [*_parameters(operation)],
         "requestBody": {
             "required": True,
             "content": {
@@ -99,6 +121,11 @@ def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     for name, schema in operation.query_parameters.items():
         yield {"name": name, "in": "query", "schema": schema}
+    more = ANTHROPIC_HEADERS if operation.api == "anthropic" else ()
+    # OpenAPI describes the content type elsewhere, and ignores a parameter of that name.
+    yield from (
+        _header_parameter(row) for row in (*REQUEST_HEADERS, *more) if row is not CONTENT_TYPE
+    )
 
 
 def _header_parameter(row: HeaderRow) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from edge.errors import lane_unavailable, spend_limit_reached
 from edge.pages.error_table import ERROR_GROUPS, by_status, groups_of
 from edge.pages.headers import (
     ANSWER_HEADERS,
+    ANTHROPIC_HEADERS,
     BROWSER_HEADERS,
     ERROR_HEADERS,
     KEY_HEADERS,
@@ -52,7 +53,8 @@ def test_an_operation_names_the_endpoint_of_the_surface_behind_it() -> None:
 
 def test_the_headers_of_requests_are_those_that_are_read() -> None:
     """No more, no less."""
-    rows = [row.name.encode() for row in (*KEY_HEADERS, *REQUEST_HEADERS, *BROWSER_HEADERS)]
+    tables = (KEY_HEADERS, REQUEST_HEADERS, ANTHROPIC_HEADERS, BROWSER_HEADERS)
+    rows = [row.name.encode() for table in tables for row in table]
     assert len(set(rows)) == len(rows)
     assert set(rows) == READ_HEADERS
 

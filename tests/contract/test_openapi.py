@@ -1,0 +1,120 @@
+"""The running service answers as its own /openapi.json says: statuses, types, bodies.
+
+The long form is `python -m tests.fuzz api --seconds N`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+
+from edge.pages.headers import KEY_HEADERS
+from edge.pages.operations import OPERATIONS
+from edge.translate.operation import JSON, Operation
+from tests.fuzz.api import attack
+from tests.fuzz.environments import NotHere
+from tests.support.described import Described, described, models_of
+from tests.support.near_schema import NearSchema
+
+BODIES = 12
+JSON_OPERATIONS = [one for one in OPERATIONS if JSON in one.requests]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
+    """Run the service with its demo provider."""
+    with described(tmp_path_factory.mktemp("described")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(service: Described) -> Iterator[httpx.Client]:
+    """Give a plain client."""
+    with httpx.Client(base_url=service.origin, timeout=60, trust_env=False) as found:
+        yield found
+
+
+def key_header(service: Described, number: int) -> dict[str, str]:
+    """Return the key in one of the headers that it may stand in, in turn."""
+    name = KEY_HEADERS[number % len(KEY_HEADERS)].name
+    return {name: f"Bearer {service.api_key}" if name == "authorization" else service.api_key}
+
+
+def bodies(service: Described, operation: Operation) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield paths and bodies near the schema, for models that there are."""
+    near = NearSchema(service.document["components"]["schemas"], seed=4)
+    for number in range(BODIES):
+        names = models_of(operation)
+        model = names[number % len(names)]
+        body = near.value(operation.requests[JSON])
+        if isinstance(body, dict):
+            yield operation.path.replace("{model}", model), {**body, "model": model}
+
+
+@pytest.mark.parametrize("operation", JSON_OPERATIONS, ids=lambda one: one.name)
+def test_every_answer_is_as_it_is_described(
+    service: Described, client: httpx.Client, operation: Operation
+) -> None:
+    """Whatever is sent: no fault of ours, what the schema calls wrong is refused."""
+    whole = {**operation.requests[JSON], "components": service.document["components"]}
+    validator = jsonschema_rs.Draft202012Validator(whole)
+    for number, (path, body) in enumerate(bodies(service, operation)):
+        if operation.api == "google":
+            del body["model"]
+        answer = client.post(path, json=body, headers=key_header(service, number))
+        assert answer.status_code < 500, (body, answer.text)
+        assert service.faults_of(operation, answer) == [], (body, answer.text)
+        if not validator.is_valid(body):
+            assert answer.status_code == 400, (body, answer.text)
+
+
+def test_a_wrong_answer_is_found(service: Described) -> None:
+    """Control: a status, a type and a body that are not described."""
+    chat = OPERATIONS[0]
+    for answer in (
+        httpx.Response(302, json={}),
+        httpx.Response(200, text="words"),
+        httpx.Response(200, json={"choices": {}}),
+        httpx.Response(400, json={"error": "words"}),
+    ):
+        assert service.faults_of(chat, answer)
+
+
+def test_lists_of_models_are_as_they_are_described(
+    service: Described, client: httpx.Client
+) -> None:
+    """In both shapes, with a key and without one."""
+    schemas = service.document["components"]
+    for path, name in (("/v1/models", "ModelList"), ("/v1beta/models", "GoogleModelList")):
+        validator = jsonschema_rs.Draft202012Validator(
+            {"$ref": f"#/components/schemas/{name}", "components": schemas}
+        )
+        for headers in ({}, key_header(service, 0)):
+            assert validator.is_valid(client.get(path, headers=headers).json())
+
+
+def test_every_operation_is_ready_where_the_demo_provider_runs(service: Described) -> None:
+    """Every protocol works without keys of providers."""
+    posts = [service.document["paths"][one.path]["post"] for one in OPERATIONS]
+    assert {post["x-1api-state"] for post in posts} == {"ready"}
+
+
+def test_a_path_says_which_methods_it_takes(client: httpx.Client) -> None:
+    """Also where a model's name stands in it."""
+    for operation in OPERATIONS:
+        answer = client.put(operation.path.replace("{model}", "demo"))
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), operation.path
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing_in_a_short_run(service: Described, tmp_path: Any) -> None:
+    """The same by other hands; deterministic, so that a failure is a failure."""
+    options = ("--max-examples", "3", "--generation-deterministic", "--no-shrink")
+    try:
+        assert attack(service, tmp_path, *options, "--phases", "fuzzing") == 0
+    except NotHere:
+        pytest.skip("schemathesis cannot be installed here: our own bodies only")
