@@ -9,7 +9,7 @@ import orjson
 
 from edge.translate import finish, multipart
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
-from edge.translate.audio import usage, wav
+from edge.translate.audio import mp3, usage, wav
 from edge.translate.errors import (
     InvalidForm,
     InvalidValue,
@@ -66,7 +66,7 @@ class TranscriptionRequest:
     bound: int = 0
 
     def shape(self, limits: ModelLimits) -> RequestShape:
-        """Return what bounds the usage: the catalogue's most audio, or what a WAV file holds.
+        """Return what bounds the usage: the catalogue's most audio, or what its file holds.
 
         Raises:
             InvalidRequest: the model takes no audio, or cannot stream.
@@ -110,8 +110,14 @@ def read(raw: bytes, content_type: bytes) -> TranscriptionRequest:
         model=form.text("model") or None,
         stream=form.flag("stream"),
         is_json=answer_format in JSON_FORMATS,
-        seconds=wav.seconds_of(files[0].data),
+        seconds=_seconds_of(files[0].data),
     )
+
+
+def _seconds_of(file: bytes | memoryview) -> int | None:
+    """Return a bound of the audio's length, None where only decoding it would tell."""
+    seconds = wav.seconds_of(file)
+    return mp3.seconds_of(file) if seconds is None else seconds
 
 
 class NativeTranscription:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from edge.errors import internal
 from edge.translate.answer import AnswerStream, EndKind, Fault
-from edge.translate.audio import speech, wav
+from edge.translate.audio import speech
 from edge.translate.audio.speech import NativeSpeech, SpeechRequest
 from edge.translate.audio.surface import Speech
 from edge.translate.errors import InvalidRequest, MalformedAnswer
 from edge.translate.surface import EVENT_STREAM
 from kit.charge import quantities
-from tests.unit.edge.translate.audio import BY_US, fed, frames, sound, the_terms
+from tests.unit.edge.translate.audio import BY_US, fed, frames, the_terms
 from tests.unit.edge.translate.terms import price_of
 from tests.unit.edge.translate.test_any_input import JSON, as_parsed
 from tests.unit.edge.translate.test_chat_shape import Limits
@@ -190,43 +190,3 @@ def test_any_body_is_speech_or_an_error_of_ours(value: Any) -> None:
         event(error.code)
         return
     assert orjson.loads(NativeSpeech(request, the_terms()).body(None))["input"] == body["input"]
-
-
-# --- WAV
-
-
-@given(
-    st.integers(0, 40_000),
-    st.sampled_from([4_000, 8_000, 44_100]),
-    st.integers(1, 3),
-    st.integers(1, 4),
-)
-def test_the_length_of_a_wav_file_is_a_close_upper_bound(
-    samples: int, rate: int, channels: int, width: int
-) -> None:
-    """At most a second and a few bytes of headers more."""
-    seconds = wav.seconds_of(sound(samples / rate, rate, channels, width))
-    assert seconds is not None
-    assert samples / rate <= seconds <= samples / rate + 1.05
-
-
-@given(st.binary(max_size=80), st.integers(0, 60), st.binary(max_size=4))
-def test_any_bytes_have_a_length_or_none(tail: bytes, place: int, change: bytes) -> None:
-    """Also damaged headers."""
-    whole = bytearray(sound(0.01) + tail)
-    whole[place : place + len(change)] = change
-    for data in (bytes(whole), b"RIFF\0\0\0\0WAVE" + tail, tail):
-        seconds = wav.seconds_of(memoryview(data))
-        assert seconds is None or 0 <= seconds <= len(data)
-
-
-def test_only_plain_samples_are_measured() -> None:
-    """Of other codings the bytes do not tell the length."""
-    plain = sound(1)
-    assert wav.seconds_of(plain) == 2
-    for place, value in ((20, b"\x02"), (22, b"\0"), (24, b"\1\0\0\0"), (32, b"\x03"), (34, b"\7")):
-        damaged = bytearray(plain)
-        damaged[place : place + len(value)] = value
-        assert wav.seconds_of(bytes(damaged)) is None
-    chunk = b"LIST" + (3).to_bytes(4, "little") + b"abc\0"
-    assert wav.seconds_of(plain[:12] + chunk + plain[12:]) == 2
