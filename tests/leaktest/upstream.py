@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.leaktest import media, text
+from tests.leaktest import media, text, text_answers
 from tests.leaktest.answer_fields import FIELDS
 from tests.leaktest.canaries import CANARIES_MAX, Kind
 
@@ -162,7 +162,7 @@ class Answer:
 
 
 Mode = Callable[[Answer], Awaitable[None]]
-MODES: dict[str, Mode] = {"media-ok": media.media_ok, "text-ok": text.text_ok}
+MODES: dict[str, Mode] = {"media-ok": media.media_ok, "text-ok": text_answers.text_ok}
 
 
 def mode(function: Mode) -> Mode:
@@ -427,7 +427,7 @@ async def early_hints(answer: Answer) -> None:
 
 def _asked(head: bytes, body: bytes) -> tuple[str, bool]:
     path = head.split(b" ", 2)[1]
-    model = text.model_in(path)
+    model = text_answers.model_in(path)
     return media.asked(body) if model is None else (model, b":stream" in path)
 
 

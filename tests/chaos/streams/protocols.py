@@ -8,14 +8,10 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-import anthropic
-import httpx
-import openai
 
 from edge.translate.generate.usage import from_google
 from edge.translate.messages.usage import UsageCounts
@@ -23,8 +19,9 @@ from kit.charge import Quantities, charge_nanos
 from oneapi.metering.v1 import usage_record_pb2 as record
 from oneapi.metering.v1.usage_service_pb2 import Usage
 from tests.chaos.streams import oracle
-from tests.chaos.streams.asking import ANSWER_SECONDS_MAX, Told
+from tests.chaos.streams.asking import Told
 from tests.chaos.streams.books import records
+from tests.chaos.streams.callers import ASK, Callers
 from tests.contract.test_recordings_chat import events
 from tests.support.recordings import Recording
 from tests.support.replay.frames import split_frames
@@ -32,7 +29,6 @@ from tests.support.stack import Stack, price_of, public_ids, recorded
 
 CALLERS: Final = 8
 CLIENTS: Final = ("chat_completions", "responses", "messages", "generate_content")
-_HELLO: Final = [{"role": "user", "content": "hello"}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,109 +130,6 @@ def _generate(documents: list[dict[str, Any]]) -> _Judged:
             has_output = has_output or any(value for part in parts for value in part.values())
             finished = finished or bool(candidate.get("finishReason"))
     return finished, has_output, used
-
-
-# --- how clients ask
-
-
-@dataclass(frozen=True, slots=True)
-class Callers:
-    """The unmodified SDKs, without their repeats, which would hide what happened."""
-
-    openai: openai.OpenAI
-    anthropic: anthropic.Anthropic
-    plain: httpx.Client
-
-    @classmethod
-    def of(cls, stack: Stack) -> Callers:
-        """Make them for a service."""
-        root = stack.base_url.removesuffix("/v1")
-        key, seconds = stack.api_key, ANSWER_SECONDS_MAX
-        return cls(
-            openai.OpenAI(
-                base_url=stack.base_url,
-                api_key=key,
-                max_retries=0,
-                timeout=seconds,
-                http_client=openai.DefaultHttpxClient(trust_env=False),
-            ),
-            anthropic.Anthropic(
-                base_url=root,
-                api_key=key,
-                max_retries=0,
-                timeout=seconds,
-                http_client=anthropic.DefaultHttpxClient(trust_env=False),
-            ),
-            httpx.Client(
-                base_url=root,
-                headers={"x-goog-api-key": key},
-                timeout=seconds,
-                trust_env=False,
-            ),
-        )
-
-    def close(self) -> None:
-        """Close their connections."""
-        self.openai.close()
-        self.anthropic.close()
-        self.plain.close()
-
-
-def _by_sdk(begin: Callable[[], Any]) -> Told:
-    request_id, chunks = "", 0
-    try:
-        raw = begin()
-        request_id = raw.headers["x-request-id"]
-        for _ in raw.parse():
-            chunks += 1
-    except (openai.OpenAIError, anthropic.AnthropicError, httpx.HTTPError) as error:
-        if isinstance(error, openai.APIStatusError | anthropic.APIStatusError):
-            request_id = error.response.headers["x-request-id"]
-        return Told(request_id, type(error).__name__, chunks)
-    return Told(request_id, "", chunks)
-
-
-def _ask_chat(callers: Callers, model: str) -> Told:
-    create = callers.openai.chat.completions.with_raw_response.create
-    messages: Any = _HELLO
-    return _by_sdk(lambda: create(model=model, messages=messages, stream=True))
-
-
-def _ask_responses(callers: Callers, model: str) -> Told:
-    create = callers.openai.responses.with_raw_response.create
-    return _by_sdk(lambda: create(model=model, input="hello", stream=True))
-
-
-def _ask_messages(callers: Callers, model: str) -> Told:
-    create = callers.anthropic.messages.with_raw_response.create
-    messages: Any = _HELLO
-    return _by_sdk(lambda: create(model=model, max_tokens=4_096, messages=messages, stream=True))
-
-
-def _ask_generate(callers: Callers, model: str) -> Told:
-    """Ask as Google's SDK does; `make clients` has the SDK itself."""
-    path = f"/v1beta/models/{model}:streamGenerateContent?alt=sse"
-    body = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
-    parts: list[bytes] = []
-    request_id, raised = "", ""
-    try:
-        with callers.plain.stream("POST", path, json=body) as answer:
-            request_id = answer.headers["x-request-id"]
-            raised = "" if answer.status_code == 200 else f"status {answer.status_code}"
-            parts.extend(answer.iter_raw())
-    except httpx.HTTPError as error:
-        raised = type(error).__name__
-    if any(b'"error"' in part for part in parts):
-        raised = "error in the stream"
-    return Told(request_id, raised, len(parts))
-
-
-ASK: Final = {
-    "chat_completions": _ask_chat,
-    "responses": _ask_responses,
-    "messages": _ask_messages,
-    "generate_content": _ask_generate,
-}
 
 
 # --- the suite
