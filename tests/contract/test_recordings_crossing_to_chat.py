@@ -36,6 +36,7 @@ from edge.translate.upstreams import UPSTREAM_APIS
 from kit.charge import Dimension, Quantities
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.contract.test_recordings_chat import chats, counted, events, last_usage
+from tests.support.openai_types import check
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
 CHAT: Final = Endpoint.ENDPOINT_CHAT_COMPLETIONS
@@ -201,7 +202,9 @@ def test_any_answer_is_a_completion_that_the_sdk_reads(stem: str) -> None:
     endpoint = endpoint_of(one)
     assert endpoint is not None
     writer = ChatAnswerWriter(terms(endpoint, one.provider), include_usage=False)
-    whole = ChatCompletion.model_validate_json(writer.whole(flat, used, "0.01"))
+    body = writer.whole(flat, used, "0.01")
+    check("CreateChatCompletionResponse", json.loads(body))
+    whole = ChatCompletion.model_validate_json(body)
     said = said_by(frames)
     for choice in whole.choices:
         text, refusal, reasoning, calls = said.of_choice(choice.index)
@@ -220,6 +223,7 @@ def test_any_answer_is_a_completion_that_the_sdk_reads(stem: str) -> None:
     text_writer = CompletionWriter(terms(endpoint, one.provider), include_usage=False)
     plain = json.loads(text_writer.whole(flat, used, "0.01"))
     if plain["choices"][0]["finish_reason"] != "tool_calls":
+        check("CreateCompletionResponse", plain)
         plain_choice = Completion.model_validate(plain).choices[0]
         assert plain_choice.text == said.texts.get(0, "") + said.refusals.get(0, "")
 
@@ -235,7 +239,10 @@ def test_any_answer_is_a_stream_of_chunks_that_the_sdk_reads(stem: str) -> None:
     said, got = said_by(frames), Said()
     for frame in frames:
         sent = writer.frames([event for event in frame if not isinstance(event, Failed)])
-        chunks = [ChatCompletionChunk.model_validate_json(data) for data in events(sent.decode())]
+        parsed = [json.loads(data) for data in events(sent.decode())]
+        for chunk_body in parsed:
+            check("CreateChatCompletionStreamResponse", chunk_body)
+        chunks = [ChatCompletionChunk.model_validate(one) for one in parsed]
         for chunk in chunks:
             _take_chunk(got, chunk)
         partial = Said()
@@ -247,6 +254,8 @@ def test_any_answer_is_a_stream_of_chunks_that_the_sdk_reads(stem: str) -> None:
     finished = {e.choice for frame in frames for e in frame if isinstance(e, Finished)}
     tail = events(writer.finish(used_in(frames), "0.01").decode())
     assert tail[-1] == "[DONE]"
+    for data in tail[:-1]:
+        check("CreateChatCompletionStreamResponse", json.loads(data))
     reasons = [
         choice.index
         for data in tail[:-1]

@@ -21,6 +21,7 @@ from edge.translate.surface import Terms, Translation
 from kit.charge import Dimension, Quantities, charge_nanos
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.contract.charge_table import GPT_41_MINI
+from tests.support.openai_types import check
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
 OWN = {"google": Endpoint.ENDPOINT_GENERATE_CONTENT, "cohere": Endpoint.ENDPOINT_EMBEDDINGS}
@@ -109,6 +110,7 @@ def test_the_vectors_are_the_providers(stem: str) -> None:
     answer = json.loads(answered(one).body)
     if one.provider in OWN:
         CreateEmbeddingResponse.model_validate(answer)
+        check("CreateEmbeddingResponse", answer)
     assert [numbers(inner["embedding"]) for inner in answer["data"]] == sent_vectors(one)
     assert [inner["index"] for inner in answer["data"]] == list(range(len(answer["data"])))
     assert answer["model"] == "public-model"

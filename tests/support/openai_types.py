@@ -52,8 +52,20 @@ def _components() -> dict[str, Any] | None:
     if not DESCRIPTION.is_file():
         sys.stderr.write(f"no description of OpenAI's API: {DESCRIPTION.name} is absent\n")
         return None
-    components: dict[str, Any] = json.loads(DESCRIPTION.read_bytes())["components"]
+    components: dict[str, Any] = _with_nulls(json.loads(DESCRIPTION.read_bytes())["components"])
     return components
+
+
+def _with_nulls(node: Any) -> Any:
+    """Say `nullable`, which some parts of the description still use, as JSON Schema does."""
+    if isinstance(node, list):
+        return [_with_nulls(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    known = {name: _with_nulls(one) for name, one in node.items()}
+    if known.get("nullable") is not True:
+        return known
+    return {"anyOf": [known, {"type": "null"}]}
 
 
 @cache

@@ -83,6 +83,10 @@ class ChatAnswerReader:
             if isinstance(said, dict):
                 yield from self._said(index, said, _logprobs(choice), is_whole=is_whole)
             reason = finish.finish_reason(choice.get("finish_reason"))
+            if reason == finish.ERROR:
+                # What was said so far is not an answer that ended (DeepSeek's, OpenRouter's words).
+                yield Failed(_NO_WORDS)
+                return
             if reason != finish.UNSPECIFIED:
                 yield Finished(index, reason, refused=index in self._refused)
         usage = usage_of(chunk, choices)

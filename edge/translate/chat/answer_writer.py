@@ -36,10 +36,9 @@ WORDS: Final = {
     FinishReason.FINISH_REASON_LENGTH: "length",
     FinishReason.FINISH_REASON_TOOL_CALLS: "tool_calls",
     FinishReason.FINISH_REASON_CONTENT_FILTER: "content_filter",
-    # OpenAI has no word for it; OpenRouter's, which clients of compatible APIs know.
-    FinishReason.FINISH_REASON_ERROR: "error",
 }
 OTHER_WORD: Final = "stop"
+"""OpenAI's schema has no word for other reasons, and SDKs that check it refuse another one."""
 _MAKERS: Final = (
     (Endpoint.ENDPOINT_MESSAGES, Maker.ANTHROPIC),
     (Endpoint.ENDPOINT_GENERATE_CONTENT, Maker.GOOGLE),

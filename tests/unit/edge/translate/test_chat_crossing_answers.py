@@ -211,6 +211,11 @@ TRANSCRIPTS: list[tuple[str, list[bytes], list[Event]]] = [
         [Failed("Gone")],
     ),
     (
+        "an answer that DeepSeek broke off",
+        [chunk({"content": "Hi"}, finish_reason="insufficient_system_resource")],
+        [TextDelta(0, "Hi"), Failed("The upstream reported an error.")],
+    ),
+    (
         "an error without words",
         [orjson.dumps({"error": True})],
         [Failed("The upstream reported an error.")],
@@ -343,7 +348,7 @@ def test_an_answer_of_nothing_still_has_a_choice() -> None:
         ([Finished(0, FinishReason.FINISH_REASON_CONTENT_FILTER, refused=True)], "content_filter"),
         ([RefusalDelta(0, "No."), Finished(0, STOP, refused=True)], "stop"),
         ([Finished(0, FinishReason.FINISH_REASON_OTHER)], "stop"),
-        ([Finished(0, FinishReason.FINISH_REASON_ERROR)], "error"),
+        ([Finished(0, FinishReason.FINISH_REASON_ERROR)], "stop"),
     ],
 )
 def test_reasons_are_in_chats_words(events: list[Event], word: str) -> None:
