@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -25,6 +25,9 @@ from edge.translate.neutral.events import (
     ToolCallDelta,
     Used,
 )
+
+FAILED_CALL: Final = "The model did not make a valid answer, such as a malformed function call."
+"""What the ends mean that Google has for what the model could not make."""
 
 
 class GenerateReader:
@@ -66,6 +69,9 @@ class GenerateReader:
         counted = answer.get("usageMetadata")
         if isinstance(counted, dict):
             events.append(Used(usage.from_google(counted)))
+        if any(type(event) is Finished and event.reason == reasons.ERROR for event in events):
+            # Not every API has a word for it, and none of the others would be true.
+            events.append(Failed(FAILED_CALL))
         return events
 
     def _candidate(self, candidate: Mapping[str, Any]) -> Iterator[Event]:

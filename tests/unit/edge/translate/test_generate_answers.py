@@ -307,6 +307,12 @@ def test_errors_and_blocked_prompts_are_read_as_such() -> None:
         GenerateReader(REQUEST_ID).whole(b"[]")
 
 
+def test_what_the_model_could_not_make_is_an_error_elsewhere() -> None:
+    """Other APIs have no word for it; what was counted is told first."""
+    events = read(chunk(finishReason="MALFORMED_FUNCTION_CALL", usageMetadata=COUNTS))
+    assert [type(one) for one in events] == [Finished, Used, Failed]
+
+
 # --- written for clients of this API
 
 
