@@ -119,6 +119,11 @@ def data_of(frame: bytes) -> bytes | None:
     """Return the data of a frame, its lines joined by a newline; None if it has no data line."""
     if frame.startswith(_PLAIN_STARTS) and frame.find(b"\n") == len(frame) - 2:
         return frame[6:-2]
+    if frame.startswith(b"event: ") and b"\r" not in frame:
+        # An event's name, then its data on one line: how Anthropic and OpenAI's responses stream.
+        start = frame.find(b"\n") + 1
+        if frame.startswith(_PLAIN_STARTS, start) and frame.find(b"\n", start) == len(frame) - 2:
+            return frame[start + 6 : -2]
     lines = [value for name, value in _fields(frame) if name == b"data"]
     return b"\n".join(lines) if lines else None
 
