@@ -7,6 +7,7 @@ sent whole, only an error status, a reset or the first-byte time-out does.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -32,6 +33,8 @@ Header = tuple[bytes, bytes]
 _OK: Final = 200
 _REFUSED_KEY: Final = b'"API_KEY_INVALID"'
 """The reason in Google's 400 for a key that is wrong or has expired: not the client's affair."""
+_RETRY_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,4})(?:\.\d{1,9})?s"')
+"""When to come again, in the body of Google's errors (google.rpc.RetryInfo)."""
 _RETRYABLE: Final = frozenset({401, 402, 403, 408, 409, 421, 425, 429})
 """Statuses below 500 that are about us and not the client: another upstream may do better."""
 
@@ -170,6 +173,8 @@ class Attempts:
             body = b""
         finally:
             await response.aclose()
+        if retry_after is None and (told := _RETRY_DELAY.search(body)) is not None:
+            retry_after = told.group(1)
         error_class = class_of_status(status)
         if _REFUSED_KEY in body:
             error_class = usage.ERROR_CLASS_UPSTREAM_AUTH

@@ -142,6 +142,24 @@ async def test_a_refusal_of_our_key_leads_to_the_next_candidate_whatever_its_sta
     assert found.error_class == refused
 
 
+@pytest.mark.parametrize(
+    ("body", "extra", "told"),
+    [
+        (b"{}", b"retry-after: 7\r\n", b"7"),
+        (b'{"error":{"details":[{"retryDelay": "17.5s"}]}}', b"", b"17"),
+        (b'{"error":{"details":[{"retryDelay": "17s"}]}}', b"retry-after: 7\r\n", b"7"),
+        (b'{"error":{"details":[{"retryDelay": "soon"}]}}', b"", None),
+    ],
+)
+async def test_when_to_come_again_is_in_the_head_or_in_googles_body(
+    world: World, body: bytes, extra: bytes, told: bytes | None
+) -> None:
+    """The head counts first."""
+    found, _ = await world.run(answer(429, body, extra))
+    assert isinstance(found, Failure)
+    assert found.retry_after == told
+
+
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
 async def test_what_is_about_the_client_s_request_ends_the_attempts(
     world: World, status: int
