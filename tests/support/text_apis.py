@@ -11,6 +11,7 @@ from edge.translate.generate.surface import GenerateSurface
 from edge.translate.messages.surface import MessagesSurface
 from edge.translate.neutral.conversation import Conversation
 from edge.translate.neutral.halves import AnswerWriter, UpstreamApi
+from edge.translate.responses.surface import ResponsesSurface
 from edge.translate.surface import Surface, Terms, Translation
 from edge.translate.upstreams import UPSTREAM_APIS
 from oneapi.common.v1.endpoint_pb2 import Endpoint
@@ -78,6 +79,7 @@ TEXT_APIS: Final = {
             },
             has_choices=True,
         ),
+        TextApi("responses", ResponsesSurface(), {"model": "m", "input": "hello"}),
         TextApi(
             "messages",
             MessagesSurface(),
