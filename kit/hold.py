@@ -33,7 +33,9 @@ class RequestShape:
     constant for what a provider adds (larger where tools are present); `choices` is `n` or
     `best_of`, 0 where no limit that could be sent upstream bounds the output; `media_tokens` the
     catalogue's maxima for images, audio and files together; `fixed_output_tokens` the most output
-    of a request that has no limit to lower, such as `n` images at the model's maximum.
+    of a request that has no limit to lower, such as `n` images at the model's maximum. With
+    `tool_calls`, calls of tools that the provider runs, `tool_tokens` are what they find and the
+    request read again after each.
     """
 
     text_bytes: int
@@ -43,11 +45,12 @@ class RequestShape:
     has_audio: bool = False
     tool_calls: int = 0
     fixed_output_tokens: int = 0
+    tool_tokens: int = 0
 
     @property
     def input_tokens(self) -> int:
         """Return the most input tokens that a provider can count."""
-        return self.text_bytes + self.overhead_tokens + self.media_tokens
+        return self.text_bytes + self.overhead_tokens + self.media_tokens + self.tool_tokens
 
 
 class HoldBound:

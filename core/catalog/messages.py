@@ -50,6 +50,8 @@ def model_message(model: StoredModel) -> pb.Model:
         audio_max_tokens=facts.audio_max_tokens,
         file_max_tokens=facts.file_max_tokens,
         reasoning_beyond_limit_tokens=facts.reasoning_beyond_limit_tokens,
+        tool_calls_max=facts.tool_calls_max,
+        tool_call_max_tokens=facts.tool_call_max_tokens,
         enabled=facts.enabled,
         created_at=to_timestamp(model.created_at),
         aliases=facts.aliases,

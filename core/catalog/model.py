@@ -106,6 +106,8 @@ FILL_RULE: Final[dict[Dimension, Dimension | None]] = {
 RATE_MAX: Final = 10**15
 """A million dollars per 1,000,000 units: anything above is a typing error."""
 TOKENS_MAX: Final = 2**32 - 1
+TOOL_CALLS_MAX: Final = 100
+"""Searches of one request: more than any provider makes, few enough to hold credit for."""
 
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]{0,95}$")]
 Word = Annotated[str, Field(pattern=r"^[a-z0-9_.-]{1,64}$")]
@@ -137,6 +139,8 @@ class ModelFacts(Facts):
     audio_max_tokens: Tokens = 0
     file_max_tokens: Tokens = 0
     reasoning_beyond_limit_tokens: Tokens = 0
+    tool_calls_max: int = Field(default=0, ge=0, le=TOOL_CALLS_MAX)
+    tool_call_max_tokens: Tokens = 0
     capabilities: tuple[Word, ...] = Field(default=(), max_length=32)
     enabled: bool = True
     aliases: tuple[ModelId, ...] = Field(default=(), max_length=32)

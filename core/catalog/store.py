@@ -83,15 +83,17 @@ _PRICE: Final = f"{_PRICES_SELECT} WHERE v.number = :number"
 _PUT_MODELS: Final = """
 INSERT INTO model (public_id, display_name, maker, context_tokens, max_output_tokens,
     input_overhead_tokens, input_overhead_with_tools_tokens, image_max_tokens, audio_max_tokens,
-    file_max_tokens, reasoning_beyond_limit_tokens, capabilities, enabled, kind, created_at)
+    file_max_tokens, reasoning_beyond_limit_tokens, tool_calls_max, tool_call_max_tokens,
+    capabilities, enabled, kind, created_at)
 SELECT r.public_id, r.display_name, r.maker, r.context_tokens, r.max_output_tokens,
     r.input_overhead_tokens, r.input_overhead_with_tools_tokens, r.image_max_tokens,
-    r.audio_max_tokens, r.file_max_tokens, r.reasoning_beyond_limit_tokens, r.capabilities,
-    r.enabled, r.kind, :now
+    r.audio_max_tokens, r.file_max_tokens, r.reasoning_beyond_limit_tokens, r.tool_calls_max,
+    r.tool_call_max_tokens, r.capabilities, r.enabled, r.kind, :now
   FROM jsonb_to_recordset(:rows) AS r(public_id text, display_name text, maker text,
     context_tokens bigint, max_output_tokens bigint, input_overhead_tokens bigint,
     input_overhead_with_tools_tokens bigint, image_max_tokens bigint, audio_max_tokens bigint,
-    file_max_tokens bigint, reasoning_beyond_limit_tokens bigint, capabilities text[],
+    file_max_tokens bigint, reasoning_beyond_limit_tokens bigint, tool_calls_max integer,
+    tool_call_max_tokens bigint, capabilities text[],
     enabled boolean, kind smallint)
 ON CONFLICT (public_id) DO UPDATE SET display_name = excluded.display_name,
     maker = excluded.maker, context_tokens = excluded.context_tokens,
@@ -101,6 +103,8 @@ ON CONFLICT (public_id) DO UPDATE SET display_name = excluded.display_name,
     image_max_tokens = excluded.image_max_tokens, audio_max_tokens = excluded.audio_max_tokens,
     file_max_tokens = excluded.file_max_tokens,
     reasoning_beyond_limit_tokens = excluded.reasoning_beyond_limit_tokens,
+    tool_calls_max = excluded.tool_calls_max,
+    tool_call_max_tokens = excluded.tool_call_max_tokens,
     capabilities = excluded.capabilities, enabled = excluded.enabled, kind = excluded.kind
 """
 _DROP_ALIASES: Final = """

@@ -94,6 +94,8 @@ class Model:
     capabilities: tuple[str, ...]
     kind: int = Kind.KIND_TEXT
     display_name: str = ""
+    tool_calls_max: int = 0
+    tool_call_max_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,8 @@ def _model(message: catalog_pb2.Model) -> Model:
         capabilities=tuple(message.capabilities),
         kind=message.kind or Kind.KIND_TEXT,
         display_name=message.display_name,
+        tool_calls_max=message.tool_calls_max,
+        tool_call_max_tokens=message.tool_call_max_tokens,
     )
 
 

@@ -133,7 +133,12 @@ def _tools(body: dict[str, Json]) -> tuple[Tool, ...]:
     tools = body.get("tools") or []
     if not isinstance(tools, list):
         raise BadRequestError("invalid_type", "tools")
-    return tuple(_tool(tool, index) for index, tool in enumerate(tools))
+    return tuple(_tool(tool, index) for index, tool in enumerate(tools) if not _is_web_search(tool))
+
+
+def _is_web_search(tool: Json) -> bool:
+    """Say whether a tool is one that is run here: it never is."""
+    return isinstance(tool, dict) and str(tool.get("type")).startswith("web_search_")
 
 
 def _tool(tool: Json, index: int) -> Tool:

@@ -152,6 +152,8 @@ def _calls(body: dict[str, Json], offered: tuple[Tool, ...]) -> tuple[Tool, ...]
     if choice == "none" or not offered:
         return ()
     if isinstance(choice, dict):
+        if str(choice.get("type")).startswith("web_search"):
+            return ()  # it never searches
         entries = choice.get("tools") if choice.get("type") == "allowed_tools" else [choice]
         entries = entries if isinstance(entries, list) else []
         names = [one.get("name") for one in entries if isinstance(one, dict)]

@@ -50,6 +50,14 @@ class ModelLimits(Protocol):
     def file_max_tokens(self) -> int:
         """Tokens of one file."""
 
+    @property
+    def tool_calls_max(self) -> int:
+        """Searches of the web that one request may make the provider do."""
+
+    @property
+    def tool_call_max_tokens(self) -> int:
+        """Tokens that one of them adds to what is read next."""
+
 
 # Made for each attempt: not frozen, which would double the time of making it.
 @dataclass(slots=True)

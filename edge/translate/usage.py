@@ -20,11 +20,14 @@ PriceOf = Callable[[Quantities], int]
 """The charge, in nano-US-dollars, of quantities at the price that the request was admitted with."""
 
 
-def from_openai(usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE) -> Quantities | None:
+def from_openai(
+    usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE, tool_calls: int = 0
+) -> Quantities | None:
     """Return the quantities of a `usage` object of chat completions, None if it is not to be used.
 
-    One request is counted, for prices per request. None: a count is missing, negative, not an
-    integer, beyond `MAX_QUANTITY`, or contradicts another one.
+    One request is counted, for prices per request; `tool_calls` were counted elsewhere.
+    None: a count is missing, negative, not an integer, beyond `MAX_QUANTITY`, or contradicts
+    another one.
     """
     try:
         prompt, cached, written, audio_in, image_in = _input(usage, quirks)
@@ -34,7 +37,7 @@ def from_openai(usage: Mapping[str, Any], *, quirks: Quirks = COMPATIBLE) -> Qua
     # In the order of `Dimension`; each is a count that was checked, or less.
     inputs = (prompt, cached, written, 0)
     outputs = (output, reasoning, audio_in, audio_out, image_in, image_out)
-    return (*inputs, *outputs, 1, 0)
+    return (*inputs, *outputs, 1, tool_calls)
 
 
 class UsageTally:

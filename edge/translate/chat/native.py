@@ -51,6 +51,8 @@ class ChatRequest:
     limit_fields: tuple[str, ...]
     service_tier: str | None
     has_tools: bool
+    searches: int = 0
+    """Searches of the web that it causes, as its shape says: no answer counts them."""
 
 
 def parse(body: Any) -> ChatRequest:
@@ -132,6 +134,7 @@ def response(
     quirks: Quirks = COMPATIBLE,
     said: str = "message",
     cost_as_number: bool = False,
+    searches: int = 0,
 ) -> WholeAnswer:
     """Return a whole answer with our two edits: the public model id, and the cost in `usage`.
 
@@ -146,7 +149,7 @@ def response(
     if "model" in answer:
         edits["model"] = orjson.dumps(public_model)
     if isinstance(usage := answer.get("usage"), dict):
-        cost = tally.take(from_openai(usage, quirks=quirks))
+        cost = tally.take(from_openai(usage, quirks=quirks, tool_calls=searches))
         edits |= with_cost(body, answer, cost, as_number=cost_as_number)
     made, size, reasons = False, 0, []
     for choice in objects(answer.get("choices")):

@@ -16,6 +16,7 @@ from edge.translate.chat.shape import (
     IMAGE_PARTS,
     PROVIDER_TOOL_FIELDS,
     TEXT_PARTS,
+    WEB_SEARCH,
 )
 from edge.translate.operation import (
     BOOLEAN,
@@ -95,6 +96,10 @@ REQUEST: Final = object_of(
         "tools": optional(list_of(_TOOL)),
         "functions": optional({"type": "array"}),
         "modalities": optional(list_of({"enum": ["text", "audio"]})),
+        WEB_SEARCH: told(
+            {"anyOf": [{"enum": [None, False]}, object_of({})]},
+            "One search of the web for each answer, where the model's catalogue entry bounds it.",
+        ),
         **{
             name: told({"enum": [None, False]}, "A tool that the provider would run: not taken.")
             for name in PROVIDER_TOOL_FIELDS

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from edge.translate import fields, searches
 from edge.translate.chat.native import ChatRequest
 from edge.translate.errors import (
     InvalidType,
@@ -31,8 +32,9 @@ AUDIO_PARTS: Final = frozenset({"input_audio", "audio_url", "audio"})
 FILE_PARTS: Final = frozenset({"file", "input_file", "document_url", "document"})
 CLIENT_TOOLS: Final = frozenset({"function", "custom"})
 """Tools that the client runs. The provider runs the others, and bills what they read."""
+WEB_SEARCH: Final = "web_search_options"
+"""Makes the provider search the web, once for each answer (OpenAI's guide to web search)."""
 PROVIDER_TOOL_FIELDS: Final = (
-    "web_search_options",
     "search_parameters",
     "mcp_servers",
     "plugins",
@@ -70,6 +72,9 @@ def bound_of(request: ChatRequest, limits: ModelLimits) -> tuple[RequestShape, i
         choices=request.choices,
         has_audio=has_audio or _wants_audio(request.body, limits),
     )
+    request.searches = _searches(request, limits)
+    if request.searches:
+        searches.set_aside(bound, request.searches, limits)
     return bound, media_bytes
 
 
@@ -79,6 +84,15 @@ def _size_of(body: Mapping[str, Any]) -> int:
     except orjson.JSONEncodeError:
         # What can be read can be nested more deeply than what can be written again.
         raise NestedTooDeeply from None
+
+
+def _searches(request: ChatRequest, limits: ModelLimits) -> int:
+    """Return how many searches of the web the request causes."""
+    if request.body.get(WEB_SEARCH) is False or fields.mapping(request.body, WEB_SEARCH) is None:
+        return 0
+    if request.choices > searches.calls_of(limits):
+        raise UnsupportedParameter(WEB_SEARCH)
+    return request.choices
 
 
 def _refuse_provider_tools(request: ChatRequest) -> None:

@@ -38,7 +38,7 @@ class ChatStream:
     """One stream: feed it what the upstream sends, relay what it returns, then ask for its end.
 
     `show_usage`: the client asked for usage. `said`: the field of a choice with what it made.
-    `price_of` gives the cost that is shown with it.
+    `price_of` gives the cost that is shown with it. `searches` of the web belong to every count.
     `over` turns true when nothing more will be relayed before the end: the terminal frame came, or
     the stream is broken (`fault`). `events` and `content_bytes` count what was relayed.
     """
@@ -66,6 +66,7 @@ class ChatStream:
         "fault",
         "has_output",
         "over",
+        "searches",
     )
 
     def __init__(
@@ -88,6 +89,7 @@ class ChatStream:
         self._ending = ending
         self._choices = choices
         self._said = said
+        self.searches = 0
         self._buffer = sse.FrameBuffer()
         self._plain: plain_frames.PlainFrames | None = None
         self._learnings = 0
@@ -218,9 +220,10 @@ class ChatStream:
             self._reasons[0] = finish.ERROR
         choices = objects(chunk.get("choices"))
         usage = usage_of(chunk, choices)
-        cost = (
-            self._tally.take(from_openai(usage, quirks=self._quirks)) if usage is not None else None
-        )
+        cost = None
+        if usage is not None:
+            counted = from_openai(usage, quirks=self._quirks, tool_calls=self.searches)
+            cost = self._tally.take(counted)
         if self.fault is not Fault.NONE:
             return b""
         if not self._show_usage and not choices and isinstance(chunk.get("usage"), dict):

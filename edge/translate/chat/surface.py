@@ -162,7 +162,7 @@ class NativeChat:
         """Return what carries a streamed answer to the client."""
         chat, terms = self._chat, self._terms
         terminal = terms.ends_with_terminal_frame
-        return ChatStream(
+        stream = ChatStream(
             public_model=terms.public_model,
             show_usage=chat.include_usage,
             price_of=price_of,
@@ -171,6 +171,8 @@ class NativeChat:
             quirks=quirks_of(terms.upstream),
             cost_as_number=self._cost_as_number,
         )
+        stream.searches = chat.searches
+        return stream
 
     def whole(self, body: bytes, _content_type: bytes, price_of: PriceOf) -> WholeAnswer:
         """Return a whole answer as the client gets it.
@@ -185,6 +187,7 @@ class NativeChat:
             price_of=price_of,
             quirks=quirks_of(terms.upstream),
             cost_as_number=self._cost_as_number,
+            searches=self._chat.searches,
         )
 
 

@@ -6,7 +6,7 @@ what was parsed. The stream is in `stream.py`, the bound of a request's usage in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from edge.translate import finish, splice
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer, NestedTooDeeply
+from edge.translate.messages import searches as web
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
 from edge.translate.messages.stream import MessagesLook, block_bytes
 from edge.translate.messages.usage import UsageCounts
@@ -33,10 +34,27 @@ MIN_BUDGET_TOKENS: Final = 1024
 class NativeMessages:
     """One request for one candidate, and its answer on the way back."""
 
-    __slots__ = ("_request", "_terms", "content_type", "headers", "path", "written_bytes")
+    __slots__ = (
+        "_request",
+        "_searches",
+        "_terms",
+        "content_type",
+        "headers",
+        "path",
+        "written_bytes",
+    )
 
-    def __init__(self, request: MessagesRequest, terms: Terms, path: bytes = PATH) -> None:
+    def __init__(
+        self,
+        request: MessagesRequest,
+        terms: Terms,
+        path: bytes = PATH,
+        *,
+        searches: Sequence[int] = (),
+    ) -> None:
+        """`searches` are those that each of the request's web search tools may make."""
         self._request = request
+        self._searches = searches
         self._terms = terms
         self.path = path + b"?" + BETA_QUERY if request.is_beta else path
         self.headers = request.headers
@@ -50,6 +68,8 @@ class NativeMessages:
             body.pop(name, None)
         if self._request.service_tier in LANE_TIERS:
             del body["service_tier"]
+        if self._searches:
+            body["tools"] = web.limited(body["tools"], self._searches)
         try:
             return orjson.dumps(limited(body, output_limit))
         except orjson.JSONEncodeError:

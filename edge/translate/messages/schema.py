@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge.translate.messages import searches
 from edge.translate.messages.request import MAX_MESSAGES, MAX_TOKEN_LIMIT
-from edge.translate.messages.shape import CLIENT_TOOLS, PROVIDER_FIELDS, TEXT_BLOCKS, TOOLSETS
+from edge.translate.messages.shape import (
+    CLIENT_TOOLS,
+    FOUND_PAGES,
+    PROVIDER_FIELDS,
+    TEXT_BLOCKS,
+    TOOLSETS,
+)
 from edge.translate.operation import (
     BOOLEAN,
     COST,
@@ -68,7 +75,7 @@ SHARED: Final[dict[str, Schema]] = {
                 source={"anyOf": [_DATA, _TEXT_SOURCE, _BLOCK_SOURCE]},
             ),
             _block({"enum": ["mid_conv_system", "tool_result"]}, content=optional(_BLOCKS)),
-            _block({"enum": sorted(TEXT_BLOCKS)}),
+            _block({"enum": sorted({*TEXT_BLOCKS, FOUND_PAGES})}),
         ]
     }
 }
@@ -84,6 +91,26 @@ _TOOL: Final = object_of(
             "Your tools, and those of Anthropic's that your program runs.",
         )
     }
+)
+_SEARCH: Final = told(
+    object_of(
+        {
+            "type": {"type": "string", "pattern": f"^{searches.PATTERN}$"},
+            "max_uses": optional(integer(1)),
+            "allowed_callers": {"enum": [None, searches.DIRECT]},
+        },
+        required=("type",),
+    )
+    | {
+        "anyOf": [
+            {"properties": {"type": {"const": searches.PLAIN}}},
+            {
+                "required": ["allowed_callers"],
+                "properties": {"allowed_callers": {"const": searches.DIRECT}},
+            },
+        ]
+    },
+    "Where the model's catalogue entry bounds it.",
 )
 _EDIT: Final = object_of({"type": {"not": {"type": "string", "pattern": "^compact"}}})
 
@@ -107,7 +134,7 @@ REQUEST: Final = object_of(
         "max_tokens": told(integer(0, MAX_TOKEN_LIMIT), "The most output tokens."),
         "messages": _messages(object_of({"content": _BLOCKS}, required=("content",))),
         "system": optional(_BLOCKS),
-        "tools": optional(list_of(_TOOL)),
+        "tools": optional(list_of({"anyOf": [_TOOL, _SEARCH]})),
         "speed": optional({"enum": ["standard"]}),
         "inference_geo": optional({"enum": ["global"]}),
         "context_management": optional(object_of({"edits": optional(list_of(_EDIT))})),

@@ -1,7 +1,8 @@
 """What bounds the usage of a request: bytes of text, and the catalogue's maxima for media.
 
 As in `chat/shape.py`: media without a maximum in the catalogue, and whatever makes the provider run
-tools, other models or another price, are refused by name, as a hold must be true.
+tools, other models or another price, are refused by name, as a hold must be true. Searches of the
+web are taken where the catalogue bounds them (`searches.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields
+from edge.translate import fields, searches
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
@@ -20,6 +21,7 @@ from edge.translate.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.messages.searches import is_search, uses
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -34,6 +36,8 @@ TEXT_BLOCKS: Final = frozenset(
 )
 """Blocks that are no more tokens than bytes, earlier calls of the provider's tools and their plain
 results among them. Pages that it found are not: they are encrypted, and read again in full."""
+FOUND_PAGES: Final = "web_search_tool_result"
+"""What an earlier search found."""
 CONTAINERS: Final = frozenset({"tool_result", "mid_conv_system"})
 """Blocks with a `content` of their own."""
 CLIENT_TOOLS: Final = ("bash_", "text_editor_", "computer_", "memory_")
@@ -51,6 +55,7 @@ class Media:
 
     images: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    found_pages: list[str] = field(default_factory=list)
     data_bytes: int = 0
 
 
@@ -69,6 +74,7 @@ def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, i
     for maximum, paths in (
         (limits.image_max_tokens, found.images),
         (limits.file_max_tokens, found.files),
+        (limits.tool_call_max_tokens, found.found_pages),
     ):
         if paths and maximum <= 0:
             raise UnsupportedValue(paths[0])
@@ -78,6 +84,8 @@ def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, i
         overhead_tokens=overhead,
         media_tokens=tokens,
     )
+    if granted := uses(body, limits):
+        searches.set_aside(bound, sum(granted), limits)
     return bound, found.data_bytes
 
 
@@ -125,11 +133,11 @@ def _refuse_dearer(body: Mapping[str, Any]) -> None:
 
 
 def _refuse_provider_tools(body: Mapping[str, Any]) -> bool:
-    """Say whether there are tools, all of them the client's."""
+    """Say whether there are tools, all of them the client's or web search."""
     tools = fields.mappings(body, "tools")
     for place, tool in tools:
         kind = fields.text(tool, "type", place)
-        if kind in {None, "custom"}:
+        if kind in {None, "custom"} or is_search(tool):
             continue
         if kind.startswith(TOOLSETS) or not kind.startswith(CLIENT_TOOLS):
             raise UnsupportedValue(f"{place}.type")
@@ -163,6 +171,8 @@ def _look(path: str, block: Mapping[str, Any], found: Media) -> None:
     elif kind in CONTAINERS:
         for inner_path, inner in _blocks(block, "content", f"{path}.content"):
             _look(inner_path, inner, found)
+    elif kind == FOUND_PAGES:
+        found.found_pages.append(f"{path}.type")
     elif kind not in TEXT_BLOCKS:
         raise UnsupportedValue(f"{path}.type")
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from edge.translate.errors import CountingUnavailable
 from edge.translate.json_body import parsed
-from edge.translate.messages import errors, request, shape
+from edge.translate.messages import errors, request, searches, shape
 from edge.translate.messages.answer_writer import MessagesWriter
 from edge.translate.messages.native import NativeCount, NativeMessages
 from edge.translate.messages.request import MessagesRequest
@@ -71,6 +71,7 @@ class MessagesCall:
     __slots__ = (
         "_conversation",
         "_request",
+        "_searches",
         "choices",
         "is_free",
         "media_bytes",
@@ -84,6 +85,7 @@ class MessagesCall:
     def __init__(self, asked: MessagesRequest) -> None:
         self._request = asked
         self._conversation: Conversation | None = None
+        self._searches: list[int] = []
         self.model = asked.model
         self.service_tier = asked.service_tier
         self.stream = asked.stream
@@ -100,6 +102,7 @@ class MessagesCall:
             InvalidRequest: it has media or tools for which the catalogue has no maximum.
         """
         bound, self.media_bytes = shape.shape(self._request.body, limits)
+        self._searches = searches.uses(self._request.body, limits)
         return bound
 
     def translation(self, terms: Terms) -> Translation:
@@ -109,7 +112,7 @@ class MessagesCall:
             InvalidRequest: something in it cannot be carried over; the field is named.
         """
         if _MESSAGES in terms.serves:
-            return NativeMessages(self._request, terms)
+            return NativeMessages(self._request, terms, searches=self._searches)
         return crossing(self, terms)
 
     def conversation(self) -> Conversation:

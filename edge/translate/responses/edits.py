@@ -9,7 +9,7 @@ import orjson
 from edge.translate import splice
 from edge.translate.native_stream import CostOf
 from edge.translate.quirks import Quirks
-from edge.translate.responses.output import quantities_of
+from edge.translate.responses.output import quantities_of, searches_in
 from edge.translate.usage import with_cost
 
 
@@ -34,9 +34,15 @@ class ResponseEdits:
             name: raw for name, raw in self._fixed.items() if name in response
         }
         if isinstance(usage := response.get("usage"), dict):
-            edits |= with_cost(document, response, self.count(usage, cost_of))
+            edits |= with_cost(document, response, self._count(response, usage, cost_of))
         return splice.edit(document, response, edits)
 
-    def count(self, usage: dict[str, Any], cost_of: CostOf) -> str | None:
-        """Take a count; return its cost in dollars, None if it cannot be true."""
-        return cost_of(quantities_of(usage, self._quirks))
+    def count(self, response: dict[str, Any], cost_of: CostOf) -> None:
+        """Take the count of a response that is not shown, if it has one."""
+        if isinstance(usage := response.get("usage"), dict):
+            self._count(response, usage, cost_of)
+
+    def _count(
+        self, response: dict[str, Any], usage: dict[str, Any], cost_of: CostOf
+    ) -> str | None:
+        return cost_of(quantities_of(usage, self._quirks, searches_in(response)))

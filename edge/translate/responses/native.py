@@ -29,7 +29,7 @@ _ENDED: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 class NativeResponses:
     """One request for one candidate, and its answer on the way back."""
 
-    __slots__ = ("_body", "_edits", "_progress", "_running", "_terms")
+    __slots__ = ("_body", "_edits", "_progress", "_running", "_terms", "_tool_calls")
 
     path = PATH
     headers: tuple[Header, ...] = ()
@@ -37,9 +37,16 @@ class NativeResponses:
     written_bytes = 0
 
     def __init__(
-        self, body: Mapping[str, Any], running: Running, progress: Progress, terms: Terms
+        self,
+        body: Mapping[str, Any],
+        running: Running,
+        progress: Progress,
+        terms: Terms,
+        tool_calls: int | None = None,
     ) -> None:
+        """Take the most calls of tools that the provider may run, None where it has none."""
         self._body = body
+        self._tool_calls = tool_calls
         self._running = running
         self._progress = progress
         self._terms = terms
@@ -59,6 +66,8 @@ class NativeResponses:
             body["max_output_tokens"] = min(
                 body.get("max_output_tokens") or output_limit, output_limit
             )
+        if self._tool_calls is not None:
+            body["max_tool_calls"] = self._tool_calls
         if isinstance(given := body["input"], list):
             body["input"] = [item for item in given if not sealed.is_useless(item)]
         return orjson.dumps(body)

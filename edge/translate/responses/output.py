@@ -21,6 +21,7 @@ CLIENT_CALLS: Final = frozenset(
     }
 )
 """Items that ask the client to run something."""
+_READING_ACTIONS: Final = ("open_page", "find_in_page")
 _TEXT_MEMBERS: Final = ("text", "refusal", "name", "arguments", "input", "action", "operation")
 
 
@@ -65,7 +66,24 @@ def is_made(item: Mapping[str, Any]) -> bool:
     return size_of(item) > 0 or bool(item.get("encrypted_content"))
 
 
-def quantities_of(usage: Mapping[str, Any], quirks: Quirks = COMPATIBLE) -> Quantities | None:
+def searches_in(response: Mapping[str, Any]) -> int:
+    """Return how many searches of the web a response has: opening a page that was found is none.
+
+    OpenAI bills `search` actions only (guide to web search, "Output and citations").
+    """
+    return sum(map(_is_search, objects(response.get("output"))))
+
+
+def _is_search(item: Mapping[str, Any]) -> bool:
+    action = item.get("action")
+    is_reading = isinstance(action, dict) and action.get("type") in _READING_ACTIONS
+    is_search = item.get("type") == "web_search_call" and item.get("status") == "completed"
+    return is_search and not is_reading
+
+
+def quantities_of(
+    usage: Mapping[str, Any], quirks: Quirks = COMPATIBLE, tool_calls: int = 0
+) -> Quantities | None:
     """Return the quantities of a `usage` object of a response, None if it cannot be true.
 
     The members are those of chat completions by other names, with the same arithmetic.
@@ -79,6 +97,7 @@ def quantities_of(usage: Mapping[str, Any], quirks: Quirks = COMPATIBLE) -> Quan
             "total_tokens": usage.get("total_tokens"),
         },
         quirks=quirks,
+        tool_calls=tool_calls,
     )
 
 

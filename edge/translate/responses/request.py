@@ -54,6 +54,7 @@ class ResponsesRequest:
     media_bytes: int = 0
     is_free: bool = False
     stream_type: bytes = EVENT_STREAM
+    _tool_calls: int | None = None
     _running: Running = field(default_factory=Running, repr=False)
     _conversation: Conversation | None = field(default=None, repr=False)
 
@@ -64,6 +65,7 @@ class ResponsesRequest:
             InvalidRequest: it has media or tools for which the catalogue has no maximum.
         """
         bound, self.media_bytes = shape.shape(self.body, limits)
+        self._tool_calls = bound.tool_calls if bound.tool_tokens else None
         return bound
 
     def translation(self, terms: Terms) -> Translation:
@@ -74,7 +76,7 @@ class ResponsesRequest:
         """
         self._running.progress = _begun(terms)
         if ENDPOINT in terms.serves:
-            return NativeResponses(self.body, self._running, _begun(terms), terms)
+            return NativeResponses(self.body, self._running, _begun(terms), terms, self._tool_calls)
         return crossing(self, terms)
 
     def conversation(self) -> Conversation:
@@ -128,6 +130,7 @@ def parse(body: Any) -> ResponsesRequest:
     _refuse_what_is_kept(body)
     _check_input(body)
     _check_reasoning(body)
+    fields.integer(body, "max_tool_calls", minimum=0, maximum=MAX_TOKEN_LIMIT)
     return ResponsesRequest(
         body=body,
         model=fields.text(body, "model") or None,

@@ -35,6 +35,8 @@ from edge.translate.responses.shape import (
     TEXT_ITEMS,
     TEXT_PARTS,
     TOOL_ITEMS,
+    WEB_SEARCH_CALL,
+    WEB_SEARCHES,
 )
 
 _ABSENT: Final[Schema] = {"type": "null"}
@@ -52,6 +54,10 @@ _CONTENT: Final[Schema] = {
     "items": {"anyOf": [_TEXT_PART, _MEDIA_PART]},
 }
 _TOOLS: Final = optional(list_of(reference("ResponsesTool")))
+_WEB_SEARCH: Final = told(
+    object_of({"type": {"enum": sorted(WEB_SEARCHES)}}, required=("type",)),
+    "Where the model's catalogue entry bounds it.",
+)
 _OUTPUTS: Final = sorted(name for name, member in PART_ITEMS.items() if member == "output")
 _MESSAGE: Final[Schema] = {
     **object_of({"type": {"enum": ["message", "", None]}, "content": _CONTENT}),
@@ -81,7 +87,9 @@ SHARED: Final[dict[str, Schema]] = {
     "ResponsesItem": {
         "anyOf": [
             _MESSAGE,
-            object_of({"type": {"enum": sorted(TEXT_ITEMS)}}, required=("type",)),
+            object_of(
+                {"type": {"enum": sorted({*TEXT_ITEMS, WEB_SEARCH_CALL})}}, required=("type",)
+            ),
             object_of({"type": {"enum": _OUTPUTS}, "output": _CONTENT}, required=("type",)),
             object_of({"type": {"enum": sorted(TOOL_ITEMS)}, "tools": _TOOLS}, required=("type",)),
         ]
@@ -103,7 +111,13 @@ REQUEST: Final = object_of(
         "max_output_tokens": told(
             optional(integer(1, MAX_TOKEN_LIMIT)), "The most output tokens, reasoning included."
         ),
-        "tools": told(_TOOLS, "Your tools; of OpenAI's those that your program runs."),
+        "tools": told(
+            optional(list_of({"anyOf": [reference("ResponsesTool"), _WEB_SEARCH]})),
+            "Your tools; of OpenAI's those that your program runs, and web search.",
+        ),
+        "max_tool_calls": told(
+            optional(integer(0, MAX_TOKEN_LIMIT)), "The most searches of the web."
+        ),
         "reasoning": optional(object_of({"mode": optional({"enum": ["standard"]})})),
         "service_tier": SERVICE_TIER,
         "store": told(optional(BOOLEAN), "Taken, and always false: nothing is kept."),

@@ -1,8 +1,9 @@
 """What bounds the usage of a request: bytes of text, and the catalogue's maxima for media.
 
 Tools that the client runs cost what the request shows. Those that the provider runs read what it
-does not show, so they are refused, and with them what they left in earlier answers. Tool search is
-the exception: it reads no more than the tools in the request, once for each search.
+does not show, so they are refused, and with them what they left in earlier answers. There are two
+exceptions: tool search reads no more than the tools in the request, once for each search; searches
+of the web are taken where the catalogue bounds them, and `max_tool_calls` keeps their number.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields
+from edge.translate import fields, searches
 from edge.translate.errors import (
     InvalidType,
     NestedTooDeeply,
@@ -24,6 +25,14 @@ from kit.hold import RequestShape
 
 CLIENT_TOOLS: Final = frozenset({"function", "custom", "apply_patch", "local_shell"})
 """Tools that the client runs, by OpenAI's description of each."""
+WEB_SEARCHES: Final = frozenset(
+    {
+        *("web_search", "web_search_2025_08_26"),
+        *("web_search_preview", "web_search_preview_2025_03_11"),
+    }
+)
+"""The tool's names, by OpenAI's description: the provider searches the web."""
+WEB_SEARCH_CALL: Final = "web_search_call"
 SEARCH_READINGS: Final = 4
 """How often a request with hosted tool search may be read.
 
@@ -56,11 +65,18 @@ def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, i
     Raises:
         InvalidRequest: it has media or tools for which the catalogue has no maximum.
     """
-    has_tools, searches = _tools(body, "")
+    calls = _web_searches(body, limits)
+    has_tools, searches_tools = _tools(body, "")
     media_bytes = media_tokens = 0
     for path, item in _items(body):
+        if item.get("type") == WEB_SEARCH_CALL:
+            # What an earlier search found may be read again.
+            if not searches.calls_of(limits):
+                raise UnsupportedValue(f"{path}.type")
+            media_tokens += limits.tool_call_max_tokens
+            continue
         more_tools, more_searches = _item_tools(path, item)
-        has_tools, searches = has_tools or more_tools, searches or more_searches
+        has_tools, searches_tools = has_tools or more_tools, searches_tools or more_searches
         for place, part in _parts(path, item):
             maximum = _maximum(place, part, limits)
             media_tokens += maximum
@@ -68,13 +84,26 @@ def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, i
     overhead = limits.input_overhead_tokens
     if has_tools:
         overhead = max(overhead, limits.input_overhead_with_tools_tokens)
-    readings = SEARCH_READINGS if searches else 1
+    readings = SEARCH_READINGS if searches_tools else 1
     bound = RequestShape(
         text_bytes=readings * (_size_of(body) - media_bytes),
         overhead_tokens=readings * overhead,
         media_tokens=readings * media_tokens,
     )
+    if calls is not None:
+        searches.set_aside(bound, calls, limits)
     return bound, media_bytes
+
+
+def _web_searches(body: Mapping[str, Any], limits: ModelLimits) -> int | None:
+    """Return how many searches of the web the request may cause, None if it asks for none."""
+    for path, tool in fields.mappings(body, "tools"):
+        if fields.required_text(tool, "type", path) in WEB_SEARCHES:
+            calls, wanted = searches.calls_of(limits), body.get("max_tool_calls")
+            if not calls:
+                raise UnsupportedValue(f"{path}.type")
+            return calls if wanted is None else min(wanted, calls)
+    return None
 
 
 def _size_of(body: Mapping[str, Any]) -> int:
@@ -97,7 +126,7 @@ def _tools(holder: Mapping[str, Any], where: str) -> tuple[bool, bool]:
             searches = searches or tool.get("execution") != "client"
         elif kind == "shell":
             _check_shell(tool, path)
-        elif kind not in CLIENT_TOOLS:
+        elif kind not in CLIENT_TOOLS and (where or kind not in WEB_SEARCHES):
             raise UnsupportedValue(f"{path}.type")
     return bool(tools), searches
 

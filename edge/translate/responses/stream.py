@@ -83,8 +83,7 @@ class ResponsesLook:
 
     def _failed(self, event: dict[str, Any], response: Any, cost_of: CostOf) -> Look:
         if isinstance(response, dict):
-            if isinstance(usage := response.get("usage"), dict):
-                self._edits.count(usage, cost_of)
+            self._edits.count(response, cost_of)
             code, message = failure_of(response.get("error"))
         else:
             code, message = failure_of(event)

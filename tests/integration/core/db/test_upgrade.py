@@ -36,6 +36,13 @@ SELECT '{_FIRST}', '{UUID(int=1)}', '{UUID(int=2)}', 1, 1, 1, '2026-11-01Z', '20
     1, 1, false, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 200, 1, 1, 1, 1, 0, 0, 1, 1, '{{}}',
     0, 1, sha256('x'), '{UUID(int=3)}';
 """
+_BEFORE_0008 = """
+SET ROLE oneapi_system;
+INSERT INTO model (public_id, display_name, maker, context_tokens, max_output_tokens,
+    input_overhead_tokens, input_overhead_with_tools_tokens, image_max_tokens, audio_max_tokens,
+    file_max_tokens, reasoning_beyond_limit_tokens, capabilities, enabled, created_at)
+VALUES ('old', 'Old', 'old', 1, 1, 512, 512, 0, 0, 0, 0, '{}', true, '2026-11-01Z');
+"""
 _NEXT = date(2026, 12, 1)
 _AFTER = """
 SELECT w.requires_zero_retention, w.cors_origins, k.requires_zero_retention, u.data_policy,
@@ -79,6 +86,20 @@ def test_the_next_month_s_partition_still_fits(empty_database: str) -> None:
         connection.execute("INSERT INTO usage_record SELECT * FROM copied")
         found = connection.execute(f"SELECT id, data_policy FROM {name}").fetchall()
     assert found == [(first, 3)]
+
+
+def test_no_model_that_was_there_searches_the_web(empty_database: str) -> None:
+    """Nobody has said yet what bounds it."""
+    _migrate_to(empty_database, "0007")
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(_BEFORE_0008)
+    steps.migrate(empty_database)
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("SET ROLE oneapi_system")
+        found = connection.execute(
+            "SELECT tool_calls_max, tool_call_max_tokens FROM model"
+        ).fetchall()
+    assert found == [(0, 0)]
 
 
 def _migrate_to(dsn: str, revision: str) -> None:

@@ -30,6 +30,9 @@ class Limits:
     file_max_tokens: int = 50_000
     max_output_tokens: int = 8_192
 
+    tool_calls_max: int = 0
+    tool_call_max_tokens: int = 0
+
 
 NOTHING = Limits(image_max_tokens=0, audio_max_tokens=0, file_max_tokens=0)
 

@@ -33,6 +33,7 @@ class Limits:
     input_overhead_tokens = 512
     input_overhead_with_tools_tokens = 512
     image_max_tokens = audio_max_tokens = file_max_tokens = max_output_tokens = 1_000
+    tool_calls_max = tool_call_max_tokens = 1_000
 
 
 def surface_of(operation: Operation) -> Surface:

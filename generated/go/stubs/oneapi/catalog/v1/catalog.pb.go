@@ -405,9 +405,13 @@ type Model struct {
 	// What the model can do, as short names such as `tools`, `reasoning`, `image_input`.
 	Capabilities []string `protobuf:"bytes,16,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// What it makes.
-	Kind          Model_Kind `protobuf:"varint,17,opt,name=kind,proto3,enum=oneapi.catalog.v1.Model_Kind" json:"kind,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Kind Model_Kind `protobuf:"varint,17,opt,name=kind,proto3,enum=oneapi.catalog.v1.Model_Kind" json:"kind,omitempty"`
+	// Searches of the web that one request may make the provider do; 0: web search is refused.
+	ToolCallsMax int64 `protobuf:"varint,18,opt,name=tool_calls_max,json=toolCallsMax,proto3" json:"tool_calls_max,omitempty"`
+	// Input tokens that one such search adds to what is read next, at most; 0: web search is refused.
+	ToolCallMaxTokens int64 `protobuf:"varint,19,opt,name=tool_call_max_tokens,json=toolCallMaxTokens,proto3" json:"tool_call_max_tokens,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
@@ -557,6 +561,20 @@ func (x *Model) GetKind() Model_Kind {
 		return x.Kind
 	}
 	return Model_KIND_UNSPECIFIED
+}
+
+func (x *Model) GetToolCallsMax() int64 {
+	if x != nil {
+		return x.ToolCallsMax
+	}
+	return 0
+}
+
+func (x *Model) GetToolCallMaxTokens() int64 {
+	if x != nil {
+		return x.ToolCallMaxTokens
+	}
+	return 0
 }
 
 // What one lane of one model costs from an instant on. A version never changes.
@@ -1276,7 +1294,7 @@ var File_oneapi_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1foneapi/catalog/v1/catalog.proto\x12\x11oneapi.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"oneapi/common/v1/data_policy.proto\x1a\x1foneapi/common/v1/endpoint.proto\x1a\x1boneapi/common/v1/lane.proto\"\xd9\x06\n" +
+	"\x1foneapi/catalog/v1/catalog.proto\x12\x11oneapi.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"oneapi/common/v1/data_policy.proto\x1a\x1foneapi/common/v1/endpoint.proto\x1a\x1boneapi/common/v1/lane.proto\"\xb0\a\n" +
 	"\x05Model\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x1b\n" +
 	"\tpublic_id\x18\x02 \x01(\tR\bpublicId\x12!\n" +
@@ -1296,7 +1314,9 @@ const file_oneapi_catalog_v1_catalog_proto_rawDesc = "" +
 	"created_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
 	"\aaliases\x18\x0f \x03(\tR\aaliases\x12\"\n" +
 	"\fcapabilities\x18\x10 \x03(\tR\fcapabilities\x121\n" +
-	"\x04kind\x18\x11 \x01(\x0e2\x1d.oneapi.catalog.v1.Model.KindR\x04kind\"\x8d\x01\n" +
+	"\x04kind\x18\x11 \x01(\x0e2\x1d.oneapi.catalog.v1.Model.KindR\x04kind\x12$\n" +
+	"\x0etool_calls_max\x18\x12 \x01(\x03R\ftoolCallsMax\x12/\n" +
+	"\x14tool_call_max_tokens\x18\x13 \x01(\x03R\x11toolCallMaxTokens\"\x8d\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_TEXT\x10\x01\x12\x12\n" +

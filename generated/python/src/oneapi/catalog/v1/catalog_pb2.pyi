@@ -85,6 +85,8 @@ class Model(_message.Message):
     ALIASES_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_MAX_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_MAX_TOKENS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """The catalogue's number of it; never reused."""
     public_id: _builtins.str
@@ -113,6 +115,10 @@ class Model(_message.Message):
     """Whether clients may use it now."""
     kind: Global___Model.Kind.ValueType
     """What it makes."""
+    tool_calls_max: _builtins.int
+    """Searches of the web that one request may make the provider do; 0: web search is refused."""
+    tool_call_max_tokens: _builtins.int
+    """Input tokens that one such search adds to what is read next, at most; 0: web search is refused."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When the catalogue got it."""
@@ -145,10 +151,12 @@ class Model(_message.Message):
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
         kind: Global___Model.Kind.ValueType = ...,
+        tool_calls_max: _builtins.int = ...,
+        tool_call_max_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "audio_max_tokens", b"audio_max_tokens", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "created_at", b"created_at", "display_name", b"display_name", "enabled", b"enabled", "file_max_tokens", b"file_max_tokens", "image_max_tokens", b"image_max_tokens", "input_overhead_tokens", b"input_overhead_tokens", "input_overhead_with_tools_tokens", b"input_overhead_with_tools_tokens", "kind", b"kind", "maker", b"maker", "max_output_tokens", b"max_output_tokens", "number", b"number", "public_id", b"public_id", "reasoning_beyond_limit_tokens", b"reasoning_beyond_limit_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "audio_max_tokens", b"audio_max_tokens", "capabilities", b"capabilities", "context_tokens", b"context_tokens", "created_at", b"created_at", "display_name", b"display_name", "enabled", b"enabled", "file_max_tokens", b"file_max_tokens", "image_max_tokens", b"image_max_tokens", "input_overhead_tokens", b"input_overhead_tokens", "input_overhead_with_tools_tokens", b"input_overhead_with_tools_tokens", "kind", b"kind", "maker", b"maker", "max_output_tokens", b"max_output_tokens", "number", b"number", "public_id", b"public_id", "reasoning_beyond_limit_tokens", b"reasoning_beyond_limit_tokens", "tool_call_max_tokens", b"tool_call_max_tokens", "tool_calls_max", b"tool_calls_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,6 +138,20 @@ export declare type Model = Message<"oneapi.catalog.v1.Model"> & {
    * @generated from field: oneapi.catalog.v1.Model.Kind kind = 17;
    */
   kind: Model_Kind;
+
+  /**
+   * Searches of the web that one request may make the provider do; 0: web search is refused.
+   *
+   * @generated from field: int64 tool_calls_max = 18;
+   */
+  toolCallsMax: bigint;
+
+  /**
+   * Input tokens that one such search adds to what is read next, at most; 0: web search is refused.
+   *
+   * @generated from field: int64 tool_call_max_tokens = 19;
+   */
+  toolCallMaxTokens: bigint;
 };
 
 /**
