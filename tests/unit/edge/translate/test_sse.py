@@ -114,7 +114,6 @@ def test_a_frame_without_end_is_refused_at_the_limit() -> None:
         (b'event: e\ndata: {"a":\ndata: 1}\n\n', b'{"a":\n1}'),
         (b'event: e\nid: 1\ndata: {"a":1}\n\n', b'{"a":1}'),
         (b'event: e\ndata: {"a":1}\nid: 1\n\n', b'{"a":1}'),
-        (b"event: e\n\n", None),
     ],
 )
 def test_the_data_of_a_frame(frame: bytes, data: bytes | None) -> None:
