@@ -66,6 +66,7 @@ class NativeMessages:
         body = {**self._request.body, "model": self._terms.upstream_model}
         for name in NOT_FORWARDED:
             body.pop(name, None)
+        body["messages"] = [_signed(message) for message in body["messages"]]
         if self._request.service_tier in LANE_TIERS:
             del body["service_tier"]
         if self._searches:
@@ -146,6 +147,24 @@ def limited(body: dict[str, Any], output_limit: int | None) -> dict[str, Any]:
         # Too small a budget is the provider's to refuse: it says so in the client's words.
         body["thinking"] = {**body["thinking"], "budget_tokens": max(MIN_BUDGET_TOKENS, limit - 1)}
     return body
+
+
+def _signed(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message without thinking that nobody signed: the API refuses all of it.
+
+    It is ours: thinking of upstreams of other APIs, which answered an earlier turn.
+    """
+    content = message.get("content")
+    if message.get("role") != "assistant" or not isinstance(content, list):
+        return message
+    kept = [block for block in content if not _is_unsigned(block)]
+    return message if len(kept) in {0, len(content)} else {**message, "content": kept}
+
+
+def _is_unsigned(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") != "thinking":
+        return False
+    return not block.get("signature")
 
 
 def parsed(body: bytes) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from edge.translate.neutral.events import (
     Failed,
     Finished,
     TextDelta,
+    ToolCallBegun,
+    ToolCallDelta,
 )
 from kit.charge import quantities
 from oneapi.metering.v1.usage_record_pb2 import FinishReason as Reason
@@ -190,6 +192,18 @@ def test_tools_that_the_provider_ran_are_not_ours_to_tell() -> None:
     ]
     message = {"type": "message", "content": content, "stop_reason": "end_turn"}
     assert MessagesReader().whole(orjson.dumps(message)) == [TextDelta(0, "So."), STOP, Ended()]
+
+
+def test_a_call_without_any_arguments_has_an_empty_object() -> None:
+    """The API sends no piece of it; other APIs spell it."""
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    reader = MessagesReader()
+    begun_call = {"type": "content_block_start", "index": 0, "content_block": call}
+    nothing = {"type": "input_json_delta", "partial_json": ""}
+    assert reader.frame(orjson.dumps(begun_call)) == [ToolCallBegun(0, 0, "t", "f")]
+    delta = {"type": "content_block_delta", "index": 0, "delta": nothing}
+    assert reader.frame(orjson.dumps(delta)) == []
+    assert reader.frame(b'{"type":"content_block_stop","index":0}') == [ToolCallDelta(0, 0, "{}")]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from edge.translate.messages.answer_reader import MessagesReader
 from edge.translate.messages.answer_writer import MessagesWriter
 from edge.translate.messages.native import NativeMessages
 from edge.translate.messages.stream import MessagesLook
-from edge.translate.messages.surface import MessagesSurface
+from edge.translate.messages.surface import MessagesCountSurface, MessagesSurface
 from edge.translate.messages.to_neutral import conversation
 from edge.translate.messages.upstream import MessagesUpstream
 from edge.translate.native_stream import NativeStream
@@ -170,3 +170,17 @@ def test_any_body_is_a_request_or_an_error_of_ours(value: dict[str, Any]) -> Non
         call.translation(terms(Endpoint.ENDPOINT_CHAT_COMPLETIONS)).body(3)
     except InvalidRequest:
         return
+
+
+@given(BODIES)
+@example({"messages": [{"role": "assistant", "content": [7, {"type": "thinking"}, "a"]}]})
+def test_any_body_is_counted_or_refused(value: dict[str, Any]) -> None:
+    """The upstream says what is wrong with what we have no use for."""
+    both = (Endpoint.ENDPOINT_MESSAGES, Endpoint.ENDPOINT_COUNT_TOKENS)
+    try:
+        call = MessagesCountSurface().read(as_sent(value), {}, "/v1/messages/count_tokens", b"")
+        call.shape(Limits())
+        sent = call.translation(terms(*both)).body(None)
+    except InvalidRequest:
+        return
+    assert "metadata" not in orjson.loads(sent)

@@ -255,3 +255,19 @@ def test_counting_is_free_and_needs_an_upstream_that_counts_messages() -> None:
     for serves in ((MESSAGES,), (COUNT, endpoint_pb2.ENDPOINT_GENERATE_CONTENT)):
         with pytest.raises(errors.CountingUnavailable):
             call.translation(terms(*serves))
+
+
+def test_thinking_that_nobody_signed_stays_here() -> None:
+    """An upstream of another API made it in an earlier turn: Anthropic would refuse the request."""
+    unsigned = {"type": "thinking", "thinking": "Hm.", "signature": ""}
+    signed = {**unsigned, "signature": "s"}
+    turns = [
+        {"role": "user", "content": [unsigned]},
+        {"role": "assistant", "content": [unsigned, TEXT]},
+        {"role": "assistant", "content": [signed, TEXT]},
+        {"role": "assistant", "content": [unsigned]},
+        {"role": "assistant", "content": "So."},
+    ]
+    found = sent(body(messages=turns))["messages"]
+    assert found[1]["content"] == [TEXT]
+    assert [found[0], *found[2:]] == [turns[0], *turns[2:]]
