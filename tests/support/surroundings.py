@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from tests.support.browser import NAMES as BROWSERS
 from tests.support.recordings import RECORDINGS_FOLDER
 
 
@@ -20,4 +21,6 @@ def left_out(
         lines.append("kills at each system call of the spool: apt-get install strace")
     if find("node") is None or find("npm") is None:
         lines.append("the TypeScript stub and client: apt-get install nodejs npm")
+    if not any(map(find, BROWSERS)):
+        lines.append("the pages in a browser: apt-get install chromium")
     return lines
