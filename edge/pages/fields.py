@@ -39,12 +39,15 @@ def _fields(schema: Schema, before: str, depth: int) -> Iterator[FieldRow]:
 
 def _kind(schema: Schema) -> str:
     """Return the type and the bounds of a field, such as `integer, 1 to 128`."""
+    if schema.get("type") == "null" or not any(schema.get("enum", [True])):
+        return "nothing"
     if "enum" in schema:
-        return " | ".join(_word(one) for one in schema["enum"] if one is not None) or "null"
+        return " | ".join(_word(one) for one in schema["enum"] if one)
     if "const" in schema:
         return _word(schema["const"])
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(kind for kind in map(_kind, schema["anyOf"]) if kind))
+        others = [one for one in schema["anyOf"] if one.get("type") != "null"]
+        return " or ".join(dict.fromkeys(map(_kind, others)))
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(SCHEMAS)
     stated = schema.get("type", "any")

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from edge.admission.catalog import LANE_NAMES, Catalog, Status
-from edge.api.not_offered import is_not_offered
 from edge.pages import open_paths
 from edge.pages.error_table import ERROR_GROUPS, ErrorRow, by_status
 from edge.pages.headers import (
@@ -52,9 +51,6 @@ def document(catalog: Catalog, origin: str) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
         paths[operation.path] = {"post": _operation(operation, catalog)}
-    paths |= open_paths.paths()
-    for path, methods in paths.items():
-        methods.update(_not_offered(path, methods))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -64,7 +60,7 @@ def document(catalog: Catalog, origin: str) -> dict[str, Any]:
             "description": "The text for people is at /docs/api-reference.",
         },
         "servers": [{"url": origin}],
-        "paths": paths,
+        "paths": paths | open_paths.paths(),
         "components": _components(),
         "x-1api-lanes": list(LANE_NAMES),
     }
@@ -73,22 +69,6 @@ def document(catalog: Catalog, origin: str) -> dict[str, Any]:
 def state_of(operation: Operation, catalog: Catalog) -> str:
     """Return `ready`, `limited` or `not available`."""
     return STATES.get(catalog.endpoint_state(operation.endpoint), "not available")
-
-
-def _not_offered(path: str, described: dict[str, Any]) -> dict[str, Any]:
-    """Return the other methods of a path that OpenAI's API has and this service has not."""
-    error = {"$ref": f"#/components/responses/{_error_name('openai', '404')}"}
-    return {
-        method: {
-            "operationId": f"{method}NotAvailable{path.replace('/', '-').title().replace('-', '')}",
-            "tags": ["openai"],
-            "parameters": [open_paths.MODEL_PARAMETER] if "{model}" in path else [],
-            "responses": {"404": error},
-            "x-1api-state": "not available",
-        }
-        for method in ("get", "post", "delete")
-        if method not in described and is_not_offered(method.upper(), path)
-    }
 
 
 def _operation(operation: Operation, catalog: Catalog) -> dict[str, Any]:

@@ -54,7 +54,11 @@ _USUAL: Final = {
     Dimension.TOOL_CALLS: None,
 }
 """The other dimensions, and the one whose rate they usually have (None: they are free)."""
-_UNITS: Final[dict[int, str]] = {Kind.KIND_SPEECH: "characters or tokens"}
+_COUNTED_IN: Final[dict[int, str]] = {
+    Kind.KIND_IMAGE: "Image output is counted in images.",
+    Kind.KIND_SPEECH: "Input is counted in characters.",
+    Kind.KIND_TRANSCRIPTION: "Audio input is counted in seconds.",
+}
 EXAMPLE: Final = {"input": 12_000, "cached_input": 8_000, "output": 700, "reasoning": 300}
 
 
@@ -127,7 +131,7 @@ def prices_of(catalog: Catalog, model: Model, at_micros: int) -> list[PriceView]
 
 def lane_words(lanes: tuple[str, ...]) -> str:
     """Return lanes for people."""
-    return "all lanes" if len(lanes) == len(LANE_NAMES) else ", ".join(lanes)
+    return "all\N{NO-BREAK SPACE}lanes" if len(lanes) == len(LANE_NAMES) else ", ".join(lanes)
 
 
 def is_free(prices: Iterable[PriceView]) -> bool:
@@ -140,9 +144,10 @@ def is_free(prices: Iterable[PriceView]) -> bool:
     )
 
 
-def unit_of(model: Model) -> str:
-    """Return what the rates of a model are for a million of."""
-    return _UNITS.get(model.kind, "tokens")
+def counted_in(model: Model) -> str:
+    """Return what of a model is counted in something else than tokens (docs/catalogue.md)."""
+    # Where the limit of output is 1, we count and not the provider.
+    return _COUNTED_IN.get(model.kind, "") if model.max_output_tokens == 1 else ""
 
 
 def example(catalog: Catalog, model: Model, at_micros: int) -> ExampleView | None:

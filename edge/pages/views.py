@@ -8,7 +8,7 @@ from edge.admission.catalog import LANE_NAMES, Catalog, Kind, Model
 from edge.api.models import policy_name
 from edge.pages.openapi import state_of
 from edge.pages.operations import OPERATIONS, maker_of, other_paths
-from edge.pages.prices import PriceView, lane_words, prices_of, unit_of
+from edge.pages.prices import PriceView, counted_in, lane_words, prices_of
 from edge.translate.operation import EVENTS, Operation
 
 
@@ -21,7 +21,8 @@ class ModelView:
     lanes: tuple[str, ...]
     policies: tuple[str, ...]
     prices: tuple[PriceView, ...]
-    unit: str
+    counted_in: str
+    """What is not counted in tokens, as a sentence; empty where everything is."""
 
     @property
     def id(self) -> str:
@@ -92,7 +93,7 @@ def model_view(catalog: Catalog, model: Model, at_micros: int) -> ModelView:
             policy_name(policy).replace("_", " ") for policy in catalog.data_policies(model)
         ),
         prices=prices,
-        unit=unit_of(model),
+        counted_in=counted_in(model),
     )
 
 

@@ -23,12 +23,28 @@ checks.positive_data_acceptance.enabled = false
 [checks.negative_data_rejection]
 expected-statuses = [400, 401, 402, 403, 404, 405, 408, 409, 413, 414, 415, 429, 431]
 """
-OF_FORMS: Final = """
+OF_ONE: Final = """
 [[operations]]
 include-path = "{path}"
-checks.negative_data_rejection.enabled = false
+checks.{check}
 """
+IN_WORDS: Final = "negative_data_rejection.enabled = false"
 """In a form all is text: one field is a list of one, and true is the word."""
+OTHERS: Final = (
+    # Other methods there are OpenAI's, and answered as what is not offered.
+    ("/v1/chat/completions", "unsupported_method.enabled = false"),
+    ("/v1/models/{model}", "unsupported_method.enabled = false"),
+    # Without a model it is one of OpenAI's, which no upstream serves here.
+    ("/v1/moderations", 'not_a_server_error.expected-statuses = ["2xx", "4xx", 503]'),
+    ("/v1/moderations", "negative_data_rejection.enabled = false"),
+)
+
+
+def configuration() -> str:
+    """Return what schemathesis is to look at, and where not."""
+    forms = [(one.path, IN_WORDS) for one in OPERATIONS if FORM in one.requests]
+    single = [OF_ONE.format(path=path, check=check) for path, check in (*forms, *OTHERS)]
+    return "".join([CONFIGURATION, *single])
 
 
 def run(seconds: int) -> int:
@@ -50,8 +66,7 @@ def attack(service: Described, folder: Path, *options: str) -> int:
     python = python_with("schemathesis")
     document = folder / "openapi.json"
     document.write_text(json.dumps(service.with_models()))
-    forms = [OF_FORMS.format(path=one.path) for one in OPERATIONS if FORM in one.requests]
-    (folder / "schemathesis.toml").write_text("".join([CONFIGURATION, *forms]))
+    (folder / "schemathesis.toml").write_text(configuration())
     command = [str(python), "-m", "schemathesis.cli", "run", str(document)]
     command += ["--url", service.origin, "--header", f"Authorization: Bearer {service.api_key}"]
     command += ["--phases", "examples,coverage,fuzzing", "--no-color", "--continue-on-failure"]

@@ -81,8 +81,11 @@ def test_names_are_escaped() -> None:
 def test_the_models_page_tells_what_a_model_is() -> None:
     """Kind, context, capabilities, lanes, policies and prices."""
     words = " ".join(" ".join(read("/models").texts).split())
-    assert "demo text 128,000 2.50 10.00 tools image input all lanes zero retention" in words
-    assert "maker/tiered text 128,000 0.075000001 0.30 none default, economy" in words
+    assert "demo text 128,000 2.50 10.00 none tools image input all lanes zero retention" in words
+    assert (
+        "maker/tiered text 128,000 0.075000001 0.30 Image output 7.00 none default, economy"
+        in words
+    )
 
 
 def test_the_pricing_page_has_every_price() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.admission.catalog import Catalog, Model
+from edge.admission.catalog import Catalog, Kind, Model
 from edge.pages import prices
 from kit.charge import DIMENSIONS, Dimension, Price, PriceTier, charge_nanos, quantities
 from tests.unit.edge.pages.page_world import SECOND, add_price, small_catalog, small_snapshot
@@ -25,7 +26,7 @@ def test_lanes_of_one_price_stand_together() -> None:
     """And apart as soon as one differs."""
     catalog = small_catalog()
     (one,) = prices.prices_of(catalog, model(catalog, "demo"), SECOND)
-    assert (one.lane_words, len(one.versions)) == ("all lanes", 5)
+    assert (one.lane_words.split(), len(one.versions)) == (["all", "lanes"], 5)
     message = small_snapshot()
     add_price(message, 1, SECOND, 1_000_000_000)
     catalog = Catalog(message)
@@ -91,6 +92,23 @@ def test_the_worked_example_is_the_charge(rates: list[int]) -> None:
 def test_a_product_is_written_exactly(product: int, words: str) -> None:
     """Up to fifteen places, which units times nano-dollars may need."""
     assert prices._exact(product) == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "most", "words"),
+    [
+        (Kind.KIND_TEXT, 1, ""),
+        (Kind.KIND_SPEECH, 1, "Input is counted in characters."),
+        (Kind.KIND_SPEECH, 2_000, ""),
+        (Kind.KIND_TRANSCRIPTION, 1, "Audio input is counted in seconds."),
+        (Kind.KIND_IMAGE, 1, "Image output is counted in images."),
+    ],
+)
+def test_what_is_not_counted_in_tokens_is_said(kind: int, most: int, words: str) -> None:
+    """By the rule of docs/catalogue.md."""
+    catalog = small_catalog()
+    found = replace(model(catalog, "demo"), kind=kind, max_output_tokens=most)
+    assert prices.counted_in(found) == words
 
 
 def test_every_dimension_has_a_word() -> None:
