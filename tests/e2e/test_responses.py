@@ -171,7 +171,7 @@ def test_a_cut_answer_is_an_error_and_failed_on_the_record(
     [
         ({"previous_response_id": "resp_1"}, "stateless_only", "previous_response_id"),
         ({"background": True}, "stateless_only", "background"),
-        ({"tools": [{"type": "web_search"}]}, "unsupported_value", "tools[0].type"),
+        ({"tools": [{"type": "file_search"}]}, "unsupported_value", "tools[0].type"),
         ({"input": []}, "empty_array", "input"),
     ],
 )
