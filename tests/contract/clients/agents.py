@@ -55,16 +55,10 @@ def _claude_variables(place: Place) -> dict[str, str]:
 
 _CODEX_CONFIG: Final = """\
 model_provider = "1api"
-web_search = "disabled"
+{search}
 check_for_update_on_startup = false
 
 [analytics]
-enabled = false
-
-[features]
-goals = false
-
-[agents]
 enabled = false
 
 [model_providers.1api]
@@ -80,7 +74,9 @@ stream_max_retries = 0
 def _codex_config(place: Place) -> None:
     folder = place.home / "codex"
     folder.mkdir()
-    (folder / "config.toml").write_text(_CODEX_CONFIG.format(origin=place.origin))
+    is_native = place.models["demo"].startswith("responses")
+    search = "" if is_native else 'web_search = "disabled"'
+    (folder / "config.toml").write_text(_CODEX_CONFIG.format(origin=place.origin, search=search))
 
 
 def _codex_words(place: Place, model: str) -> list[str]:
@@ -181,9 +177,8 @@ COMMANDS: Final[tuple[Client, ...]] = (
             "and `env_key`"
         ),
         note=(
-            'with `web_search = "disabled"`: a search that the provider runs has no price '
-            "beforehand; with an upstream of another API also `[agents] enabled = false` and "
-            "`[features] goals = false`, whose tools no other API can express"
+            'with `web_search = "disabled"` where an upstream of another API serves, or the model '
+            "has no bound for searches of its provider's"
         ),
         prepare=_codex_config,
         words=_codex_words,

@@ -213,7 +213,8 @@ def _has_results(body: Any) -> bool:
     """Say whether a request, of any API, gives the model what a tool returned."""
     if isinstance(body, dict):
         kind, role = body.get("type"), body.get("role")
-        if kind in {"tool_result", "function_call_output"} or role == "tool":
+        # In a schema these may be anything.
+        if kind in ("tool_result", "function_call_output") or role == "tool":
             return True
         return "functionResponse" in body or any(_has_results(one) for one in body.values())
     return isinstance(body, list) and any(_has_results(one) for one in body)

@@ -82,6 +82,8 @@ def _model(api: str, case: str, name: str) -> dict[str, Any]:
         "max_output_tokens": 64_000,
         "image_max_tokens": 4_096,
         "file_max_tokens": 65_536,
+        "tool_calls_max": 3,
+        "tool_call_max_tokens": 2_000,
         "capabilities": ["image_input", "reasoning", "structured_output", "tools"],
         "routes": [{"candidates": [candidate]}],
         "prices": [{"tiers": [{"input": 100_000_000, "output": 400_000_000}]}],
