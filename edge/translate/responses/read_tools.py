@@ -1,13 +1,16 @@
 """The tools of a request as functions, under names that every API has.
 
 Functions in a namespace are called by two names; other APIs have one. There a function is called
-`namespace__name`, and its calls come back to the client under both.
+`namespace__name`, and its calls come back to the client under both. Where that is no name
+elsewhere, because it is too long or has other characters, it is cut and marked.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from edge.translate import fields
 from edge.translate.errors import InvalidValue, UnsupportedValue
@@ -15,6 +18,10 @@ from edge.translate.neutral.conversation import Tool
 
 Namespaces = dict[str, tuple[str, str]]
 """By the one name: the namespace and the name in it."""
+NAME_MAX: Final = 64
+"""The longest name of a function at OpenAI's chat, Anthropic and Google (their API references)."""
+MARK_LENGTH: Final = 8
+_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def namespaces(body: Mapping[str, Any]) -> Namespaces:
@@ -50,7 +57,13 @@ def called(name: str, namespace: str | None, spaces: Namespaces) -> str:
 
 
 def _joined(namespace: str, name: str) -> str:
-    return f"{namespace}__{name}"
+    joined = f"{namespace}__{name}"
+    plain = _NOT_IN_NAMES.sub("_", joined)
+    if plain == joined and len(joined) <= NAME_MAX:
+        return joined
+    # Of the whole, so that names that begin alike stay apart.
+    mark = hashlib.sha256(joined.encode(errors="surrogatepass")).hexdigest()[:MARK_LENGTH]
+    return f"{plain[: NAME_MAX - MARK_LENGTH - 1]}_{mark}"
 
 
 def tools_of(holder: Mapping[str, Any], path: str, spaces: Namespaces) -> list[Tool]:
@@ -64,7 +77,7 @@ def tools_of(holder: Mapping[str, Any], path: str, spaces: Namespaces) -> list[T
         if is_search(tool):
             continue
         if tool.get("type") == "namespace":
-            found += _of_namespace(tool, place)
+            found += _of_namespace(tool, place, spaces)
             continue
         one = _function(tool, place)
         if one.name in spaces:
@@ -73,12 +86,15 @@ def tools_of(holder: Mapping[str, Any], path: str, spaces: Namespaces) -> list[T
     return found
 
 
-def _of_namespace(tool: dict[str, Any], path: str) -> list[Tool]:
+def _of_namespace(tool: dict[str, Any], path: str, spaces: Namespaces) -> list[Tool]:
     space = fields.required_text(tool, "name", path)
     about = fields.text(tool, "description", path)
     functions = [_function(one, place) for place, one in fields.mappings(tool, "tools", path)]
     for function in functions:
-        function.name = _joined(space, function.name)
+        joined = _joined(space, function.name)
+        if spaces.get(joined) != (space, function.name):
+            raise UnsupportedValue(f"{function.path}.name")
+        function.name = joined
         told = [text for text in (about, function.description) if text]
         function.description = "\n\n".join(told) or None
     return functions

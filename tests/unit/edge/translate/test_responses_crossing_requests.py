@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from edge.translate.neutral.conversation import (
     Turn,
 )
 from edge.translate.responses import to_neutral
+from edge.translate.responses.read_tools import namespaces
 from edge.translate.responses.sealed import opened, seal
 from edge.translate.responses.upstream import ResponsesUpstream
 from oneapi.common.v1.endpoint_pb2 import Endpoint
@@ -318,10 +320,35 @@ def test_functions_in_namespaces_have_one_name_elsewhere() -> None:
     assert result.name == "crm__f"
 
 
+@pytest.mark.parametrize(
+    ("space", "name"), [("s" * 40, "f" * 40), ("crm.v2", "f"), ("crm", "f" * 128), ("ü", "f")]
+)
+def test_what_is_no_name_elsewhere_is_cut_and_marked(space: str, name: str) -> None:
+    """Calls come back under both names, and names that begin alike stay apart."""
+    functions = [{**FUNCTION, "name": name}, {**FUNCTION, "name": name + "2"}]
+    tools = [{**SPACE, "name": space, "tools": functions}]
+    call = {**CALL, "namespace": space, "name": name + "2"}
+    found = neutral(tools=tools, input=[HELLO, call, RESULT])
+    names = [tool.name for tool in found.tools]
+    assert len(set(names)) == 2
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", one) for one in names)
+    (called,) = (part for part in found.turns[1].parts if isinstance(part, ToolCall))
+    assert called.name == names[1]
+    assert [namespaces({"tools": tools})[one] for one in names] == [
+        (space, name),
+        (space, name + "2"),
+    ]
+
+
 def test_a_name_that_could_mean_two_functions_is_refused() -> None:
     """A call could not be told to the client."""
     twice = {**FUNCTION, "name": "crm__f"}
     assert refusal(tools=[SPACE, twice]) == ("unsupported_value", "tools[1].name")
+    inner, outer = (
+        {**SPACE, "name": space, "tools": [{**FUNCTION, "name": name}]}
+        for space, name in (("crm", "a__b"), ("crm__a", "b"))
+    )
+    assert refusal(tools=[inner, outer]) == ("unsupported_value", "tools[0].tools[0].name")
     custom = {**SPACE, "tools": [{"type": "custom", "name": "c"}]}
     assert refusal(tools=[custom]) == ("unsupported_value", "tools[0].tools[0].type")
 
