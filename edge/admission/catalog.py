@@ -220,7 +220,8 @@ class Catalog:
     def endpoint_state(self, endpoint: int) -> int:
         """Return whether an endpoint can be used, as an `EndpointState.Status`.
 
-        What the operator states; else ready if any model can be served there, else not available.
+        What the operator states; else ready if every model of its kind can be served there, limited
+        if some can, not available if none can.
         """
         return self._endpoints.get(endpoint, Status.STATUS_NOT_AVAILABLE)
 
@@ -246,17 +247,22 @@ class Catalog:
         return min((at for at in begins if at > after_micros), default=None)
 
     def _can_be_served(self, endpoint: int) -> int:
-        for (model_number, lane), route in self._routes.items():
-            model = self.models.get(model_number)
+        models, served = set(), set()
+        for (number, lane), route in self._routes.items():
+            model = self.models.get(number)
             if (
                 model is not None
                 and model.enabled
                 and model.kind == ENDPOINT_KINDS[endpoint]
-                and (model_number, lane) in self._prices
-                and any(can_serve(candidate, endpoint) for candidate in route.candidates)
+                and (number, lane) in self._prices
+                and route.candidates
             ):
-                return Status.STATUS_READY
-        return Status.STATUS_NOT_AVAILABLE
+                models.add(number)
+                if any(can_serve(candidate, endpoint) for candidate in route.candidates):
+                    served.add(number)
+        if not served:
+            return Status.STATUS_NOT_AVAILABLE
+        return Status.STATUS_READY if served == models else Status.STATUS_LIMITED
 
     def servable(self, at_micros: int, *, zero_retention: bool = False) -> list[Model]:
         """Return the models that can be served and priced in some lane, by public id.

@@ -142,6 +142,21 @@ def test_an_endpoint_is_ready_by_models_of_its_kind_only() -> None:
     assert Catalog(message).endpoint_state(embeddings) == Status.STATUS_NOT_AVAILABLE
 
 
+def test_an_endpoint_that_some_models_lack_is_limited() -> None:
+    """Ready is what works with every model of the kind that can be served at all."""
+    message, count = snapshot(), Endpoint.ENDPOINT_COUNT_TOKENS
+    message.models[4].CopyFrom(message.models[0])
+    message.models[4].number, message.models[4].public_id = 5, "other"
+    del message.models[4].aliases[:]
+    route = next(one for one in message.routes if one.model_number == 5)
+    route.candidates[0].upstream_number = 2
+    assert Catalog(message).endpoint_state(count) == Status.STATUS_NOT_AVAILABLE
+    for number, expected in ((1, Status.STATUS_LIMITED), (2, Status.STATUS_READY)):
+        upstream = next(one.upstream for one in message.upstreams if one.upstream.number == number)
+        upstream.surfaces.extend([Endpoint.ENDPOINT_CHAT_COMPLETIONS, count])
+        assert Catalog(message).endpoint_state(count) == expected
+
+
 def test_googles_models_for_embeddings_are_asked_beside_its_text() -> None:
     """Its API for them is no surface of ours; nobody else's text makes embeddings."""
     embeddings = Endpoint.ENDPOINT_EMBEDDINGS
