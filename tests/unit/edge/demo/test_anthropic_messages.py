@@ -186,3 +186,11 @@ def test_an_empty_answer_has_no_blocks(client: httpx.Client) -> None:
     """And costs no output."""
     empty = ask(client, model="demo-empty")
     assert (empty["content"], empty["usage"]["output_tokens"]) == ([], 0)
+
+
+def test_web_search_is_taken_and_never_done(client: httpx.Client) -> None:
+    """There is no web here; the client's own tools are called as ever."""
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    assert [block["type"] for block in ask(client, tools=[search])["content"]] == ["text"]
+    called = [block for block in ask(client, tools=[search, TOOL])["content"] if "input" in block]
+    assert [block["name"] for block in called] == ["look_up"]

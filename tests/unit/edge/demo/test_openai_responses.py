@@ -113,6 +113,15 @@ def test_tools_are_called_when_the_user_asked_last(client: httpx.Client) -> None
     assert text_of(ask(client, input=history, tools=[TOOL]))
 
 
+@pytest.mark.parametrize("choice", ["auto", {"type": "web_search_preview"}])
+def test_web_search_is_taken_and_never_done(client: httpx.Client, choice: Any) -> None:
+    """There is no web here; the client's own tools are called as ever."""
+    search = {"type": "web_search"}
+    assert text_of(ask(client, tools=[search], tool_choice=choice))
+    called = ask(client, tools=[search, TOOL])["output"]
+    assert [item["name"] for item in called] == ["look_up"]
+
+
 def test_a_schema_is_kept(client: httpx.Client) -> None:
     """In `text.format`."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
