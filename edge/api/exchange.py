@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from edge.admission.catalog import Candidate
 from edge.api import failures
@@ -38,6 +38,8 @@ from oneapi.metering.v1 import usage_record_pb2 as usage
 
 LAST_WORD_SECONDS: Final = 0.5
 """How long after its hard end a request may still tell its client so; then it is cut off."""
+READ_SECONDS: Final = 0.05
+"""How long an error inside a stream stands before the connection is closed without an end."""
 TRAILER_SECONDS: Final = 0.05
 """How long the end of a body may take after its terminal frame, for the connection to be reused."""
 _TEXT_TYPES: Final = (b"text/", b"application/json", b"application/problem+json")
@@ -187,8 +189,7 @@ class Exchange:
             await self._client.finish(end.tail)
             return
         tail = b"" if quotes_credential(end.tail, answer.candidate) else end.tail
-        await self._client.write(tail if durable and tail else self._cut_event(durable))
-        raise AnswerCut
+        await self._cut_off(tail if durable and tail else self._cut_event(durable))
 
     def _is_text_for_bytes(self, response: UpstreamResponse) -> bool:
         """Say whether a text comes where a file was asked for: an error, which may quote anything.
@@ -308,6 +309,20 @@ class Exchange:
         elif not self._gone:
             await self._client.whole(200, ((b"content-type", result.content_type),), result.body)
 
+    async def _cut_off(self, last_word: bytes) -> NoReturn:
+        """Say why, and close without a clean end.
+
+        Clients that read through web streams drop what they have not read when a connection breaks:
+        they get a moment to read it.
+
+        Raises:
+            AnswerCut: always.
+        """
+        await self._client.write(last_word)
+        if last_word and not self._gone:
+            await asyncio.sleep(READ_SECONDS)
+        raise AnswerCut
+
     # --- failures
 
     async def _fail(self, failure: Failure) -> None:
@@ -326,8 +341,7 @@ class Exchange:
         error = failures.error_of(failure)
         self._client.stop()
         if self._client.started:
-            await self._client.write(self._event_of(error))
-            raise AnswerCut
+            await self._cut_off(self._event_of(error))
         self._client.headers = [
             item
             for item in self._client.headers
