@@ -16,6 +16,7 @@ from edge.translate.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.media_urls import data_of, web_url
 from edge.translate.neutral.conversation import (
     Audio,
     File,
@@ -135,7 +136,7 @@ def _audio(path: str, part: dict[str, Any]) -> Audio:
 
 def _document(path: str, part: dict[str, Any]) -> File:
     """Read Mistral's part."""
-    return File(path, url=_url(f"{path}.document_url", part.get("document_url")))
+    return File(path, url=web_url(f"{path}.document_url", part.get("document_url")))
 
 
 def _thinking(path: str, part: dict[str, Any]) -> Reasoning:
@@ -154,10 +155,9 @@ def _image(path: str, part: dict[str, Any]) -> Image:
         raise InvalidType(place, "an object")
     url = fields.required_text(image, "url", place)
     detail = fields.text(image, "detail", place)
-    if url.startswith("data:"):
-        media_type, data = _data_url(f"{place}.url", url)
-        return Image(path, media_type, data, detail=detail)
-    return Image(path, url=_url(f"{place}.url", url), detail=detail)
+    if (found := data_of(f"{place}.url", url)) is not None:
+        return Image(path, *found, detail=detail)
+    return Image(path, url=web_url(f"{place}.url", url), detail=detail)
 
 
 def _file(path: str, part: dict[str, Any]) -> File:
@@ -168,27 +168,11 @@ def _file(path: str, part: dict[str, Any]) -> File:
         raise UnsupportedParameter(f"{place}.file_id")
     data = fields.required_text(file, "file_data", place)
     name = fields.text(file, "filename", place)
-    if data.startswith("data:"):
-        media_type, data = _data_url(f"{place}.file_data", data)
-        return File(path, media_type, data, name=name)
+    if (found := data_of(f"{place}.file_data", data)) is not None:
+        return File(path, *found, name=name)
     if data.startswith(("https://", "http://")):  # OpenRouter's way to give an address
         return File(path, url=data, name=name)
     return File(path, _PDF, data, name=name)
-
-
-def _data_url(path: str, url: str) -> tuple[str, str]:
-    """Return media type and base64 data of a data URL (RFC 2397)."""
-    head, comma, data = url.partition(",")
-    media_type, *parameters = head.removeprefix("data:").split(";")
-    if not comma or "base64" not in parameters or not media_type or not data:
-        raise InvalidValue(path)
-    return media_type, data
-
-
-def _url(path: str, url: Any) -> str:
-    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-        raise InvalidValue(path)
-    return url
 
 
 def _reasoning(path: str, message: dict[str, Any]) -> list[Part]:

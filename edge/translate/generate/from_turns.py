@@ -8,6 +8,7 @@ import orjson
 
 from edge.translate.errors import UnsupportedValue
 from edge.translate.generate.parts import ERROR_KEY, RESULT_KEY
+from edge.translate.generate.shape import SPOKEN, is_public, is_video
 from edge.translate.neutral.conversation import (
     Audio,
     File,
@@ -150,16 +151,26 @@ def _text(part: Part) -> Json:
 
 
 def _media(part: Image | File) -> Json:
+    kind = part.media_type
     if part.data is not None:
-        default = "image/png" if isinstance(part, Image) else "application/pdf"
-        return {"inlineData": {"mimeType": part.media_type or default, "data": part.data}}
-    if part.url is None:
+        kind = kind or ("image/png" if isinstance(part, Image) else "application/pdf")
+        return {"inlineData": {"mimeType": _held(part, kind), "data": part.data}}
+    # The catalogue's maximum for what the client called it bounds no video.
+    if part.url is None or not is_public(part.url) or is_video(part.url):
         raise unsupported(part)
-    kind = part.media_type or _EXTENSIONS.get(part.url.partition("?")[0].rpartition(".")[2].lower())
+    kind = kind or _EXTENSIONS.get(part.url.partition("?")[0].rpartition(".")[2].lower())
     if kind is None:
         # Google wants to be told what it will find.
         raise unsupported(part)
-    return {"fileData": {"mimeType": kind, "fileUri": part.url}}
+    return {"fileData": {"mimeType": _held(part, kind), "fileUri": part.url}}
+
+
+def _held(part: Image | File, kind: str) -> str:
+    """Return a media type, if what is held for the part bounds it: Google goes by this alone."""
+    is_image = kind.lower().startswith("image/")
+    if not is_image and (isinstance(part, Image) or kind.lower().startswith(SPOKEN)):
+        raise unsupported(part)
+    return kind
 
 
 def _arguments(call: ToolCall) -> Json:

@@ -38,7 +38,7 @@ _MEDIA_PARTS: Final = frozenset({"inlineData", "fileData"})
 _FILE_STORES: Final = ("generativelanguage.googleapis.com", "storage.googleapis.com")
 """Where files lie under the account of whoever asks: ours, and not the client's."""
 _VIDEO_SITES: Final = ("youtube.com", "youtu.be")
-_SPOKEN: Final = ("audio/", "video/")
+SPOKEN: Final = ("audio/", "video/")
 
 
 def shape(body: Mapping[str, Any], choices: int, limits: ModelLimits) -> RequestShape:
@@ -121,9 +121,19 @@ def file_url_of(path: str, file: Mapping[str, Any]) -> str:
         raise MissingParameter(f"{path}.fileUri")
     if not isinstance(uri, str):
         raise InvalidType(f"{path}.fileUri", "a string")
-    if not uri.startswith(("https://", "http://")) or _is_at(uri, _FILE_STORES):
+    if not is_public(uri):
         raise UnsupportedValue(f"{path}.fileUri")
     return uri
+
+
+def is_public(uri: str) -> bool:
+    """Say whether this is an address of the web, and of no store of the provider's."""
+    return uri.startswith(("https://", "http://")) and not _is_at(uri, _FILE_STORES)
+
+
+def is_video(uri: str) -> bool:
+    """Say whether Google sees a video here, whatever it is called."""
+    return _is_at(uri, _VIDEO_SITES)
 
 
 def parts_of(body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -160,13 +170,13 @@ def _maximum(path: str, part: Mapping[str, Any], limits: ModelLimits) -> tuple[i
         place = f"{path}.inlineData"
         kind = media_type_of(place, data)
         tokens += _most(place, kind, limits)
-        has_audio = kind.startswith(_SPOKEN)
+        has_audio = kind.startswith(SPOKEN)
     if file is not None:
         place = f"{path}.fileData"
-        is_video = _is_at(file_url_of(place, file), _VIDEO_SITES)
-        kind = "video/*" if is_video else media_type_of(place, file)
+        url = file_url_of(place, file)
+        kind = "video/*" if is_video(url) else media_type_of(place, file)
         tokens += _most(place, kind, limits)
-        has_audio = has_audio or kind.startswith(_SPOKEN)
+        has_audio = has_audio or kind.startswith(SPOKEN)
     return tokens, has_audio
 
 
@@ -184,7 +194,8 @@ def _most(path: str, kind: str, limits: ModelLimits) -> int:
 
 def _is_at(uri: str, hosts: tuple[str, ...]) -> bool:
     try:
-        host = urlsplit(uri).hostname or ""
+        # A dot at its end changes nothing about a host (RFC 1034, 3.1).
+        host = (urlsplit(uri).hostname or "").removesuffix(".")
     except ValueError:
         return True
     return any(host == one or host.endswith(f".{one}") for one in hosts)

@@ -16,6 +16,7 @@ from edge.translate.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.media_urls import web_url
 from edge.translate.messages import call_ids
 from edge.translate.neutral.conversation import (
     File,
@@ -140,7 +141,8 @@ def _image(path: str, block: Mapping[str, Any]) -> Image:
                 data=fields.required_text(source, "data", place),
             )
         case "url":
-            return Image(path, url=fields.required_text(source, "url", place))
+            url = fields.required_text(source, "url", place)
+            return Image(path, url=web_url(f"{place}.url", url))
     raise UnsupportedValue(f"{place}.type")
 
 
@@ -159,7 +161,8 @@ def _document(path: str, block: Mapping[str, Any]) -> File | Text:
             data = fields.required_text(source, "data", place)
             return File(path, media_type=media_type, data=data, name=name)
         case "url":
-            return File(path, url=fields.required_text(source, "url", place), name=name)
+            url = fields.required_text(source, "url", place)
+            return File(path, url=web_url(f"{place}.url", url), name=name)
         case "text":
             return Text(path, fields.required_text(source, "data", place))
     raise UnsupportedValue(f"{place}.type")

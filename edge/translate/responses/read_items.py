@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, cast
 
 from edge.translate import fields
@@ -13,6 +12,7 @@ from edge.translate.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.media_urls import data_of, web_url
 from edge.translate.neutral.conversation import (
     File,
     Image,
@@ -37,7 +37,6 @@ _ROLES: Final[dict[str, Role]] = {
     "developer": "system",
 }
 _TEXTS: Final = frozenset({"input_text", "output_text", "text"})
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 _HINTS: Final = frozenset({"id", "status", "type", "phase", "prompt_cache_breakpoint"})
 _CALL_HINTS: Final = _HINTS | {"caller", "namespace"}
 """Who called a tool, and where it came from: the call is answered by its id."""
@@ -180,10 +179,9 @@ def _image_of(part: dict[str, Any], path: str) -> Image:
     _refuse_others(part, {"image_url", "detail"} | _HINTS, path)
     url = fields.required_text(part, "image_url", path)
     detail = fields.text(part, "detail", path)
-    media_type, data = _data_of(url, f"{path}.image_url")
-    if data is not None:
-        return Image(path, media_type=media_type, data=data, detail=detail)
-    return Image(path, url=url, detail=detail)
+    if (found := data_of(f"{path}.image_url", url)) is not None:
+        return Image(path, *found, detail=detail)
+    return Image(path, url=web_url(f"{path}.image_url", url), detail=detail)
 
 
 def _file_of(part: dict[str, Any], path: str) -> File:
@@ -191,23 +189,11 @@ def _file_of(part: dict[str, Any], path: str) -> File:
     name = fields.text(part, "filename", path)
     url = fields.text(part, "file_url", path)
     if url is not None:
-        return File(path, url=url, name=name)
+        return File(path, url=web_url(f"{path}.file_url", url), name=name)
     data = fields.required_text(part, "file_data", path)
-    media_type, inner = _data_of(data, f"{path}.file_data")
-    if inner is None:
-        # Without a media type: only PDF is taken so (OpenAI API reference, file inputs).
-        media_type, inner = "application/pdf", data
-    return File(path, media_type=media_type, data=inner, name=name)
-
-
-def _data_of(url: str, path: str) -> tuple[str | None, str | None]:
-    """Return media type and base64 text of a data URL; nothing of another URL."""
-    if url[:5].lower() != "data:":
-        return None, None
-    match = _DATA_URL.match(url)
-    if match is None:
-        raise InvalidValue(path)
-    return match.group(1), url[match.end() :]
+    # Without a media type: only PDF is taken so (OpenAI API reference, file inputs).
+    found = data_of(f"{path}.file_data", data) or ("application/pdf", data)
+    return File(path, *found, name=name)
 
 
 def _texts(item: dict[str, Any], name: str, path: str) -> list[str]:

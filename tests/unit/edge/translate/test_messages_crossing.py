@@ -220,6 +220,22 @@ BLOCK = "messages[0].content[0]"
             },
             f"{BLOCK}.citations",
         ),
+        *(
+            (
+                {
+                    "messages": [
+                        {
+                            "role": "user",
+                            "content": [
+                                {"type": kind, "source": {"type": "url", "url": "gs://secret/a"}}
+                            ],
+                        }
+                    ]
+                },
+                f"{BLOCK}.source.url",
+            )
+            for kind in ("image", "document")
+        ),
     ],
 )
 def test_what_has_no_neutral_place_is_refused_by_its_path(more: dict[str, Any], param: str) -> None:

@@ -240,6 +240,16 @@ def test_hints_are_left_out() -> None:
             "input[0].content[0].image_url",
         ),
         (
+            {"input": [message({"type": "input_image", "image_url": "file:///etc/hosts"})]},
+            "invalid_value",
+            "input[0].content[0].image_url",
+        ),
+        (
+            {"input": [message({"type": "input_file", "file_url": "gs://bucket/a.pdf"})]},
+            "invalid_value",
+            "input[0].content[0].file_url",
+        ),
+        (
             {"input": [message(text("a", "refusal"))]},
             "unsupported_value",
             "input[0].content[0].type",
