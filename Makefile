@@ -15,7 +15,7 @@ help:
 	@echo "test     the whole test suite"
 	@echo "check    format, lint, types, protos and tests: what CI runs"
 	@echo "fmt      format code and protos;  lint, types, protos: one check each"
-	@echo "bench    the first table of docs/benchmarks/;  clients: unmodified client libraries"
+	@echo "bench    the first table of docs/benchmarks/;  clients: SDKs and agents unmodified"
 	@echo "chaos    kill, cut, freeze and starve everything (ROUNDS=n);  breaks: the suites must notice"
 	@echo "leaktest look for content and secrets wherever the processes could leave them"
 	@echo "lock     resolve the lock files anew;  lock-upgrade: to the newest week-old versions"

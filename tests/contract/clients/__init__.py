@@ -7,5 +7,6 @@
 - `agents.py`, `command.py`: coding agents and other command lines, as a script would run them;
 - `upstream.py`: the demo provider with a memory, so that what reached a provider can be judged;
 - `judge.py`: what the service's own records must say of each cell;
-- `page.py`: the table.
+- `found.py`, `page.py`: what was found, and the page about it;
+- `locks.py`: locks everything anew.
 """

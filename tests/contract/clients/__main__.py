@@ -1,7 +1,7 @@
 """`python -m tests.contract.clients [--only native|crossed] [NAME ...]`: run clients, say how.
 
-Without a name all of them run and docs/clients.md is written anew. A name is any part of a
-client's name. Exit code 1 if a cell is neither green nor explained.
+Without a name all of them run. A name is any part of a client's name. docs/clients.md is written
+anew once each client has run here. Exit code 1 if a cell is neither green nor explained.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from tests.contract.clients import page
+from tests.contract.clients import found, page
 from tests.contract.clients.matrix import CLIENTS
 from tests.contract.clients.run import rows, tell
 from tests.contract.clients.served import APIS, served
@@ -39,9 +39,10 @@ def main() -> int:
     with served() as here:
         for one in rows(chosen, here, [given.only] if given.only else UPSTREAMS):
             tell(one)
+            found.keep([one], datetime.now(UTC).date())
             done.append(one)
-    if len(chosen) == len(CLIENTS) and not given.only:
-        page.PAGE.write_text(page.rendered(done, datetime.now(UTC).date()))
+    if (every := found.complete(CLIENTS)) is not None:
+        page.PAGE.write_text(page.rendered(*every))
     return int(any(one.faults() for one in done))
 
 

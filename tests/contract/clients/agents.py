@@ -37,7 +37,7 @@ def _nothing(_place: Place) -> None:
 
 
 def _claude_words(place: Place, model: str) -> list[str]:
-    return [_claude(place), "-p", QUESTION, "--model", model, "--tools", "Read"]
+    return [_claude(place), "-p", QUESTION, "--model", model]
 
 
 def _claude_variables(place: Place) -> dict[str, str]:
@@ -96,14 +96,10 @@ def _opencode_config(place: Place) -> None:
         "options": options,
         "models": {name: {"name": name} for name in place.models.values()},
     }
-    only_reads = dict.fromkeys(
-        ("bash", "edit", "glob", "grep", "skill", "task", "todowrite", "webfetch", "write"), False
-    )
     config = {
         "autoupdate": False,
         "share": "disabled",
         "snapshot": False,
-        "tools": only_reads,
         "provider": {"1api": provider},
     }
     (place.home / "work" / "opencode.json").write_text(json.dumps(config))

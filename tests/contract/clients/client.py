@@ -40,6 +40,10 @@ class Client(Protocol):
         """The API that it speaks, one of `served.APIS`."""
 
     @property
+    def environment(self) -> PythonEnvironment | NodeEnvironment:
+        """Where it runs."""
+
+    @property
     def setting(self) -> str:
         """How it is pointed at us."""
 

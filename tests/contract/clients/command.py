@@ -140,8 +140,8 @@ class Command:
     def _cancel(self, served: Served, place: Place) -> str:
         words = self.words(place, place.models["endless"])
         with self._started(place, words) as run:
-            until(lambda: bool(served.demo.calls(CASES["endless"])), RUN_SECONDS_MAX)
-            time.sleep(_BEFORE_LEAVING_SECONDS)
+            # An agent may end a first answer, which calls a tool, and then ask again.
+            until(lambda: _is_answering(served) or run.poll() is not None, RUN_SECONDS_MAX)
             if run.poll() is not None:
                 return "it ended by itself"
             run.send_signal(signal.SIGINT)
@@ -202,6 +202,13 @@ class Running:
     def told(self) -> str:
         """Return what it wrote, once it has ended."""
         return self._text
+
+
+def _is_answering(served: Served) -> bool:
+    """Say whether an answer runs that has run for a while."""
+    running = [one for one in served.demo.calls(CASES["endless"]) if not one.outcome]
+    time.sleep(_BEFORE_LEAVING_SECONDS)
+    return any(not one.outcome for one in running)
 
 
 def _is_stream(call: Call) -> bool:

@@ -18,7 +18,6 @@ _EXPECTED: Final = {
     "stream": ("demo", record.Outcome.OUTCOME_SUCCEEDED),
     "tools": ("tools", record.Outcome.OUTCOME_SUCCEEDED),
     "cut": ("cut", record.Outcome.OUTCOME_FAILED),
-    "cancel": ("endless", record.Outcome.OUTCOME_CANCELLED),
 }
 FORWARDED: Final = frozenset(
     {
@@ -41,8 +40,8 @@ def judged(
     for case, (name, outcome) in _EXPECTED.items():
         if found.get(case) == OK:
             found[case] = _of_records([one for one in usages if one.model == models[name]], outcome)
-    if found.get("cancel") == OK and not _left(served):
-        found["cancel"] = "the provider was not cancelled"
+    if found.get("cancel") == OK:
+        found["cancel"] = _of_cancelled(served, key_id, models["endless"])
     if more := forwarded_headers(served) - FORWARDED:
         found["headers"] = f"reached the provider: {', '.join(sorted(more))}"
     return found
@@ -79,13 +78,21 @@ def _of_records(usages: list[Usage], expected: record.Outcome.ValueType) -> str:
     return OK
 
 
-def _left(served: Served) -> bool:
-    def every() -> bool:
-        calls = served.demo.calls(CASES["endless"])
-        return bool(calls) and all(one.outcome == LEFT for one in calls)
+def _of_cancelled(served: Served, key_id: str, model: str) -> str:
+    """Each answer that the client left was cancelled at the provider, and its record says so."""
 
+    def outcomes() -> list[str]:
+        return [one.outcome for one in served.demo.calls(CASES["endless"])]
+
+    if not outcomes():
+        return "the provider was not asked"
     try:
-        until(every, PATIENCE_SECONDS)
+        until(lambda: LEFT in outcomes() and all(outcomes()), PATIENCE_SECONDS)
     except AssertionError:
-        return False
-    return True
+        return "the provider was not cancelled"
+    usages = [one for one in settled(served, key_id) if one.model == model]
+    cancelled = [one for one in usages if one.outcome == record.Outcome.OUTCOME_CANCELLED]
+    left = outcomes().count(LEFT)
+    return (
+        OK if len(cancelled) == left else f"{left} left, {len(cancelled)} cancelled by the records"
+    )

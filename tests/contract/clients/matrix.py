@@ -10,6 +10,10 @@ from tests.contract.clients.client import Client, Library
 from tests.contract.clients.environments import NodeEnvironment, PythonEnvironment
 
 NODE: Final = NodeEnvironment("node")
+_AI_SDK_NOTES: Final = {
+    "compatible": "`includeUsage` and `supportsStructuredOutputs` are off unless asked for",
+    "openrouter": "without `strict` it asks for no usage in streams",
+}
 
 
 def _openai() -> Iterator[Client]:
@@ -23,7 +27,8 @@ def _openai() -> Iterator[Client]:
         setting = '`new OpenAI({ baseURL: "<origin>/v1", apiKey: "<key>" })`'
         yield Library("openai-node", api, NODE, "openai.mjs", setting, (api,))
     for api in ("responses", "chat"):
-        setting = "`OpenAIResponsesModel(openai_client=AsyncOpenAI(...))`, as openai-python"
+        kind = "OpenAIResponsesModel" if api == "responses" else "OpenAIChatCompletionsModel"
+        setting = f"`{kind}(openai_client=AsyncOpenAI(...))`, as openai-python"
         environment = PythonEnvironment("openai-agents")
         yield Library("openai-agents", api, environment, "openai_agents.py", setting, (api,))
 
@@ -43,20 +48,19 @@ def _google() -> Iterator[Client]:
 
 
 def _ai_sdk() -> Iterator[Client]:
+    api_v1 = '{ baseURL: "<origin>/api/v1", apiKey: "<key>", compatibility: "strict" }'
     v1, beta = '{ baseURL: "<origin>/v1", apiKey: "<key>" }', "<origin>/v1beta"
     for provider, api, setting in (
         ("openai-chat", "chat", f"`createOpenAI({v1}).chat(model)`"),
         ("openai-responses", "responses", f"`createOpenAI({v1})(model)`"),
-        (
-            "compatible",
-            "chat",
-            f"`createOpenAICompatible({v1})` with a `name`, `includeUsage: true`",
-        ),
+        ("compatible", "chat", f"`createOpenAICompatible({v1})` with a `name`"),
         ("anthropic", "messages", f"`createAnthropic({v1})`"),
         ("google", "generate", f'`createGoogleGenerativeAI({{ baseURL: "{beta}", ... }})`'),
-        ("openrouter", "chat", '`createOpenRouter({ baseURL: "<origin>/api/v1", ... })`'),
+        ("openrouter", "chat", f"`createOpenRouter({api_v1})`"),
     ):
-        yield Library(f"AI SDK, {provider}", api, NODE, "aisdk.mjs", setting, (provider,))
+        note = _AI_SDK_NOTES.get(provider, "")
+        name = f"AI SDK, {provider}"
+        yield Library(name, api, NODE, "aisdk.mjs", setting, (provider,), note)
 
 
 def _frameworks() -> Iterator[Client]:
@@ -64,7 +68,9 @@ def _frameworks() -> Iterator[Client]:
         environment = PythonEnvironment("langchain")
         anthropic = api == "messages"
         name = "ChatAnthropic" if anthropic else "ChatOpenAI"
-        setting = f'`{name}(base_url="<origin>{"" if anthropic else "/v1"}", api_key="<key>")`'
+        responses = ", use_responses_api=True" if api == "responses" else ""
+        base = "<origin>" if anthropic else "<origin>/v1"
+        setting = f'`{name}(base_url="{base}", api_key="<key>"{responses})`'
         yield Library(
             f"LangChain, {name}", api, environment, "langchain_models.py", setting, (api,)
         )
@@ -73,7 +79,8 @@ def _frameworks() -> Iterator[Client]:
             if anthropic
             else 'configuration: { baseURL: "<origin>/v1" }'
         )
-        setting = f'`new {name}({{ {place}, apiKey: "<key>" }})`'
+        responses = ", useResponsesApi: true" if api == "responses" else ""
+        setting = f'`new {name}({{ {place}, apiKey: "<key>"{responses} }})`'
         yield Library(f"LangChain.js, {name}", api, NODE, "langchain.mjs", setting, (api,))
     setting = '`OpenAILike(api_base="<origin>/v1", api_key="<key>", is_chat_model=True)`'
     environment = PythonEnvironment("llamaindex")

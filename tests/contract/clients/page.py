@@ -11,7 +11,7 @@ from tests.contract.clients.run import Row
 from tests.support.recordings import PROJECT
 
 PAGE: Final = PROJECT / "docs" / "clients.md"
-_API_NAMES: Final = {
+API_NAMES: Final = {
     "chat": "Chat Completions",
     "responses": "Responses",
     "messages": "Anthropic Messages",
@@ -20,9 +20,10 @@ _API_NAMES: Final = {
 _INTRODUCTION: Final = """\
 # Clients
 
-Programs that developers already use work unmodified: only the address and the key change. `make
-clients` runs those below, each in an environment of its own, and writes this page (last: {day}).
-The program of each is in [tests/contract/clients](../tests/contract/clients).
+Programs that developers already use work unmodified: only the address and the key change, and what
+a note below says. `make clients` runs each in an environment of its own, of locked versions, and
+writes this page (last: {day}). The program of each is in
+[tests/contract/clients](../tests/contract/clients).
 
 ## How to point them here
 
@@ -81,11 +82,11 @@ def rendered(done: Iterable[Row], day: date) -> str:
 
 def _setting(client: Client) -> tuple[str, ...]:
     note = f"; {client.note}" if client.note else ""
-    return client.name, _API_NAMES[client.api], client.setting + note
+    return client.name, API_NAMES[client.api], client.setting + note
 
 
 def _matrix_row(row: Row) -> tuple[str, ...]:
-    start = (row.client.name, row.version, _API_NAMES[row.client.api], _API_NAMES[row.upstream])
+    start = (row.client.name, row.version, API_NAMES[row.client.api], API_NAMES[row.upstream])
     cells = [_cell(row, case) for case in CASE_NAMES]
     return *start, *cells, ", ".join(row.extras)
 
@@ -108,7 +109,7 @@ def _explanations(clients: Sequence[Client]) -> str:
 
 def _cut_rows(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     return [
-        (row.client.name, _API_NAMES[row.client.api], _API_NAMES[row.upstream], row.cut_seen)
+        (row.client.name, API_NAMES[row.client.api], API_NAMES[row.upstream], row.cut_seen)
         for row in rows
         if row.cut_seen
     ]
