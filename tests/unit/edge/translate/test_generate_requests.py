@@ -14,15 +14,12 @@ from edge.translate.generate.seals import sealed_signature
 from edge.translate.generate.surface import CountTokensSurface, GenerateSurface, model_and_method
 from edge.translate.generate.upstream import GenerateUpstream
 from edge.translate.neutral.conversation import (
-    Conversation,
-    File,
     Image,
     Maker,
     Reasoning,
     ToolCall,
     ToolChoice,
     ToolResult,
-    Turn,
 )
 from edge.translate.surface import EVENT_STREAM
 from oneapi.common.v1.endpoint_pb2 import Endpoint
@@ -413,37 +410,6 @@ def test_google_never_gets_the_signature_of_another_maker() -> None:
     ]
     expected = [contents[0], {"role": "model", "parts": [own]}, contents[3]]
     assert sent(request(contents))["contents"] == expected
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        *(
-            Image("p", url=url)
-            for url in (
-                "https://storage.googleapis.com/bucket/a.png",
-                "https://storage.googleapis.com./bucket/a.png",
-                "https://generativelanguage.googleapis.com/v1beta/files/a.png",
-                "gs://bucket/a.png",
-                "file:///a.png",
-                "https://youtu.be/a.png",
-                "https://example.com/a.pdf",
-            )
-        ),
-        File("p", url="https://storage.googleapis.com/bucket/a.pdf"),
-        File("p", url="https://youtu.be/a.pdf"),
-        Image("p", "application/pdf", "aGk="),
-        Image("p", "video/mp4", "aGk="),
-        File("p", "video/mp4", "aGk="),
-        File("p", "Audio/mp3", "aGk="),
-    ],
-)
-def test_no_other_api_brings_what_is_refused_here(part: Image | File) -> None:
-    """Files in the provider's stores, and media that more is used of than was held."""
-    asked = Conversation([Turn("user", [part], "messages[0]")])
-    with pytest.raises(InvalidRequest) as caught:
-        GenerateUpstream().write(asked, terms(GENERATE), stream=False)
-    assert caught.value.param == "p"
 
 
 def test_base64_of_either_alphabet_reaches_other_apis_in_theirs() -> None:

@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.translate.errors import InvalidValue
+from edge.translate.errors import InvalidRequest, InvalidValue
+from edge.translate.generate.upstream import GenerateUpstream
 from edge.translate.media_urls import data_of, web_url
+from edge.translate.neutral.conversation import Conversation, File, Image, Turn
+from oneapi.common.v1.endpoint_pb2 import Endpoint
+from tests.unit.edge.translate.terms import terms
 
 MIB = 1 << 20
 
@@ -77,3 +81,34 @@ def test_an_address_that_not_anyone_can_read_is_refused(url: object) -> None:
     with pytest.raises(InvalidValue):
         web_url("p", url)
     assert web_url("p", "http://example.com/a") == "http://example.com/a"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            Image("p", url=url)
+            for url in (
+                "https://storage.googleapis.com/bucket/a.png",
+                "https://storage.googleapis.com./bucket/a.png",
+                "https://generativelanguage.googleapis.com/v1beta/files/a.png",
+                "gs://bucket/a.png",
+                "file:///a.png",
+                "https://youtu.be/a.png",
+                "https://example.com/a.pdf",
+            )
+        ),
+        File("p", url="https://storage.googleapis.com/bucket/a.pdf"),
+        File("p", url="https://youtu.be/a.pdf"),
+        Image("p", "application/pdf", "aGk="),
+        Image("p", "video/mp4", "aGk="),
+        File("p", "video/mp4", "aGk="),
+        File("p", "Audio/mp3", "aGk="),
+    ],
+)
+def test_no_other_api_brings_google_what_its_own_api_refuses(part: Image | File) -> None:
+    """Files in the provider's stores, and media that more is used of than was held."""
+    asked = Conversation([Turn("user", [part], "messages[0]")])
+    with pytest.raises(InvalidRequest) as caught:
+        GenerateUpstream().write(asked, terms(Endpoint.ENDPOINT_GENERATE_CONTENT), stream=False)
+    assert caught.value.param == "p"
