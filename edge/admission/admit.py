@@ -358,7 +358,8 @@ def _output_limit(asked: Asked, account: WorkspaceCredit) -> OutputLimit:
             )
     if asked.client_limit is not None:
         wanted = min(asked.client_limit, cap)
-        applied = None
+        # More than the model makes is not held for, so it is not asked for either.
+        applied = cap if asked.client_limit > cap else None
     else:
         available = account.available
         if ceiling is not None:

@@ -25,6 +25,8 @@ READ_HEADERS: Final = frozenset(
     }
 )
 """What the data plane reads; each may come once."""
+LISTS: Final = frozenset({b"anthropic-beta"})
+"""But these: proxies may split a list over several lines (RFC 9110, 5.3)."""
 JSON: Final = (b"content-type", b"application/json")
 EVENT_STREAM: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -45,9 +47,11 @@ def sent_of(headers: Headers) -> Sent:
     """
     sent = dict(headers)
     if len(sent) < len(headers):
-        names = [name for name, _ in headers if name in READ_HEADERS]
+        names = [name for name, _ in headers if name in READ_HEADERS - LISTS]
         if len(set(names)) < len(names):
             raise invalid("repeated_header", "A header of the request is there twice.")
+        for name in LISTS & sent.keys():
+            sent[name] = b",".join(value for one, value in headers if one == name)
     return sent
 
 

@@ -210,6 +210,7 @@ class Recording:
             bills_refused=current is not None and current.upstream.bills_refused,
             estimate=self._estimated,
             price=self._accepted.admitted.choice.price,
+            too_large=ending.error_class == usage.ERROR_CLASS_TOO_LARGE,
             hold_nanos=self._accepted.admitted.hold.nanos,
         )
 

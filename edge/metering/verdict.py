@@ -8,6 +8,7 @@ usage unknown, the answer was whole                     -> an estimate, never ab
 usage unknown, the client left                          -> an estimate of input and delivered
                                                            output, if the upstream had begun to
                                                            answer or bills refused clients
+usage unknown, a limit of ours ended the answer         -> the same, for what was delivered
 usage unknown, the upstream failed or cut               -> nothing
 """
 
@@ -35,6 +36,8 @@ class Facts:
     estimate: Callable[[], Quantities]
     """Gives input and delivered output as we estimate them, within the bounds of the hold."""
     price: Price
+    too_large: bool
+    """The answer was longer than we take: not the upstream's failure."""
     hold_nanos: int
     """What was set aside, in nano-US-dollars: no estimate may cost more."""
 
@@ -61,7 +64,8 @@ def decide(facts: Facts) -> Verdict:
         return Verdict(NOTHING, 0, usage.USAGE_SOURCE_PROVIDER, waived)
     if facts.usage is not None:
         return _counted(facts, facts.usage)
-    if facts.outcome == usage.OUTCOME_SUCCEEDED or _left_while_billed(facts):
+    cut_by_us = facts.too_large and facts.has_output
+    if facts.outcome == usage.OUTCOME_SUCCEEDED or cut_by_us or _left_while_billed(facts):
         return _charged(facts.estimate(), facts.price, usage.USAGE_SOURCE_ESTIMATED)
     return NO_CHARGE
 

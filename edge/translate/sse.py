@@ -10,7 +10,9 @@ import re
 from typing import Final
 
 MAX_FRAME_BYTES: Final = 1 << 20
-"""A longer frame is refused: memory is for many streams. Only whole images take more."""
+"""A longer frame is refused: memory is for many streams."""
+LARGE_FRAME_BYTES: Final = 32 << 20
+"""For whole images, and where events repeat the whole request: as long as a body may be."""
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -77,11 +79,12 @@ class FrameBuffer:
             # In a longer run of newlines only counting from the left tells where a frame ends.
             if newline < 0 or rest[newline - 1 : newline] != b"\n":
                 return newline + 2 if newline >= 0 else 0
-        return self._end_from_left()
+        return self._end_from_left(start)
 
-    def _end_from_left(self) -> int:
+    def _end_from_left(self, start: int) -> int:
+        # What was searched before has no end in it: what is left begins a frame.
         end = 0
-        for match in _FRAME_END.finditer(self._rest):
+        for match in _FRAME_END.finditer(self._rest, start):
             # The \r of \r\n\r may be half of an \r\n whose other half is still on its way.
             if match.end() == len(self._rest) and match.group() in {b"\r\n\r", b"\n\r"}:
                 break

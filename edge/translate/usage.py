@@ -16,6 +16,8 @@ from edge.translate.quirks import COMPATIBLE, Quirks
 from kit.charge import Quantities, context_tokens, output_tokens
 from kit.money import InvalidAmountError, format_dollars
 
+_THEIR_COSTS = ("cost", "cost_details")
+
 PriceOf = Callable[[Quantities], int]
 """The charge, in nano-US-dollars, of quantities at the price that the request was admitted with."""
 
@@ -41,10 +43,11 @@ def from_openai(
 
 
 class UsageTally:
-    """The usage that one answer reports, as often as it does: the last valid count is final.
+    """The usage that one answer reports, as often as it does: the last count is final.
 
-    `invalid`: a report could not be used. `decreased`: a later report was smaller than an earlier
-    one, which no cumulative count may be; the caller raises an alarm.
+    A last count that cannot be true leaves none, as an earlier one is but a part of it: then the
+    caller estimates. `invalid`: a report could not be used. `decreased`: a later report was smaller
+    than an earlier one, which no cumulative count may be; the caller raises an alarm.
     """
 
     __slots__ = ("_price_of", "decreased", "invalid", "quantities")
@@ -61,17 +64,21 @@ class UsageTally:
         The cost is a decimal string.
         """
         if counted is None:
-            self.invalid = True
+            self._refuse()
             return None
         try:
             cost = format_dollars(self._price_of(counted))
         except InvalidAmountError:
-            self.invalid = True
+            self._refuse()
             return None
         if self.quantities is not None and _is_smaller(counted, self.quantities):
             self.decreased = True
         self.quantities = counted
         return cost
+
+    def _refuse(self) -> None:
+        self.invalid = True
+        self.quantities = None
 
 
 def with_cost(
@@ -86,11 +93,19 @@ def with_cost(
 
     `as_number`: the same decimal digits as a JSON number, which OpenRouter's clients insist on.
     """
-    if cost is None:
+    usage = parsed[name] if isinstance(parsed.get(name), dict) else {}
+    # What a provider calls the cost is what we pay, not what the client does.
+    theirs: dict[str, bytes | None] = {one: None for one in _THEIR_COSTS if one in usage}
+    if cost is None and not theirs:
         return {}
     raw = splice.raw_member(document, parsed, name)
+    if theirs:
+        raw = splice.edit(raw, usage, theirs)
+        usage = {one: value for one, value in usage.items() if one not in theirs}
+    if cost is None:
+        return {name: raw}
     shown = cost.encode() if as_number else b'"%b"' % cost.encode()
-    return {name: splice.put(raw, parsed[name], "cost", shown)}
+    return {name: splice.put(raw, usage, "cost", shown)}
 
 
 def _is_smaller(later: Quantities, earlier: Quantities) -> bool:

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
+import orjson
+
 from edge.admission.catalog import Candidate, Dialect, Policy, Upstream
 from edge.metering.records import Attempt
+from edge.translate.answer import JSON_TYPE
 from edge.upstream import errors as upstream_errors
 from edge.upstream.capacity import Place
 from edge.upstream.client import UpstreamClient
@@ -26,7 +29,6 @@ from oneapi.metering.v1 import usage_record_pb2 as usage
 
 CONNECT_SECONDS: Final = 5.0
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
-JSON_TYPE: Final = b"application/json"
 MAX_ENDPOINTS: Final = 4_096
 """Paths with a model's name in them are as many as models."""
 Header = tuple[bytes, bytes]
@@ -176,7 +178,7 @@ class Attempts:
         if retry_after is None and (told := _RETRY_DELAY.search(body)) is not None:
             retry_after = told.group(1)
         error_class = class_of_status(status)
-        if _REFUSED_KEY in body:
+        if candidate.upstream.dialect == Dialect.DIALECT_GOOGLE and _refuses_key(body):
             error_class = usage.ERROR_CLASS_UPSTREAM_AUTH
         if quotes_credential(body, candidate):
             body = b""
@@ -215,6 +217,17 @@ def quotes_credential(text: bytes, candidate: Candidate) -> bool:
     return bool(credential) and credential in text
 
 
+def _refuses_key(body: bytes) -> bool:
+    """Say whether an error of Google's, a 400 like any other, is about our credential (AIP-193)."""
+    if _REFUSED_KEY not in body:
+        return False
+    try:
+        error = orjson.loads(body)["error"]
+        return any(one.get("reason") == "API_KEY_INVALID" for one in error["details"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return False
+
+
 def timeouts_of(candidate: Candidate) -> Timeouts:
     """Return the deadlines of a candidate."""
     return _timeouts(candidate.first_byte_timeout_seconds, candidate.idle_timeout_seconds)
@@ -230,7 +243,8 @@ class Endpoints:
 
     def __init__(self) -> None:
         """Know none yet."""
-        self._made: dict[tuple[int, bytes, tuple[Header, ...]], tuple[Upstream, Endpoint]] = {}
+        self._made: dict[tuple[int, bytes, tuple[Header, ...]], Endpoint] = {}
+        self._upstreams: dict[int, Upstream] = {}
 
     def of(
         self,
@@ -243,16 +257,23 @@ class Endpoints:
 
         Another state of the upstream, with another URL or credential, takes the place of this one.
         """
-        if content_type is not JSON_TYPE:
+        if content_type != JSON_TYPE:
             return _endpoint(upstream, path, headers, content_type)  # its boundary is unique
+        if self._upstreams.get(upstream.number) is not upstream:
+            self._forget(upstream.number)
+            self._upstreams[upstream.number] = upstream
         key = (upstream.number, path, headers)
-        known, endpoint = self._made.get(key, (None, None))
-        if endpoint is None or known is not upstream:
+        endpoint = self._made.get(key)
+        if endpoint is None:
             endpoint = _endpoint(upstream, path, headers, content_type)
             if len(self._made) >= MAX_ENDPOINTS:
                 self._made.clear()
-            self._made[key] = upstream, endpoint
+            self._made[key] = endpoint
         return endpoint
+
+    def _forget(self, number: int) -> None:
+        """Keep no credential of an earlier state of an upstream, whatever path it was for."""
+        self._made = {key: made for key, made in self._made.items() if key[0] != number}
 
 
 def _endpoint(

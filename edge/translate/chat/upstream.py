@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from edge.translate import sse
 from edge.translate.chat import from_turns
 from edge.translate.chat.answer_reader import ChatAnswerReader
 from edge.translate.errors import UnsupportedParameter
@@ -33,6 +34,8 @@ class ChatUpstream:
     """How text is asked of an upstream that serves chat completions."""
 
     endpoint: Endpoint.ValueType = Endpoint.ENDPOINT_CHAT_COMPLETIONS
+    max_frame_bytes = sse.MAX_FRAME_BYTES
+    ends_with_body = False
 
     def path(self, _terms: Terms, *, stream: bool) -> bytes:
         """Return the path below the upstream's base URL, the same for streams."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from edge.translate import sse
 from edge.translate.errors import UnsupportedParameter
 from edge.translate.generate.answer_reader import GenerateReader
 from edge.translate.generate.from_turns import contents_of, instructions_of, is_one_of
@@ -54,6 +55,8 @@ class GenerateUpstream:
     """How text is asked of an upstream that serves generated content."""
 
     endpoint = Endpoint.ENDPOINT_GENERATE_CONTENT
+    max_frame_bytes = sse.MAX_FRAME_BYTES
+    ends_with_body = True
 
     def path(self, terms: Terms, *, stream: bool) -> bytes:
         """Return the path below the upstream's base URL."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import finish
+from edge.translate import finish, sse
 from edge.translate.answer import StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
 from edge.translate.images.request import ImageRequest
@@ -19,7 +19,7 @@ from edge.translate.surface import Header, Terms
 from edge.translate.usage import PriceOf, UsageTally, with_cost
 from kit.charge import Quantities
 
-MAX_FRAME_BYTES: Final = 32 << 20
+MAX_FRAME_BYTES: Final = sse.LARGE_FRAME_BYTES
 """An event of a stream of images holds a whole one: 3840 x 2160 points as base64, at the most."""
 
 

@@ -19,9 +19,9 @@ DEFAULT_VERSION: Final = b"2023-06-01"
 """The version that keeps every parameter; newer ones refuse sampling (Anthropic, API versions)."""
 MAX_BETAS: Final = 64
 MAX_BETA_CHARACTERS: Final = 64
-WITHHELD_BETAS: Final = (b"context-1m-", b"fast-mode-", b"oauth-")
-"""Longer contexts and more speed at prices that no lane of ours has; sign-in by the client's own
-account, where the credential is ours."""
+WITHHELD_BETAS: Final = (b"context-1m-", b"fast-mode-", b"oauth-", b"output-")
+"""Longer contexts, longer answers and more speed at prices that no lane of ours has; sign-in by the
+client's own account, where the credential is ours."""
 _VERSION = re.compile(rb"\d{4}-\d{2}-\d{2}")
 _TOKEN = re.compile(rb"[a-z0-9-]+")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from edge.translate import sse
 from edge.translate.errors import UnsupportedParameter
 from edge.translate.messages import from_turns, thinking
 from edge.translate.messages.answer_reader import MessagesReader
@@ -33,6 +34,8 @@ class MessagesUpstream:
     """How text is asked of an upstream that serves messages."""
 
     endpoint: Endpoint.ValueType = endpoint_pb2.ENDPOINT_MESSAGES
+    max_frame_bytes = sse.MAX_FRAME_BYTES
+    ends_with_body = False
 
     def path(self, _terms: Terms, *, stream: bool) -> bytes:
         """Return the path below the upstream's base URL, the same for streams."""

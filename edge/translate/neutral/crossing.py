@@ -92,9 +92,16 @@ class Crossing:
 
     def stream(self, price_of: PriceOf) -> CrossingStream:
         """Return what carries a streamed answer to the client."""
-        ending = StreamEnding.TERMINAL if self._terms.ends_with_terminal_frame else StreamEnding.EOF
-        reader = self._api.reader(self._terms)
-        return CrossingStream(reader, self._writer, ending, price_of, self._failed_event)
+        api, terms = self._api, self._terms
+        has_frame = terms.ends_with_terminal_frame and not api.ends_with_body
+        return CrossingStream(
+            api.reader(terms),
+            self._writer,
+            StreamEnding.TERMINAL if has_frame else StreamEnding.EOF,
+            price_of,
+            self._failed_event,
+            max_frame_bytes=api.max_frame_bytes,
+        )
 
     def whole(self, body: bytes, _content_type: bytes, price_of: PriceOf) -> WholeAnswer:
         """Return a whole answer as the client gets it.
@@ -111,6 +118,8 @@ class Crossing:
             elif type(event) is Failed:
                 raise MalformedAnswer
         count.take(events)
+        if count.has_output and not count.has_finished:
+            raise MalformedAnswer
         return WholeAnswer(
             body=self._writer.whole(events, tally.quantities, cost),
             quantities=tally.quantities,
@@ -185,6 +194,7 @@ class CrossingStream:
         "_count",
         "_ending",
         "_failed_event",
+        "_max_tail_bytes",
         "_reader",
         "_tail_bytes",
         "_tally",
@@ -202,6 +212,8 @@ class CrossingStream:
         ending: StreamEnding,
         price_of: PriceOf,
         failed_event: FailedEvent,
+        *,
+        max_frame_bytes: int = sse.MAX_FRAME_BYTES,
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -209,7 +221,8 @@ class CrossingStream:
         self._failed_event = failed_event
         self._tally = UsageTally(price_of)
         self._count = Count()
-        self._buffer = sse.FrameBuffer()
+        self._buffer = sse.FrameBuffer(max_frame_bytes)
+        self._max_tail_bytes = max(MAX_HELD_BYTES, max_frame_bytes)
         self._cost: str | None = None
         self._terminal = False
         self._upstream_error = b""
@@ -263,6 +276,9 @@ class CrossingStream:
     def _is_proper(self, *, body_complete: bool) -> bool:
         if self.fault is not Fault.NONE:
             return False
+        if self._count.has_output and not self._count.has_finished:
+            # Nobody said why it ended, and the other API has no word for that: it may be half.
+            return False
         if self._terminal:
             return True
         return self._ending is StreamEnding.EOF and body_complete and self._count.has_finished
@@ -297,7 +313,7 @@ class CrossingStream:
         self._count.take(events)
         if self._count.has_finished:
             self._tail_bytes += len(data)
-            if self._tail_bytes > MAX_HELD_BYTES:
+            if self._tail_bytes > self._max_tail_bytes:
                 self._break(Fault.TOO_LARGE)
                 return b""
         return self._writer.frames(events)

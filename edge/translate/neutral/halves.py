@@ -54,6 +54,10 @@ class UpstreamApi(Protocol):
     """How text is asked of an upstream that serves `endpoint`."""
 
     endpoint: Endpoint.ValueType
+    max_frame_bytes: int
+    """The longest event of this API's streams."""
+    ends_with_body: bool
+    """Its streams have no terminal frame, whatever the catalogue says of the upstream."""
 
     def path(self, terms: Terms, *, stream: bool) -> bytes:
         """Return the path below the upstream's base URL."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from edge.translate import sse
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
 from edge.translate.native_stream import NativeStream
@@ -77,7 +78,13 @@ class NativeResponses:
         ending = StreamEnding.TERMINAL if self._terms.ends_with_terminal_frame else StreamEnding.EOF
         self._running.progress = self._progress
         look = ResponsesLook(self._edits, self._progress)
-        return NativeStream(look, ending, price_of, self._failed_event)
+        return NativeStream(
+            look,
+            ending,
+            price_of,
+            self._failed_event,
+            max_frame_bytes=sse.LARGE_FRAME_BYTES,
+        )
 
     def whole(self, body: bytes, _content_type: bytes, price_of: PriceOf) -> WholeAnswer:
         """Return a whole answer with our edits.

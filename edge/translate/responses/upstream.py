@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from edge.translate import sse
 from edge.translate.errors import UnsupportedValue
 from edge.translate.neutral.conversation import (
     Conversation,
@@ -40,6 +41,8 @@ class ResponsesUpstream:
     """The upstream's side of the API."""
 
     endpoint = endpoint_pb2.ENDPOINT_RESPONSES
+    max_frame_bytes = sse.LARGE_FRAME_BYTES
+    ends_with_body = False
 
     def path(self, _terms: Terms, *, stream: bool) -> bytes:  # noqa: ARG002  one path for both
         """Return the path below the upstream's base URL."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edge.metering.verdict import NO_CHARGE, Facts, decide
@@ -53,8 +55,27 @@ def facts(row: Row) -> Facts:
     """Return the facts of a row."""
     _, outcome, finish, usage, has_output, began, bills_refused = row
     return Facts(
-        outcome, finish, usage, has_output, began, bills_refused, lambda: ESTIMATE, PRICE, HOLD
+        outcome,
+        finish,
+        usage,
+        has_output,
+        began,
+        bills_refused,
+        lambda: ESTIMATE,
+        PRICE,
+        too_large=False,
+        hold_nanos=HOLD,
     )
+
+
+def test_an_answer_that_a_limit_of_ours_ended_is_charged_for_what_was_delivered() -> None:
+    """Or a request could be made so that its last event is too long for us, and be free."""
+    row = ("too large", FAILED, NONE, None, True, True, False)
+    assert decide(facts(row)).charge_nanos == 0
+    ended = replace(facts(row), too_large=True)
+    assert decide(ended).usage_source == UsageSource.USAGE_SOURCE_ESTIMATED
+    assert decide(ended).charge_nanos > 0
+    assert decide(replace(ended, has_output=False)).charge_nanos == 0
 
 
 @pytest.mark.parametrize(("row", "charge", "source"), CHARGED, ids=lambda v: str(v)[:40])

@@ -137,3 +137,11 @@ def test_other_lines_stay_when_the_data_change(frame: bytes, edited: bytes) -> N
 def test_data_are_put_on_one_line() -> None:
     """A newline inside JSON is white space; inside a frame it would end the line."""
     assert data_of(with_data(b"data: a\ndata: b\n\n", b'{\n"a":1}')) == b'{ "a":1}'
+
+
+def test_a_frame_in_many_pieces_is_searched_once() -> None:
+    """Whatever its line ends: what was searched for an end is not searched again."""
+    frame = b"event: e\r\n" + b"data: x\r\n" * 200_000 + b"\r\n"
+    buffer = FrameBuffer(len(frame))
+    pieces = [frame[at : at + 512] for at in range(0, len(frame), 512)]
+    assert b"".join(map(buffer.feed, pieces)) == frame

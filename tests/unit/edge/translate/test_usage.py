@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.translate import splice
 from edge.translate.quirks import Quirks
-from edge.translate.usage import UsageTally, from_openai
+from edge.translate.usage import UsageTally, from_openai, with_cost
 from kit.charge import MAX_QUANTITY, context_tokens, output_tokens, quantities
 from kit.money import InvalidAmountError
 
@@ -197,13 +199,15 @@ def test_a_count_that_decreases_is_flagged(later: dict[str, Any]) -> None:
     assert counter.quantities == from_openai(later)
 
 
-def test_an_invalid_report_is_flagged_and_leaves_the_valid_one() -> None:
-    """What was counted before stays known."""
+def test_an_invalid_last_report_leaves_none() -> None:
+    """What was counted before is but a part: an answer must not be charged as its first token."""
     counter = tally()
     counter.take(from_openai(usage(10, 5)))
     assert counter.take(from_openai(usage(10, -1))) is None
     assert counter.invalid
-    assert counter.quantities == quantities(input=10, output=5, requests=1)
+    assert counter.quantities is None
+    counter.take(from_openai(usage(10, 6)))
+    assert counter.quantities == quantities(input=10, output=6, requests=1)
 
 
 def test_a_charge_beyond_the_ledger_is_an_invalid_report() -> None:
@@ -216,3 +220,12 @@ def test_a_charge_beyond_the_ledger_is_an_invalid_report() -> None:
     assert counter.take(from_openai(usage(10, 5))) is None
     assert counter.invalid
     assert counter.quantities is None
+
+
+@pytest.mark.parametrize("cost", ["0.5", None])
+def test_what_a_provider_calls_the_cost_is_not_shown_as_ours(cost: str | None) -> None:
+    """It is what we pay; where we have no cost to show, none is shown."""
+    told = b'{"usage":{"a":1,"cost":9.0,"cost_details":{"upstream_inference_cost":8},"b":2}}'
+    parsed = orjson.loads(told)
+    edited = orjson.loads(splice.edit(told, parsed, with_cost(told, parsed, cost)))["usage"]
+    assert edited == {"a": 1, "b": 2} | ({"cost": cost} if cost else {})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from edge.admission.catalog import Candidate, Policy, Upstream
+from edge.admission.catalog import Candidate, Dialect, Policy, Upstream
 from edge.upstream.attempts import (
     Answer,
     Attempts,
@@ -50,6 +50,7 @@ class World:
     router: Router = field(default_factory=lambda: Router(SystemClock()))
     runs: list[Attempts] = field(default_factory=list)
     """The attempts of each request."""
+    dialect: int = NOTHING_SPECIAL[0]
 
     async def candidate(self, reply: bytes) -> Candidate:
         """Start an upstream; an empty reply closes the connection, one without an end waits on."""
@@ -67,7 +68,7 @@ class World:
         self.servers.append(server)
         port = server.sockets[0].getsockname()[1]
         base_url = f"http://127.0.0.1:{port}/v1"
-        upstream = Upstream(number, f"up{number}", base_url, *NOTHING_SPECIAL)
+        upstream = Upstream(number, f"up{number}", base_url, self.dialect, *NOTHING_SPECIAL[1:])
         return Candidate(upstream, "model", 1, number, 5.0, 5.0)
 
     def attempts(self) -> Attempts:
@@ -116,6 +117,24 @@ async def world() -> AsyncIterator[World]:
         await server.wait_closed()
 
 
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        (Dialect.DIALECT_OPENAI, b'{"error":{"details":[{"reason": "API_KEY_INVALID"}]}}'),
+        (Dialect.DIALECT_GOOGLE, b'{"error":{"message":"field \\"API_KEY_INVALID\\" "API_KEY'),
+        (Dialect.DIALECT_GOOGLE, b'{"error":{"details":[{"x":"API_KEY_INVALID"}]}}'),
+    ],
+)
+async def test_a_client_cannot_make_its_mistake_look_like_our_key(
+    world: World, dialect: int, body: bytes
+) -> None:
+    """Providers repeat names of unknown fields: only Google's own reason is about our key."""
+    world.dialect = dialect
+    found, _ = await world.run(answer(400, body), answer(200))
+    assert isinstance(found, Failure)
+    assert found.error_class == ErrorClass.ERROR_CLASS_UPSTREAM_REFUSED
+
+
 @pytest.mark.parametrize("status", [401, 403, 408, 409, 429, 500, 503, 529])
 async def test_what_is_about_us_leads_to_the_next_candidate(world: World, status: int) -> None:
     """Another upstream may do better."""
@@ -130,6 +149,7 @@ async def test_a_refusal_of_our_key_leads_to_the_next_candidate_whatever_its_sta
 ) -> None:
     """Google says 400, as to a client's mistake; no client is told of our key."""
     reason = b'{"error":{"code":400,"details":[{"reason": "API_KEY_INVALID"}]}}'
+    world.dialect = Dialect.DIALECT_GOOGLE
     found, attempts = await world.run(answer(400, reason), answer(200))
     assert isinstance(found, Answer)
     refused = ErrorClass.ERROR_CLASS_UPSTREAM_AUTH
