@@ -10,6 +10,10 @@ from typing import Any
 
 from tests.leaktest.canaries import Case
 
+NEVER_FORWARDED = "never-forwarded"
+"""Stands with every canary that must not leave for a provider: an upstream that sees it refuses."""
+FORWARDED_ANYHOW = 418
+
 Body = dict[str, Any]
 
 
@@ -86,7 +90,7 @@ def _labels(canary: Case) -> Body:
     return {
         "stop": [canary("stop")],
         "user": canary("user"),
-        "metadata": {canary("metadata.key"): canary("metadata.value")},
+        "metadata": {canary("metadata.key"): f"{canary('metadata.value')} {NEVER_FORWARDED}"},
         "logit_bias": {canary("logit_bias"): 1},
         "safety_identifier": canary("safety_identifier"),
         "prompt_cache_key": canary("prompt_cache_key"),

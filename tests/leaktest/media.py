@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.leaktest import demands
 from tests.leaktest.canaries import Case
+from tests.leaktest.demands import NEVER_FORWARDED
 
 if TYPE_CHECKING:
     from tests.leaktest.upstream import Answer
@@ -65,7 +66,8 @@ def _labels(canary: Case) -> dict[str, Any]:
     return {
         "prompt": canary("prompt"),
         "user": canary("user"),
-        "metadata": {canary("metadata.key"): canary("metadata.value")},
+        "metadata": {canary("metadata.key"): f"{canary('metadata.value')} {NEVER_FORWARDED}"},
+        "client_metadata": {"where": f"{canary('client_metadata')} {NEVER_FORWARDED}"},
         canary("unknown.key"): canary("unknown.value"),
     }
 

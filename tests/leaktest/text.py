@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.leaktest import demands
 from tests.leaktest.canaries import Case
+from tests.leaktest.demands import NEVER_FORWARDED
 
 MODES = (
     *("text-ok", "echo-400", "echo-text", "echo-500", "html-500", "html-200", "redirect"),
@@ -30,9 +31,7 @@ UPSTREAMS: dict[str, dict[str, Any]] = {
     "leak-others": {"surfaces": ["completions", "embeddings", "moderations"]},
 }
 OTHER_KINDS = {"embeddings": "embedding", "moderations": "moderation", "completions": "text"}
-NEVER_FORWARDED = "never-forwarded"
 CROSSING_MODES = ("ok", "echo-400", "html-500", "cut-midway", "error-event", "bad-json", "slow")
-FORWARDED_ANYHOW = 418
 
 
 def models(model_of: Callable[[str, str, str], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -68,11 +67,14 @@ def requests(canary: Case, mode: str, key: str) -> Iterator[tuple[str, bytes]]:
             "user": canary("user"),
             "stop": canary("stop"),
             "stream": stream,
+            **_identity(canary),
         }
         yield f"completions {_kind(stream=stream)}", _post(canary, "/v1/completions", prompt, key)
     vector = {"model": f"embeddings-{mode}", "input": [canary("input")], "user": canary("user")}
+    vector |= _identity(canary)
     yield "embeddings", _post(canary, "/v1/embeddings", vector, key)
     judged = {"model": f"moderations-{mode}", "input": canary("input"), canary("unknown.key"): 1}
+    judged |= _identity(canary)
     yield "moderations", _post(canary, "/v1/moderations", judged, key)
     counted = {**messages(canary, f"messages-{mode}"), "max_tokens": None}
     del counted["max_tokens"]
@@ -80,6 +82,16 @@ def requests(canary: Case, mode: str, key: str) -> Iterator[tuple[str, bytes]]:
     path = f"/v1beta/models/generate-{mode}:countTokens"
     body = {"contents": generate(canary)["contents"]}
     yield "count of Google's", _post(canary, path, body, key)
+
+
+def _identity(canary: Case) -> dict[str, Any]:
+    """Return what says who the client is, and asks for something to be kept."""
+    return {
+        "metadata": {canary("metadata.key"): f"{canary('metadata')} {NEVER_FORWARDED}"},
+        "client_metadata": {"where": f"{canary('client_metadata')} {NEVER_FORWARDED}"},
+        "user_profile_id": f"{canary('user_profile_id')} {NEVER_FORWARDED}",
+        "store": True,
+    }
 
 
 def crossing(canary: Case, mode: str, key: str) -> Iterator[tuple[str, bytes]]:

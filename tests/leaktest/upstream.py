@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.leaktest import media, text, text_answers
+from tests.leaktest import demands, media, text_answers
 from tests.leaktest.answer_fields import FIELDS
 from tests.leaktest.canaries import CANARIES_MAX, Kind
 
@@ -443,8 +443,10 @@ async def _serve(
                 if line.startswith(b"content-length:")
             )
             body = await reader.readexactly(length)
-            if text.NEVER_FORWARDED.encode() in head + body:
-                writer.write(b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % text.FORWARDED_ANYHOW)
+            if demands.NEVER_FORWARDED.encode() in head + body:
+                writer.write(
+                    b"HTTP/1.1 %d No\r\ncontent-length: 0\r\n\r\n" % demands.FORWARDED_ANYHOW
+                )
                 continue
             model, stream = _asked(head, body)
             behave = MODES[model.removeprefix("mode/")]

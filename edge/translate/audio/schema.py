@@ -6,6 +6,7 @@ from typing import Final
 
 from edge.translate.audio.speech import FORMAT_TYPES
 from edge.translate.audio.transcription import FIELDS, JSON_FORMATS, TEXT_FORMATS
+from edge.translate.chat.schema import NOT_TAKEN
 from edge.translate.form import Kind
 from edge.translate.operation import (
     BOOLEAN,
@@ -31,6 +32,7 @@ SPEECH_REQUEST: Final = object_of(
         "stream_format": told(
             optional({"enum": ["audio", "sse", ""]}), "With `sse` the audio comes in events."
         ),
+        **NOT_TAKEN,
     },
     required=("input",),
 )

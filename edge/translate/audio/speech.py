@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import finish, json_body
+from edge.translate import finish, json_body, native_body
 from edge.translate.answer import (
     JSON_TYPE,
     AnswerStream,
@@ -71,6 +71,7 @@ def read(raw: bytes) -> SpeechRequest:
         InvalidRequest: the subclass says how, its `param` says where.
     """
     body = json_body.parsed(raw)
+    native_body.refuse_unbound(body)
     text = _text(body, "input")
     if not text:
         raise MissingParameter("input")
@@ -116,7 +117,7 @@ class NativeSpeech:
 
     def body(self, _output_limit: int | None) -> bytes:
         """Return the body for the upstream; no limit of ours fits in, and none is ever applied."""
-        return orjson.dumps({**self._request.body, "model": self._terms.upstream_model})
+        return orjson.dumps(native_body.forwarded(self._request.body, self._terms.upstream_model))
 
     def stream(self, price_of: PriceOf) -> AnswerStream:
         """Return what carries the audio, or the events with it, to the client."""

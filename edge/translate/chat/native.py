@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import finish, splice
+from edge.translate import finish, native_body, splice
 from edge.translate.answer import WholeAnswer
 from edge.translate.errors import (
     EmptyArray,
@@ -94,15 +94,12 @@ def prepare(
     `store: true` becomes false, as nothing may be kept; a `service_tier` that chose our lane is
     left out, as it would change the upstream's price.
     """
-    body = {**request.body, "model": upstream_model}
-    body.pop("metadata", None)  # who asks is not the provider's affair (decision 0022)
+    body = native_body.forwarded(request.body, upstream_model)
     if request.stream:
         ask_for_usage(body, quirks)
     _limit_output(body, request, output_limit, quirks)
     if not quirks.knows_developer:
         body["messages"] = [_known_role(message) for message in request.body["messages"]]
-    if body.get("store"):
-        body["store"] = False
     if request.service_tier in LANE_TIERS:
         del body["service_tier"]
     return orjson.dumps(body)

@@ -14,10 +14,10 @@ from edge.translate.chat.shape import (
     CLIENT_TOOLS,
     FILE_PARTS,
     IMAGE_PARTS,
-    PROVIDER_TOOL_FIELDS,
     TEXT_PARTS,
     WEB_SEARCH,
 )
+from edge.translate.native_body import UNBOUND_FIELDS
 from edge.translate.operation import (
     BOOLEAN,
     COST,
@@ -67,6 +67,10 @@ STREAM_OPTIONS: Final[Schema] = told(
     optional(object_of({"include_usage": optional(BOOLEAN)})),
     "With `include_usage` a last chunk has usage and cost.",
 )
+NOT_TAKEN: Final[dict[str, Schema]] = {
+    name: told({"enum": [None, False]}, "It would cost what nobody can bound: not taken.")
+    for name in UNBOUND_FIELDS
+}
 _MESSAGE: Final = object_of(
     {
         "content": {
@@ -100,10 +104,7 @@ REQUEST: Final = object_of(
             {"anyOf": [{"enum": [None, False]}, object_of({})]},
             "One search of the web for each answer, where the model's catalogue entry bounds it.",
         ),
-        **{
-            name: told({"enum": [None, False]}, "A tool that the provider would run: not taken.")
-            for name in PROVIDER_TOOL_FIELDS
-        },
+        **NOT_TAKEN,
     },
     required=("messages",),
 )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields, searches
+from edge.translate import fields, native_body, searches
 from edge.translate.chat.native import ChatRequest
 from edge.translate.errors import (
     InvalidType,
@@ -34,14 +34,6 @@ CLIENT_TOOLS: Final = frozenset({"function", "custom"})
 """Tools that the client runs. The provider runs the others, and bills what they read."""
 WEB_SEARCH: Final = "web_search_options"
 """Makes the provider search the web, once for each answer (OpenAI's guide to web search)."""
-PROVIDER_TOOL_FIELDS: Final = (
-    "search_parameters",
-    "mcp_servers",
-    "plugins",
-    "enable_search",
-    "compound_custom",
-)
-"""Fields that switch on tools of OpenAI, xAI, OpenRouter, Alibaba and Groq; each call is billed."""
 _DATA_FIELDS: Final = ("url", "data", "file_data", "image_url", "document_url", "audio_url")
 
 
@@ -96,11 +88,7 @@ def _searches(request: ChatRequest, limits: ModelLimits) -> int:
 
 
 def _refuse_provider_tools(request: ChatRequest) -> None:
-    for name in PROVIDER_TOOL_FIELDS:
-        # An empty object switches the tool on as well.
-        value = request.body.get(name)
-        if value is not None and value is not False:
-            raise UnsupportedParameter(name)
+    native_body.refuse_unbound(request.body)
     for index, tool in enumerate(request.body.get("tools") or ()):
         path = f"tools[{index}]"
         if not isinstance(tool, dict):

@@ -13,6 +13,7 @@ from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.chat import native as chat
 from edge.translate.chat.stream import ChatStream
 from edge.translate.completions.request import CompletionRequest
+from edge.translate.native_body import forwarded
 from edge.translate.quirks import quirks_of
 from edge.translate.surface import Header, Terms
 from edge.translate.tiers import LANE_TIERS
@@ -40,8 +41,7 @@ class NativeCompletion:
         request, terms = self._request, self._terms
         limit = request.token_limit
         body = {
-            **request.body,
-            "model": terms.upstream_model,
+            **forwarded(request.body, terms.upstream_model),
             "max_tokens": limit if output_limit is None else min(limit, output_limit),
         }
         if request.stream:

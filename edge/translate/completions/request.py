@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from edge.translate import fields
+from edge.translate import fields, native_body
 from edge.translate.chat.native import MAX_CHOICES, MAX_TOKEN_LIMIT, model_of, usage_wanted
 from edge.translate.errors import EmptyArray, InvalidType, InvalidValue, MissingParameter
 from edge.translate.tiers import service_tier
@@ -42,6 +42,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
     Raises:
         InvalidRequest: the subclass says how, its `param` says where.
     """
+    native_body.refuse_unbound(body)
     prompts = prompts_of(body, "prompt", MAX_PROMPTS)
     shown = fields.integer(body, "n", minimum=1, maximum=MAX_CHOICES) or 1
     made = fields.integer(body, "best_of", minimum=1, maximum=MAX_CHOICES) or 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from edge.translate.chat.native import MAX_CHOICES, MAX_TOKEN_LIMIT
-from edge.translate.chat.schema import MODEL, SERVICE_TIER, STREAM_OPTIONS, USAGE
+from edge.translate.chat.schema import MODEL, NOT_TAKEN, SERVICE_TIER, STREAM_OPTIONS, USAGE
 from edge.translate.completions.request import DEFAULT_TOKEN_LIMIT, MAX_PROMPTS
 from edge.translate.operation import (
     BOOLEAN,
@@ -47,6 +47,7 @@ REQUEST: Final = object_of(
         "stream": told(optional(BOOLEAN), "Whether the answer comes as server-sent events."),
         "stream_options": STREAM_OPTIONS,
         "service_tier": SERVICE_TIER,
+        **NOT_TAKEN,
     },
     required=("prompt",),
 )

@@ -15,6 +15,7 @@ from edge.translate.answer import JSON_TYPE, AnswerStream, WholeAnswer
 from edge.translate.embeddings import usage
 from edge.translate.embeddings.request import EmbeddingRequest
 from edge.translate.errors import MalformedAnswer
+from edge.translate.native_body import forwarded
 from edge.translate.surface import Header, Terms
 from edge.translate.usage import PriceOf, UsageTally
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
@@ -53,7 +54,7 @@ class NativeEmbedding:
     def body(self, _output_limit: int | None) -> bytes:
         """Return the body for the upstream."""
         dialect = _BY_UPSTREAM.get(self._terms.upstream, _OPENAI)
-        body = {**self._request.body, "model": self._terms.upstream_model}
+        body = forwarded(self._request.body, self._terms.upstream_model)
         if dialect.dimensions_field != "dimensions" and "dimensions" in body:
             body[dialect.dimensions_field] = body.pop("dimensions")
         if not dialect.knows_float and body.get("encoding_format") == "float":

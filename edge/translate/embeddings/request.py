@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields
+from edge.translate import fields, native_body
 from edge.translate.chat.native import model_of
 from edge.translate.completions.request import Prompt, prompts_of, size_of
 from edge.translate.errors import InvalidValue, NestedTooDeeply
@@ -40,6 +40,7 @@ def parse(body: dict[str, Any]) -> EmbeddingRequest:
     Raises:
         InvalidRequest: the subclass says how, its `param` says where.
     """
+    native_body.refuse_unbound(body)
     encoding = fields.text(body, "encoding_format")
     if encoding is not None and encoding not in FORMATS:
         raise InvalidValue("encoding_format")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edge.translate.chat.schema import MODEL
+from edge.translate.chat.schema import MODEL, NOT_TAKEN
 from edge.translate.completions.schema import texts_or_tokens
 from edge.translate.embeddings.request import FORMATS, MAX_DIMENSIONS, MAX_INPUTS
 from edge.translate.operation import (
@@ -30,6 +30,7 @@ REQUEST: Final = object_of(
             optional({"enum": sorted(FORMATS)}), "`float`, or little-endian float32 in `base64`."
         ),
         "dimensions": told(optional(integer(1, MAX_DIMENSIONS)), "How long a vector is."),
+        **NOT_TAKEN,
     },
     required=("input",),
 )

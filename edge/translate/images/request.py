@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import json_body, multipart
+from edge.translate import json_body, multipart, native_body
 from edge.translate.answer import JSON_TYPE
 from edge.translate.errors import (
     EmptyArray,
@@ -101,7 +101,7 @@ class ImageRequest:
             return self.form.written(
                 multipart.boundary_of(terms.request_id), model=terms.upstream_model
             )
-        return orjson.dumps({**(self.body or {}), "model": terms.upstream_model})
+        return orjson.dumps(native_body.forwarded(self.body or {}, terms.upstream_model))
 
 
 def read_generation(raw: bytes) -> ImageRequest:
@@ -154,6 +154,7 @@ def _reference_bytes(path: str, reference: Any) -> int:
 
 
 def _of_json(body: dict[str, Any], *, sources: int, media_bytes: int) -> ImageRequest:
+    native_body.refuse_unbound(body)
     _check_text(body, "prompt")
     stream = body.get("stream")
     if not isinstance(stream, bool | None):

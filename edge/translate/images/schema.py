@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge.translate.chat.schema import NOT_TAKEN
 from edge.translate.form import Kind
 from edge.translate.images.request import (
     EDIT_FIELDS,
@@ -38,6 +39,7 @@ _COMMON: Final[dict[str, Schema]] = {
     "partial_images": told(
         optional(integer(0, MAX_PARTIAL_IMAGES)), "How many previews a stream has; each is billed."
     ),
+    **NOT_TAKEN,
 }
 GENERATION: Final = object_of(_COMMON, required=("prompt",))
 _REFERENCE: Final = object_of(

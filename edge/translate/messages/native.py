@@ -18,6 +18,7 @@ from edge.translate.messages import searches as web
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
 from edge.translate.messages.stream import MessagesLook, block_bytes
 from edge.translate.messages.usage import UsageCounts
+from edge.translate.native_body import forwarded
 from edge.translate.native_stream import NativeStream
 from edge.translate.surface import Terms
 from edge.translate.tiers import LANE_TIERS
@@ -25,8 +26,6 @@ from edge.translate.usage import PriceOf, UsageTally, with_cost
 
 PATH: Final = b"/messages"
 COUNT_PATH: Final = b"/messages/count_tokens"
-NOT_FORWARDED: Final = ("metadata", "user_profile_id")
-"""What says who asks: agents put device and account ids there, and no answer depends on it."""
 MIN_BUDGET_TOKENS: Final = 1024
 """The smallest budget for thinking (Messages API reference)."""
 
@@ -63,9 +62,7 @@ class NativeMessages:
 
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream; `output_limit` caps its `max_tokens`."""
-        body = {**self._request.body, "model": self._terms.upstream_model}
-        for name in NOT_FORWARDED:
-            body.pop(name, None)
+        body = forwarded(self._request.body, self._terms.upstream_model)
         body["messages"] = [_signed(message) for message in body["messages"]]
         if self._request.service_tier in LANE_TIERS:
             del body["service_tier"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge.translate.chat.schema import NOT_TAKEN
 from edge.translate.messages import searches
 from edge.translate.messages.request import MAX_MESSAGES, MAX_TOKEN_LIMIT
 from edge.translate.messages.shape import (
     CLIENT_TOOLS,
     FOUND_PAGES,
+    OTHER_UNBOUND,
     PROVIDER_FIELDS,
     TEXT_BLOCKS,
     TOOLSETS,
@@ -142,6 +144,7 @@ REQUEST: Final = object_of(
             name: told(NOTHING, "What the provider would run or keep: not taken.")
             for name in PROVIDER_FIELDS
         },
+        **{name: NOT_TAKEN[name] for name in OTHER_UNBOUND},
     },
     required=("messages", "max_tokens"),
 )

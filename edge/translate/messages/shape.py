@@ -22,6 +22,7 @@ from edge.translate.errors import (
     UnsupportedValue,
 )
 from edge.translate.messages.searches import is_search, uses
+from edge.translate.native_body import UNBOUND_FIELDS, refuse_unbound
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -46,6 +47,8 @@ TOOLSETS: Final = ("computer_toolset_", "browser_toolset_")
 """Descriptions of unknown length."""
 PROVIDER_FIELDS: Final = ("mcp_servers", "container", "fallbacks")
 """Servers that the provider calls, containers that it keeps, other models that it asks."""
+OTHER_UNBOUND: Final = tuple(name for name in UNBOUND_FIELDS if name not in PROVIDER_FIELDS)
+"""What other providers of this API know; an empty list of Anthropic's own fields says nothing."""
 _DATA_SOURCES: Final = frozenset({"base64", "url"})
 
 
@@ -117,6 +120,7 @@ def size_of(body: Mapping[str, Any]) -> int:
 
 
 def _refuse_dearer(body: Mapping[str, Any]) -> None:
+    refuse_unbound(body, OTHER_UNBOUND)
     for name in PROVIDER_FIELDS:
         if body.get(name):
             raise UnsupportedParameter(name)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields
+from edge.translate import fields, native_body
 from edge.translate.chat.native import model_of
 from edge.translate.errors import (
     EmptyArray,
@@ -45,6 +45,7 @@ def parse(body: dict[str, Any]) -> ModerationRequest:
     Raises:
         InvalidRequest: the subclass says how, its `param` says where.
     """
+    native_body.refuse_unbound(body)
     images = _images(body)
     return ModerationRequest(
         body=body,

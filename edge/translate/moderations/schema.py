@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edge.translate.chat.schema import MODEL
+from edge.translate.chat.schema import MODEL, NOT_TAKEN
 from edge.translate.moderations.request import DEFAULT_MODEL, MAX_INPUTS
 from edge.translate.operation import (
     BOOLEAN,
@@ -33,6 +33,7 @@ REQUEST: Final = object_of(
             {"anyOf": [TEXT, list_of(TEXT, minItems=1, maxItems=MAX_INPUTS), _PARTS]},
             "A text, texts, or parts: texts and images.",
         ),
+        **NOT_TAKEN,
     },
     required=("input",),
 )

@@ -19,6 +19,7 @@ from edge.translate.embeddings.native import no_stream, parsed_answer
 from edge.translate.errors import MalformedAnswer
 from edge.translate.json_body import parsed
 from edge.translate.moderations.request import ModerationRequest, parse, shape
+from edge.translate.native_body import forwarded
 from edge.translate.surface import Header, ModelLimits, NoWay, Problem, Terms, Translation
 from edge.translate.usage import PriceOf, UsageTally, with_cost
 from kit.hold import RequestShape
@@ -108,7 +109,7 @@ class NativeModeration:
 
     def body(self, _output_limit: int | None) -> bytes:
         """Return the body for the upstream."""
-        return orjson.dumps({**self._request.body, "model": self._terms.upstream_model})
+        return orjson.dumps(forwarded(self._request.body, self._terms.upstream_model))
 
     def stream(self, _price_of: PriceOf) -> AnswerStream:
         """Moderations have no streams."""

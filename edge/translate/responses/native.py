@@ -10,6 +10,7 @@ import orjson
 from edge.translate import sse
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
+from edge.translate.native_body import forwarded
 from edge.translate.native_stream import NativeStream
 from edge.translate.quirks import quirks_of
 from edge.translate.responses import sealed
@@ -22,8 +23,6 @@ from edge.translate.tiers import LANE_TIERS
 from edge.translate.usage import PriceOf, UsageTally
 
 PATH: Final = b"/responses"
-NOT_FORWARDED: Final = ("metadata", "client_metadata")
-"""What says who or where the client is, and changes no answer (ADR 0022)."""
 _ENDED: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 
 
@@ -57,9 +56,8 @@ class NativeResponses:
 
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream; `output_limit` caps the output tokens."""
-        body = {**self._body, "model": self._terms.upstream_model, "store": False}
-        for name in NOT_FORWARDED:
-            body.pop(name, None)
+        body = forwarded(self._body, self._terms.upstream_model)
+        body["store"] = False  # it is true where nobody says so
         if body.get("service_tier") in LANE_TIERS:
             # It chose our lane; at the upstream it would change the price.
             del body["service_tier"]

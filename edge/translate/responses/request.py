@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from edge.translate import fields
+from edge.translate import fields, native_body
 from edge.translate.errors import (
     EmptyArray,
     InvalidType,
@@ -147,6 +147,7 @@ def _refuse_what_is_kept(body: Mapping[str, Any]) -> None:
             raise StatelessOnly(name)
     if fields.flag(body, "background"):
         raise StatelessOnly("background")
+    native_body.refuse_unbound(body)
     for name in UNBOUND:
         if body.get(name):
             raise UnsupportedParameter(name)

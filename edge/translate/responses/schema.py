@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edge.translate.chat.schema import MODEL, SERVICE_TIER
+from edge.translate.chat.schema import MODEL, NOT_TAKEN, SERVICE_TIER
 from edge.translate.operation import (
     BOOLEAN,
     COST,
@@ -123,6 +123,7 @@ REQUEST: Final = object_of(
         "store": told(optional(BOOLEAN), "Taken, and always false: nothing is kept."),
         "background": told({"enum": [None, False]}, "It would be kept: not taken."),
         **{name: told(_ABSENT, "What it names would be kept: not taken.") for name in KEPT_ANSWERS},
+        **NOT_TAKEN,
         **{
             name: told(NOTHING, "The provider would read or write more than the request shows.")
             for name in UNBOUND

@@ -1,0 +1,51 @@
+"""What a native request's body may not ask for, and what of it no provider gets (ADR 0022).
+
+Unknown fields pass, and what one provider does not know switches something on at another. So the
+fields below are treated alike in every client API, whoever serves the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edge.translate.errors import UnsupportedParameter
+
+PROVIDER_TOOL_FIELDS: Final = (
+    # xAI, Anthropic's connector, OpenRouter, Alibaba (search and code), Groq: each call is billed.
+    *("search_parameters", "mcp_servers", "plugins", "enable_search", "enable_code_interpreter"),
+    *("compound_custom", "search_settings"),
+)
+"""Fields that make a provider run tools, or call servers of others."""
+OTHER_MODEL_FIELDS: Final = (
+    # OpenRouter's routing, Anthropic's and others' fallbacks, Vercel's gateway, Together's guard.
+    *("models", "provider", "route", "transforms", "preset", "fallbacks", "providerOptions"),
+    "safety_model",
+)
+"""Fields that make a provider ask other models or other providers, at prices of theirs."""
+UNBOUND_FIELDS: Final = PROVIDER_TOOL_FIELDS + OTHER_MODEL_FIELDS
+NOT_FORWARDED: Final = ("metadata", "client_metadata", "user_profile_id")
+"""What says who or where the client is, and changes no answer."""
+
+
+def refuse_unbound(body: Mapping[str, Any], names: tuple[str, ...] = UNBOUND_FIELDS) -> None:
+    """Refuse what makes the cost of a request unbounded.
+
+    Raises:
+        UnsupportedParameter: one of these fields is there; it is named.
+    """
+    for name in names:
+        # An empty object switches a tool on as well.
+        value = body.get(name)
+        if value is not None and value is not False:
+            raise UnsupportedParameter(name)
+
+
+def forwarded(body: Mapping[str, Any], upstream_model: str) -> dict[str, Any]:
+    """Return a copy of a body for a provider: its own model, nobody's identity, nothing kept."""
+    copied = {**body, "model": upstream_model}
+    for name in NOT_FORWARDED:
+        copied.pop(name, None)
+    if copied.get("store"):
+        copied["store"] = False
+    return copied

@@ -1,0 +1,77 @@
+"""What no native request may ask for, and what no provider gets, whatever the client's API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from edge.api.surfaces import SERVED
+from edge.translate.errors import UnsupportedParameter
+from edge.translate.messages.shape import PROVIDER_FIELDS
+from edge.translate.native_body import UNBOUND_FIELDS
+from edge.translate.surface import ClientRequest
+from oneapi.common.v1.endpoint_pb2 import Endpoint
+from tests.unit.edge.translate.terms import terms
+from tests.unit.edge.translate.test_schemas import SENT, Limits
+
+SAID = [{"role": "user", "content": "Hello"}]
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": SAID},
+    "/v1/responses": {"input": "Hello"},
+    "/v1/messages": {"messages": SAID, "max_tokens": 9},
+    "/v1/completions": {"prompt": "Once"},
+    "/v1/embeddings": {"input": "Once"},
+    "/v1/moderations": {"input": "Once"},
+    "/v1/images/generations": {"prompt": "A pier"},
+    "/v1/images/edits": {"prompt": "A pier", "images": [{"image_url": "https://pier.test/a"}]},
+    "/v1/audio/speech": {"input": "Once"},
+}
+"""Small bodies of every endpoint that takes JSON of OpenAI's or Anthropic's kind."""
+EVERY_PATH = pytest.mark.parametrize("path", BODIES)
+
+
+def read(path: str, **members: Any) -> ClientRequest:
+    """Read a body with these members, and bound it."""
+    surface = next(served.surface for served in SERVED if path in served.paths)
+    body = {"model": "m", **BODIES[path], **members}
+    request = surface.read(orjson.dumps(body), SENT, path, b"")
+    request.shape(Limits())
+    return request
+
+
+def sent(path: str, **members: Any) -> dict[str, Any]:
+    """Return what a candidate that serves every endpoint gets."""
+    way = read(path, **members).translation(terms(*Endpoint.values()))
+    body: dict[str, Any] = json.loads(way.body(None))
+    return body
+
+
+@EVERY_PATH
+@pytest.mark.parametrize("value", [{}, ["x"], "x", True])
+def test_what_has_no_bound_is_refused_by_name(path: str, value: Any) -> None:
+    """Tools that the provider runs, servers that it calls, other models that it asks."""
+    for name in UNBOUND_FIELDS:
+        if not value and path == "/v1/messages" and name in PROVIDER_FIELDS:
+            continue  # Anthropic's own: empty, they say nothing
+        with pytest.raises(UnsupportedParameter) as caught:
+            read(path, **{name: value})
+        assert caught.value.param == name
+
+
+@EVERY_PATH
+@pytest.mark.parametrize("value", [None, False])
+def test_saying_no_to_it_is_no_fault(path: str, value: Any) -> None:
+    """Clients send fields that they do not use as null."""
+    read(path, **dict.fromkeys(UNBOUND_FIELDS, value))
+
+
+@EVERY_PATH
+def test_nobodys_identity_is_forwarded_and_nothing_is_kept(path: str) -> None:
+    """What else the client sent passes."""
+    whose = {"metadata": {"user_id": "u"}, "client_metadata": {"s": "1"}, "user_profile_id": "p"}
+    body = sent(path, **whose, store=True, other=[7])
+    assert not whose.keys() & body.keys()
+    assert (body["store"], body["other"], body["model"]) == (False, [7], "upstream-model")
