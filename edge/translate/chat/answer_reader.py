@@ -119,14 +119,14 @@ class ChatAnswerReader:
 class _Calls:
     """The tool calls of one choice: which have begun, by the number or the id that they have."""
 
-    __slots__ = ("_by_index", "_choice", "_count", "_ids", "_request_id")
+    __slots__ = ("_by_id", "_by_index", "_choice", "_count", "_request_id")
 
     def __init__(self, request_id: str, choice: int) -> None:
         self._request_id = request_id
         self._choice = choice
         self._count = 0
         self._by_index: dict[int, int] = {}
-        self._ids: list[str] = []
+        self._by_id: dict[str, int] = {}
 
     def take(self, call: dict[str, Any], *, is_whole: bool) -> Iterator[Event]:
         """Return what a call, or a piece of one, says.
@@ -152,8 +152,9 @@ class _Calls:
         known = self._by_index.get(index) if isinstance(index, int) else None
         is_named = bool(function.get("name"))
         if isinstance(identity, str) and identity:
-            if identity in self._ids and (known is not None or not is_named or index is None):
-                return self._ids.index(identity)
+            same = self._by_id.get(identity)
+            if same is not None and (known is not None or not is_named or index is None):
+                return same
             # Some number every call 0: then id and name tell them apart.
             return self._count if is_named or known is None else known
         if known is not None:
@@ -169,7 +170,7 @@ class _Calls:
             identity = f"call_{tail[-24:]}{self._choice}x{self._count}"
         if isinstance(index := call.get("index"), int):
             self._by_index[index] = self._count
-        self._ids.append(identity)
+        self._by_id.setdefault(identity, self._count)
         self._count += 1
         signature = reasoning_details.signature_of(call)
         return ToolCallBegun(self._choice, self._count - 1, identity, name, signature)

@@ -24,6 +24,8 @@ FORMATS: Final = {
     Maker.CHAT: "unknown",
 }
 _MAKERS: Final = {name: maker for maker, name in FORMATS.items()}
+_TEXTS: Final = ("text", "summary", "signature")
+"""What comes in pieces."""
 
 
 def text_detail(maker: Maker, text: str, *, summary: bool) -> dict[str, Any]:
@@ -72,16 +74,18 @@ def joined(details: list[dict[str, Any]]) -> list[dict[str, Any]]:
     A block ends with its signature, and where kind or format change.
     """
     blocks: list[dict[str, Any]] = []
+    pieces: list[dict[str, list[str]]] = []
     is_open = False
     for one in details:
-        last = blocks[-1] if is_open else None
-        if last is not None and _goes_on(last, one):
-            for name in ("text", "summary", "signature"):
-                if isinstance(one.get(name), str):
-                    last[name] = (last.get(name) or "") + one[name]
-        else:
+        if not is_open or not _goes_on(blocks[-1], one):
             blocks.append(dict(one))
+            pieces.append({})
+        for name in _TEXTS:
+            if isinstance(one.get(name), str):
+                pieces[-1].setdefault(name, []).append(one[name])
         is_open = one.get("type") != ENCRYPTED and not one.get("signature")
+    for block, texts in zip(blocks, pieces, strict=True):
+        block |= {name: "".join(found) for name, found in texts.items()}
     return blocks
 
 

@@ -34,6 +34,7 @@ from edge.translate.operation import (
     told,
 )
 from edge.translate.tiers import LANE_TIERS, PLAIN_TIERS
+from edge.translate.tool_count import MAX_TOOLS
 from oneapi.common.v1 import endpoint_pb2
 
 _PART_TYPES: Final = sorted(TEXT_PARTS | IMAGE_PARTS | AUDIO_PARTS | FILE_PARTS)
@@ -97,8 +98,8 @@ REQUEST: Final = object_of(
         "n": told(optional(integer(1, MAX_CHOICES)), "How many choices; each is billed."),
         "best_of": optional(integer(1, MAX_CHOICES)),
         "service_tier": SERVICE_TIER,
-        "tools": optional(list_of(_TOOL)),
-        "functions": optional({"type": "array"}),
+        "tools": optional(list_of(_TOOL, maxItems=MAX_TOOLS)),
+        "functions": optional(list_of({}, maxItems=MAX_TOOLS)),
         "modalities": optional(list_of({"enum": ["text", "audio"]})),
         WEB_SEARCH: told(
             {"anyOf": [{"enum": [None, False]}, object_of({})]},

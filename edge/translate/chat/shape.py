@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields, native_body, searches
+from edge.translate import fields, native_body, searches, tool_count
 from edge.translate.chat.native import ChatRequest
 from edge.translate.errors import (
     InvalidType,
@@ -89,6 +89,8 @@ def _searches(request: ChatRequest, limits: ModelLimits) -> int:
 
 def _refuse_provider_tools(request: ChatRequest) -> None:
     native_body.refuse_unbound(request.body)
+    for name in ("tools", "functions"):
+        tool_count.check(request.body.get(name) or (), name)
     for index, tool in enumerate(request.body.get("tools") or ()):
         path = f"tools[{index}]"
         if not isinstance(tool, dict):

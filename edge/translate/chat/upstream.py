@@ -124,7 +124,8 @@ def _tool_fields(conversation: Conversation, quirks: Quirks) -> dict[str, Any]:
     tools = conversation.tools
     if choice is not None and choice.names:
         # Chat can name one tool; of several only those are offered.
-        tools = [tool for tool in tools if tool.name in choice.names]
+        names = set(choice.names)
+        tools = [tool for tool in tools if tool.name in names]
     if not tools:
         return {}
     found: dict[str, Any] = {"tools": [_tool(tool) for tool in tools]}

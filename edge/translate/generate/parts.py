@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,7 +37,8 @@ class Contents:
 
     def __init__(self) -> None:
         """Know no calls yet."""
-        self._waiting: dict[str, deque[str]] = defaultdict(deque)
+        self._waiting: dict[str, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        """The ids of unanswered calls by the function's name, the oldest one first."""
         self._names: dict[str, str] = {}
         self._calls = 0
         self._thoughts: list[Reasoning] = []
@@ -88,7 +89,10 @@ class Contents:
         seal = opened_signature(signature)
         if seal is None:
             thought = Reasoning(path, Maker.GOOGLE, text, signature)
-            self._thoughts = [*self._thoughts, thought] if signature is None else []
+            if signature is None:
+                self._thoughts.append(thought)
+            else:
+                self._thoughts = []
             return thought
         if seal.kind == "redacted":
             return Reasoning(path, seal.maker, "", redacted=seal.payload)
@@ -110,7 +114,7 @@ class Contents:
         self._calls += 1
         call_id = _text(call, "id", path) or f"call_{self._calls}"
         self._names[call_id] = name
-        self._waiting[name].append(call_id)
+        self._waiting[name][call_id] = None
         return ToolCall(path, call_id, name, _dumped(args or {}), signature)
 
     def _result(self, result: Mapping[str, Any], path: str) -> ToolResult:
@@ -118,9 +122,9 @@ class Contents:
         call_id = _text(result, "id", path)
         waiting = self._waiting.get(name or "")
         if call_id is None:
-            call_id = waiting.popleft() if waiting else None
-        elif waiting and call_id in waiting:
-            waiting.remove(call_id)
+            call_id = waiting.popitem(last=False)[0] if waiting else None
+        elif waiting:
+            waiting.pop(call_id, None)
         if call_id is None:
             raise MissingParameter(f"{path}.id")
         known = {"id", "name", "response", "parts", "willContinue", "scheduling"}

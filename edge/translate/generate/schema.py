@@ -23,6 +23,7 @@ from edge.translate.operation import (
     told,
 )
 from edge.translate.tiers import LANE_TIERS
+from edge.translate.tool_count import MAX_TOOLS
 from oneapi.common.v1 import endpoint_pb2
 
 ENVELOPE: Final[Schema] = object_of(
@@ -111,7 +112,8 @@ SHARED: Final[dict[str, Schema]] = {
         **object_of(
             {
                 "functionDeclarations": told(
-                    optional(_one_or_more("GoogleObject")), "Functions that your program runs."
+                    optional(_one_or_more("GoogleObject", maxItems=MAX_TOOLS)),
+                    "Functions that your program runs.",
                 )
             }
         ),
@@ -131,7 +133,7 @@ _CONFIG: Final[dict[str, Schema]] = {
 _COUNTED: Final[dict[str, Schema]] = {
     "contents": told(_one_or_more("GoogleContent", minItems=1, maxItems=MAX_MESSAGES), "Turns."),
     "systemInstruction": _SYSTEM,
-    "tools": optional(_one_or_more("GoogleTool")),
+    "tools": optional(_one_or_more("GoogleTool", maxItems=MAX_TOOLS)),
     "toolConfig": optional(
         object_of({"functionCallingConfig": _OBJECT, "retrievalConfig": _OBJECT})
     ),

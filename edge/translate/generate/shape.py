@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from edge.translate import tool_count
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
@@ -85,9 +86,14 @@ def refuse_provider_tools(body: Mapping[str, Any]) -> None:
 
     Raises:
         UnsupportedValue: names the tool.
+        InvalidValue: there are too many of the client's.
     """
-    for index, tool in enumerate(body.get("tools") or ()):
+    tools = body.get("tools") or ()
+    tool_count.check(tools, "tools")
+    for index, tool in enumerate(tools):
         path = f"tools[{index}]"
+        declared = f"{path}.functionDeclarations"
+        tool_count.check(tool.get("functionDeclarations") or (), declared)
         for name in PROVIDER_TOOLS:
             # An empty object switches the tool on as well.
             if tool.get(name) is not None:

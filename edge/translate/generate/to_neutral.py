@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from edge.translate import tool_count
 from edge.translate.errors import InvalidType, InvalidValue, UnsupportedParameter, UnsupportedValue
 from edge.translate.generate.config import Settings
 from edge.translate.generate.parts import Contents
@@ -123,6 +124,7 @@ def _choose(made: Conversation, config: Mapping[str, Any]) -> None:
         raise InvalidValue(f"{path}.mode")
     if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
         raise InvalidType(f"{path}.allowedFunctionNames", "an array of strings")
+    tool_count.check(names, f"{path}.allowedFunctionNames")
     if names and mode != "ANY":
         raise UnsupportedParameter(f"{path}.allowedFunctionNames")
     if mode in {"AUTO", "VALIDATED"}:

@@ -33,6 +33,7 @@ from edge.translate.operation import (
     told,
 )
 from edge.translate.tiers import LANE_TIERS, PLAIN_TIERS
+from edge.translate.tool_count import MAX_TOOLS
 from oneapi.common.v1 import endpoint_pb2
 
 ENVELOPE: Final[Schema] = object_of(
@@ -136,7 +137,7 @@ REQUEST: Final = object_of(
         "max_tokens": told(integer(0, MAX_TOKEN_LIMIT), "The most output tokens."),
         "messages": _messages(object_of({"content": _BLOCKS}, required=("content",))),
         "system": optional(_BLOCKS),
-        "tools": optional(list_of({"anyOf": [_TOOL, _SEARCH]})),
+        "tools": optional(list_of({"anyOf": [_TOOL, _SEARCH]}, maxItems=MAX_TOOLS)),
         "speed": optional({"enum": ["standard"]}),
         "inference_geo": optional({"enum": ["global"]}),
         "context_management": optional(object_of({"edits": optional(list_of(_EDIT))})),

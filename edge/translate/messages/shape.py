@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields, searches
+from edge.translate import fields, searches, tool_count
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
@@ -139,6 +139,7 @@ def _refuse_dearer(body: Mapping[str, Any]) -> None:
 def _refuse_provider_tools(body: Mapping[str, Any]) -> bool:
     """Say whether there are tools, all of them the client's or web search."""
     tools = fields.mappings(body, "tools")
+    tool_count.check(tools, "tools")
     for place, tool in tools:
         kind = fields.text(tool, "type", place)
         if kind in {None, "custom"} or is_search(tool):

@@ -52,6 +52,8 @@ class ItemReader:
         """Tools that came with an item instead of the request."""
         self._names: dict[str, str] = {}
         self._call_signature: str | None = None
+        self._calling: Turn | None = None
+        """The last turn that has calls."""
 
     def read(self, item: dict[str, Any], path: str) -> None:
         """Read one item.
@@ -93,7 +95,8 @@ class ItemReader:
         self._names[call_id] = name
         call = ToolCall(path, call_id, name, arguments, self._call_signature)
         self._call_signature = None
-        self._assistant_turn(path).parts.append(call)
+        self._calling = self._assistant_turn(path)
+        self._calling.parts.append(call)
 
     def _read_result(self, item: dict[str, Any], path: str) -> None:
         _refuse_others(item, {"call_id", "name", "output"} | _CALL_HINTS, path)
@@ -141,9 +144,9 @@ class ItemReader:
         """
         if not self.turns or self.turns[-1].role != "assistant":
             return False
-        parts = self.turns[-1].parts
-        has_calls = any(isinstance(part, ToolCall) for part in parts)
-        return has_calls or all(isinstance(part, Reasoning) for part in parts)
+        last = self.turns[-1]
+        # Reasoning after words begins a turn of its own, so where it is last there is nothing else.
+        return last is self._calling or not last.parts or isinstance(last.parts[-1], Reasoning)
 
 
 def _parts_of(item: dict[str, Any], name: str, path: str, *, is_assistant: bool) -> list[Part]:

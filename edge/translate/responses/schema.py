@@ -38,6 +38,7 @@ from edge.translate.responses.shape import (
     WEB_SEARCH_CALL,
     WEB_SEARCHES,
 )
+from edge.translate.tool_count import MAX_TOOLS
 
 _ABSENT: Final[Schema] = {"type": "null"}
 _TEXT_PART: Final = object_of({"type": {"enum": sorted(TEXT_PARTS)}}, required=("type",))
@@ -53,7 +54,7 @@ _CONTENT: Final[Schema] = {
     "not": {"type": "object"},
     "items": {"anyOf": [_TEXT_PART, _MEDIA_PART]},
 }
-_TOOLS: Final = optional(list_of(reference("ResponsesTool")))
+_TOOLS: Final = optional(list_of(reference("ResponsesTool"), maxItems=MAX_TOOLS))
 _WEB_SEARCH: Final = told(
     object_of({"type": {"enum": sorted(WEB_SEARCHES)}}, required=("type",)),
     "Where the model's catalogue entry bounds it.",
@@ -112,7 +113,9 @@ REQUEST: Final = object_of(
             optional(integer(1, MAX_TOKEN_LIMIT)), "The most output tokens, reasoning included."
         ),
         "tools": told(
-            optional(list_of({"anyOf": [reference("ResponsesTool"), _WEB_SEARCH]})),
+            optional(
+                list_of({"anyOf": [reference("ResponsesTool"), _WEB_SEARCH]}, maxItems=MAX_TOOLS)
+            ),
             "Your tools; of OpenAI's those that your program runs, and web search.",
         ),
         "max_tool_calls": told(

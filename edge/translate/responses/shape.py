@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate import fields, searches
+from edge.translate import fields, searches, tool_count
 from edge.translate.errors import (
     InvalidType,
     NestedTooDeeply,
@@ -117,6 +117,7 @@ def _size_of(body: Mapping[str, Any]) -> int:
 def _tools(holder: Mapping[str, Any], where: str) -> tuple[bool, bool]:
     """Check tools; say whether there are any, and whether the provider searches among them."""
     tools = fields.mappings(holder, "tools", where)
+    tool_count.check(tools, fields.below(where, "tools"))
     searches = False
     for path, tool in tools:
         kind = fields.required_text(tool, "type", path)
