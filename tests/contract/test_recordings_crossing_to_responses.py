@@ -17,7 +17,7 @@ import pytest
 
 from edge.translate.answer import EndKind
 from edge.translate.chat.surface import ChatSurface
-from edge.translate.errors import InvalidRequest
+from edge.translate.errors import InvalidRequest, MalformedAnswer
 from edge.translate.generate.surface import GenerateSurface
 from edge.translate.messages.surface import MessagesSurface
 from edge.translate.neutral.conversation import Conversation
@@ -161,7 +161,10 @@ def answer_of(translation: Translation, recording: Recording, step: int) -> byte
     """Return all that the client gets, None where the provider failed."""
     body = recording.body()
     if not recording.is_stream:
-        return translation.whole(body, b"application/json", price_of).body
+        try:
+            return translation.whole(body, b"application/json", price_of).body
+        except MalformedAnswer:
+            return None
     stream = translation.stream(price_of)
     relayed = b"".join(stream.feed(body[at : at + step]) for at in range(0, len(body), step))
     end = stream.finish(body_complete=True)

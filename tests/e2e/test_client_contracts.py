@@ -93,11 +93,12 @@ def test_a_body_that_is_no_json_object_is_400(client: httpx.Client, content: byt
 def test_unknown_paths_and_methods_have_the_envelope(client: httpx.Client) -> None:
     """SDKs parse errors of any path."""
     assert code(client.get("/nothing")) == (404, "unknown_url")
-    wrong = client.get("/chat/completions")
+    assert code(client.get("/chat/completions")) == (404, "endpoint_not_available")
+    wrong = client.get("/embeddings")
     assert code(wrong) == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"
     # A redirect would lead to whatever host the client named.
-    assert code(client.post("/chat/completions/")) == (404, "unknown_url")
+    assert code(client.post("/embeddings/")) == (404, "unknown_url")
 
 
 def test_the_catalogue_is_readable_by_anyone(stack: Stack) -> None:
