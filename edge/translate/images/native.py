@@ -10,9 +10,9 @@ from edge.translate import finish, sse
 from edge.translate.answer import StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
 from edge.translate.images.request import ImageRequest
-from edge.translate.images.stream import ImageFrames
+from edge.translate.images.stream import Edits, ImageFrames
 from edge.translate.images.usage import estimated, from_images, is_counted_by_us
-from edge.translate.native_stream import NativeStream
+from edge.translate.native_stream import CostOf, NativeStream
 from edge.translate.openai_errors import failed_event
 from edge.translate.splice import edit
 from edge.translate.surface import Header, Terms
@@ -43,7 +43,7 @@ class NativeImages:
 
     def stream(self, price_of: PriceOf) -> NativeStream:
         """Return what carries the events to the client."""
-        look = ImageFrames(self._request.images)
+        look = ImageFrames(self._counted)
         return NativeStream(
             look,
             StreamEnding.TERMINAL,
@@ -61,14 +61,8 @@ class NativeImages:
         """
         answer = _parsed(body)
         tally = UsageTally(price_of)
-        edits: dict[str, bytes | None] = {}
         images = images_in(answer)
-        usage = answer.get("usage")
-        if is_counted_by_us(self._terms.max_output_tokens):
-            cost = tally.take(self._estimated(images))
-            edits = with_cost(body, answer, cost) if isinstance(usage, dict) else {}
-        elif isinstance(usage, dict):
-            edits = with_cost(body, answer, tally.take(from_images(usage)))
+        edits = self._counted(body, answer, images, tally.take)
         if "model" in answer:
             edits["model"] = orjson.dumps(self._terms.public_model)
         return WholeAnswer(
@@ -80,6 +74,22 @@ class NativeImages:
             content_bytes=0,
             estimated=self._estimated(images),
         )
+
+    def _counted(
+        self, document: bytes, answer: dict[str, Any], images: int, cost_of: CostOf
+    ) -> Edits:
+        """Count what an answer or an event with so many images used; return the cost's edits.
+
+        Where the price is by the image, what else the provider counts says nothing.
+        """
+        usage = answer.get("usage")
+        if is_counted_by_us(self._terms.max_output_tokens):
+            cost = cost_of(self._estimated(images))
+        elif isinstance(usage, dict):
+            cost = cost_of(from_images(usage))
+        else:
+            return {}
+        return with_cost(document, answer, cost) if isinstance(usage, dict) else {}
 
     def _estimated(self, images: int) -> Quantities:
         request = self._request

@@ -162,12 +162,14 @@ def _of_json(body: dict[str, Any], *, sources: int, media_bytes: int) -> ImageRe
     model = body.get("model")
     if not isinstance(model, str | None):
         raise InvalidType("model", "a string")
+    images = _integer(body, "n", 1, MAX_IMAGES, 1)
+    _check_streamed(images, stream=bool(stream))
     return ImageRequest(
         body=body,
         form=None,
         model=model or None,
         stream=bool(stream),
-        images=_integer(body, "n", 1, MAX_IMAGES, 1),
+        images=images,
         partial_images=_integer(body, "partial_images", 0, MAX_PARTIAL_IMAGES, 0),
         sources=sources,
         text_bytes=_size_of(body) - media_bytes,
@@ -182,17 +184,29 @@ def _of_form(form: Form) -> ImageRequest:
         raise MissingParameter("image")
     if len(sources) > MAX_SOURCES:
         raise InvalidValue("image")
+    images, stream = form.integer("n", 1, MAX_IMAGES) or 1, form.flag("stream")
+    _check_streamed(images, stream=stream)
     return ImageRequest(
         body=None,
         form=form,
         model=form.text("model") or None,
-        stream=form.flag("stream"),
-        images=form.integer("n", 1, MAX_IMAGES) or 1,
+        stream=stream,
+        images=images,
         partial_images=form.integer("partial_images", 0, MAX_PARTIAL_IMAGES) or 0,
         sources=len(sources) + len(form.files("mask")),
         text_bytes=form.text_bytes,
         media_bytes=form.file_bytes,
     )
+
+
+def _check_streamed(images: int, *, stream: bool) -> None:
+    """Refuse several images in one stream.
+
+    OpenAI's reference has `usage` in the event of each image, and does not say whether it counts
+    that image or all up to it: what to charge for several cannot be known.
+    """
+    if stream and images > 1:
+        raise UnsupportedParameter("n")
 
 
 def _check_text(body: Mapping[str, Any], name: str) -> None:

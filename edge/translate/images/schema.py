@@ -34,14 +34,20 @@ _PROMPT: Final = told({"type": "string", "minLength": 1}, "What to draw.")
 _COMMON: Final[dict[str, Schema]] = {
     "model": told(optional(TEXT), "A public model id or an alias."),
     "prompt": _PROMPT,
-    "n": told(optional(integer(1, MAX_IMAGES)), "How many images; each is billed."),
+    "n": told(
+        optional(integer(1, MAX_IMAGES)), "How many images; each is billed. One in a stream."
+    ),
     "stream": told(optional(BOOLEAN), "Whether images come as server-sent events."),
     "partial_images": told(
         optional(integer(0, MAX_PARTIAL_IMAGES)), "How many previews a stream has; each is billed."
     ),
     **NOT_TAKEN,
 }
-GENERATION: Final = object_of(_COMMON, required=("prompt",))
+_STREAM_OF_SEVERAL: Final[Schema] = {
+    "properties": {"stream": {"const": True}, "n": {"type": "integer", "minimum": 2}},
+    "required": ["stream", "n"],
+}
+GENERATION: Final = object_of(_COMMON, required=("prompt",), **{"not": _STREAM_OF_SEVERAL})
 _REFERENCE: Final = object_of(
     {"image_url": TEXT, "file_id": told({"type": "null"}, "No files are kept: not taken.")},
     required=("image_url",),
@@ -53,6 +59,7 @@ EDIT: Final = object_of(
         "mask": optional(_REFERENCE),
     },
     required=("prompt", "images"),
+    **{"not": _STREAM_OF_SEVERAL},
 )
 _FILES: Final[Schema] = told(list_of({}), f"Image files, {MAX_SOURCES} at most.")
 _IN_FORM: Final[dict[str, Schema]] = {
@@ -70,6 +77,7 @@ EDIT_FORM: Final[Schema] = {
     },
     "required": ["prompt"],
     "anyOf": [{"required": ["image"]}, {"required": ["image[]"]}],
+    "not": _STREAM_OF_SEVERAL,
     "additionalProperties": False,
 }
 ANSWER: Final = object_of(

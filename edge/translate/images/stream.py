@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edge.translate import finish
-from edge.translate.images.usage import from_images
 from edge.translate.native_stream import CostOf, Look
 from edge.translate.openai_errors import message_of
-from edge.translate.usage import with_cost
+
+Edits = dict[str, bytes | None]
+CountedEdits = Callable[[bytes, dict[str, Any], int, CostOf], Edits]
+"""Counts what an event with so many whole images used; returns the edits that show its cost."""
 
 
 class ImageFrames:
-    """Reads `image_generation.*` and `image_edit.*` events; the last whole image ends the answer.
+    """Reads `image_generation.*` and `image_edit.*` events; the whole image ends the answer.
 
     Source: OpenAI API reference, images, streaming events.
     """
 
-    __slots__ = ("_expected", "completed")
+    __slots__ = ("_edits_of", "completed")
 
-    def __init__(self, expected: int) -> None:
-        """Expect so many whole images."""
-        self._expected = expected
+    def __init__(self, edits_of: CountedEdits) -> None:
+        """Count events as whole answers are."""
+        self._edits_of = edits_of
         self.completed = 0
 
     def look(self, data: bytes, event: dict[str, Any], cost_of: CostOf) -> Look:
@@ -30,11 +33,10 @@ class ImageFrames:
         if kind == "error" or event.get("error"):
             return Look({}, error=message_of(event))
         look = Look({}, made=bool(event.get("b64_json")))
-        if isinstance(usage := event.get("usage"), dict):
-            look.edits = with_cost(data, event, cost_of(from_images(usage)))
         if isinstance(kind, str) and kind.endswith(".completed"):
-            self.completed += 1
-            if self.completed >= self._expected:
-                look.finished = ((0, finish.STOP),)
-                look.is_terminal = True
+            self.completed = 1
+            look.finished = ((0, finish.STOP),)
+            look.is_terminal = True
+        if self.completed or isinstance(event.get("usage"), dict):
+            look.edits = self._edits_of(data, event, self.completed, cost_of)
         return look

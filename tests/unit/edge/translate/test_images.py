@@ -109,6 +109,7 @@ def test_unknown_fields_of_a_generation_pass() -> None:
         ({"n": 1.0}, "invalid_type", "n"),
         ({"n": 0}, "integer_below_min_value", "n"),
         ({"n": 11}, "integer_above_max_value", "n"),
+        ({"n": 2, "stream": True}, "unsupported_parameter", "n"),
         ({"partial_images": 4}, "integer_above_max_value", "partial_images"),
     ],
 )
@@ -146,6 +147,7 @@ def test_an_edit_is_written_anew_without_what_the_client_calls_its_files() -> No
     ("parts", "texts", "code", "param"),
     [
         ([], {}, "missing_required_parameter", "image"),
+        ([picture()], {"n": "2", "stream": "true"}, "unsupported_parameter", "n"),
         ([picture()], {"prompt": ""}, "missing_required_parameter", "prompt"),
         ([picture()] * 17, {}, "invalid_value", "image"),
         ([picture()], {"n": "0"}, "integer_below_min_value", "n"),
@@ -192,7 +194,7 @@ def test_an_edit_may_name_images_in_json() -> None:
 def test_images_are_bound_by_the_most_that_each_can_cost() -> None:
     """Made ones at the model's most output, read ones at its most input, partial ones on top."""
     limits = Limits(max_output_tokens=6_240, image_max_tokens=1_500)
-    shape = generation(n=3, stream=True, partial_images=2).shape(limits)
+    shape = generation(n=3, partial_images=2).shape(limits)
     assert (shape.choices, shape.media_tokens) == (0, 0)
     assert shape.fixed_output_tokens == 3 * (6_240 + 200)
     edited = read_edit(edit_form(picture(), picture("mask")), FORM)
@@ -294,20 +296,35 @@ def test_no_image_is_no_output() -> None:
     assert (result.has_output, int(result.finish_reason)) == (False, 0)
 
 
-def test_a_stream_ends_with_its_last_image() -> None:
-    """Which waits until the outcome is durable; the ones before it do not."""
-    first, last = completed(usage=USAGE), completed(usage=USAGE, b64_json="bGFzdA==")
+def test_a_stream_ends_with_its_image() -> None:
+    """Which waits until the outcome is durable; what comes before it does not."""
+    last = completed(usage=USAGE, b64_json="bGFzdA==")
     partial = {"type": "image_generation.partial_image", "b64_json": "cA=="}
-    request = generation(stream=True, n=2, partial_images=1)
-    out, end = streamed(request, frames(partial, first, last, partial))
-    assert out == frames(partial, completed(usage={**USAGE, "cost": "1.50"}))
+    request = generation(stream=True, partial_images=1)
+    out, end = streamed(request, frames(partial, last, partial))
+    assert out == frames(partial)
     assert end.tail == frames({**last, "usage": {**USAGE, "cost": "1.50"}})
-    assert (end.kind, end.quantities, end.events) == (EndKind.PROPER, COUNTED, 3)
+    assert (end.kind, end.quantities, end.events) == (EndKind.PROPER, COUNTED, 2)
     shown = orjson.loads(end.tail.split(b"data: ")[1])
     assert ImageGenCompletedEvent.model_validate(shown).usage.output_tokens == 50
     edited = completed("image_edit", usage=USAGE)
     assert ImageEditCompletedEvent.model_validate(edited).b64_json == "aW1n"
     assert streamed(generation(stream=True), frames(edited))[1].kind is EndKind.PROPER
+
+
+@pytest.mark.parametrize("more", [{}, {"usage": USAGE}])
+def test_a_streamed_image_that_is_priced_by_the_image_is_counted_exactly(
+    more: dict[str, Any],
+) -> None:
+    """As in a whole answer: tokens that the provider names are not what is priced."""
+    by_image = replace(terms(GENERATIONS), max_output_tokens=1)
+    native_by_image = NativeImages(generation(stream=True), by_image, b"/images/generations")
+    stream = native_by_image.stream(price_of)
+    stream.feed(frames(completed(**more)))
+    end = stream.finish(body_complete=True)
+    assert end.quantities is not None
+    assert end.quantities[9] == 1
+    assert (b'"cost":"1.50"' in end.tail) == bool(more)
 
 
 def test_large_images_pass_whole() -> None:
@@ -322,9 +339,9 @@ def test_large_images_pass_whole() -> None:
 
 def test_a_cut_stream_has_no_clean_end() -> None:
     """Also if the body itself ended."""
-    raw = frames(completed(usage=USAGE))
+    raw = frames({"type": "image_generation.partial_image", "b64_json": "cA=="})
     for whole in (True, False):
-        out, end = streamed(generation(stream=True, n=2), raw, whole=whole)
+        out, end = streamed(generation(stream=True), raw, whole=whole)
         assert out.endswith(b"\n\n")
         assert (end.kind, end.tail) == (EndKind.CUT, b"")
 
@@ -403,8 +420,9 @@ def test_any_answer_is_one_of_ours_or_malformed(value: Any, usage: Any, data: An
 @given(st.lists(st.integers(1, 400), max_size=8))
 def test_any_chunking_gives_the_same_stream(places: list[int]) -> None:
     """Also one byte at a time."""
-    raw = frames(completed(usage=USAGE), completed(usage=USAGE))
+    partial = {"type": "image_generation.partial_image", "b64_json": "cA=="}
+    raw = frames(partial, completed(usage=USAGE))
     edges = [0, *sorted(place % len(raw) for place in places), len(raw)]
     chunks = [raw[start:end] for start, end in pairwise(edges)]
-    request = generation(stream=True, n=2)
+    request = generation(stream=True)
     assert streamed(request, *chunks) == streamed(request, raw)

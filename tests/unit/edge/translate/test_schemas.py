@@ -137,6 +137,8 @@ HEARD: dict[str, Any] = {"file": b"1"}
         ("editImage", {**EDIT, "n": 11}, False),
         ("editImage", {**EDIT, "partial_images": 4}, False),
         ("editImage", {**EDIT, "stream": "maybe"}, False),
+        ("editImage", {**EDIT, "stream": True, "n": 1}, True),
+        ("editImage", {**EDIT, "stream": True, "n": 2}, False),
         ("editImage", {**EDIT, "unknown": "a"}, False),
         ("createTranscription", HEARD, True),
         ("createTranscription", {**HEARD, "response_format": "srt", "include[]": ["a"]}, True),
