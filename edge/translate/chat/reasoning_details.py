@@ -103,7 +103,11 @@ def read(holder: dict[str, Any], path: str) -> list[Reasoning]:
         InvalidRequest: a detail is not what this format has.
     """
     found: list[Reasoning] = []
-    details = [one for _, one in fields.mappings(holder, "reasoning_details", path)]
+    details = []
+    for at, one in fields.mappings(holder, "reasoning_details", path):
+        for name in ("type", *_TEXTS):
+            fields.text(one, name, at)
+        details.append(one)
     place = f"{path}.reasoning_details"
     for one in joined(details):
         maker = _MAKERS.get(fields.text(one, "format", place) or "", Maker.CHAT)

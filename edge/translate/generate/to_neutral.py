@@ -86,7 +86,7 @@ def _tool(declared: Mapping[str, Any], path: str) -> Tool:
         raise InvalidType(f"{path}.name", "a string")
     if not isinstance(description, str | None):
         raise InvalidType(f"{path}.description", "a string")
-    if declared.get("behavior") not in {None, "UNSPECIFIED", "BLOCKING"}:
+    if declared.get("behavior") not in (None, "UNSPECIFIED", "BLOCKING"):
         raise UnsupportedValue(f"{path}.behavior")
     known = {"name", "description", "parameters", "parametersJsonSchema", "behavior"}
     if any(v is not None for n, v in declared.items() if n not in known | DECLARATION_HINTS):
