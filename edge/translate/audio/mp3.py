@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_FRAMES: Final = 100_000
-"""Of a larger file the length is not measured: each frame is a step."""
+MAX_FRAMES: Final = 25_000
+"""Of a longer file, from about ten minutes on, the length is not measured: each frame is a step,
+and other requests wait for all of them (some 10 ms). The catalogue's most audio bounds it then."""
 _HEADER_BYTES: Final = 4
 _TAG_HEAD_BYTES: Final = 10
 _OLD_TAG_BYTES: Final = 128
@@ -13,6 +14,8 @@ _LAYER_3: Final = 0b01
 _KBITS_1: Final = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2: Final = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _MPEG_1: Final = 0b11
+_Frame = tuple[int, int, int]
+"""Its bytes, samples, and samples a second."""
 _RATES: Final = {
     _MPEG_1: (44_100, 48_000, 32_000),
     0b10: (22_050, 24_000, 16_000),
@@ -54,16 +57,31 @@ def _start_of(data: bytes | memoryview) -> int:
     return _TAG_HEAD_BYTES + size + footer
 
 
-def _frame_at(data: bytes | memoryview, at: int) -> tuple[int, int, int] | None:
-    """Return bytes, samples and rate of the frame whose header is here, None if there is none."""
-    head = data[at : at + _HEADER_BYTES]
-    if len(head) < _HEADER_BYTES or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+def _frame_at(data: bytes | memoryview, at: int) -> _Frame | None:
+    """Return the frame whose header is here, None if there is none."""
+    if at + _HEADER_BYTES > len(data) or data[at] != 0xFF:
         return None
-    version = head[1] >> 3 & 0b11
+    return _FRAMES.get(data[at + 1] << 8 | data[at + 2])
+
+
+def _frame_of(kind: int, coding: int) -> _Frame | None:
+    """Return the frame that the second and third byte of a header tell, None if they tell none."""
+    version = kind >> 3 & 0b11
     rates = _RATES.get(version)
-    bits, place = head[2] >> 4, head[2] >> 2 & 0b11
-    if rates is None or head[1] >> 1 & 0b11 != _LAYER_3 or not 1 <= bits <= 14 or place == 0b11:
+    bits, place = coding >> 4, coding >> 2 & 0b11
+    if kind & 0xE0 != 0xE0 or rates is None or kind >> 1 & 0b11 != _LAYER_3:
+        return None
+    if not 1 <= bits <= 14 or place == 0b11:
         return None
     kbits, samples = (_KBITS_1, 1_152) if version == _MPEG_1 else (_KBITS_2, 576)
-    size = samples // 8 * kbits[bits - 1] * 1_000 // rates[place] + (head[2] >> 1 & 1)
+    size = samples // 8 * kbits[bits - 1] * 1_000 // rates[place] + (coding >> 1 & 1)
     return size, samples, rates[place]
+
+
+_FRAMES: Final = {
+    kind << 8 | coding: frame
+    for kind in range(0xE0, 0x100)
+    for coding in range(0x100)
+    if (frame := _frame_of(kind, coding)) is not None
+}
+"""All frames that there are, by those two bytes."""

@@ -54,15 +54,15 @@ FIELDS: Final = {
 class TranscriptionRequest:
     """A checked request for a transcription; `form` is content.
 
-    `seconds`: a bound of the audio's length where its file says it. `bound`: the most units of
-    audio, known once `shape` was asked.
+    `seconds`: a bound of the audio's length where its file says it and seconds are priced. `bound`:
+    the most units of audio. Both are known once `shape` was asked.
     """
 
     form: Form = field(repr=False)
     model: str | None = field(repr=False)
     stream: bool
     is_json: bool
-    seconds: int | None
+    seconds: int | None = None
     bound: int = 0
 
     def shape(self, limits: ModelLimits) -> RequestShape:
@@ -78,6 +78,8 @@ class TranscriptionRequest:
             if self.stream:
                 # Such models ignore the wish and send one JSON object (OpenAI API reference).
                 raise UnsupportedParameter("stream")
+            # Each frame of a file is a step: they are not taken where nothing depends on them.
+            self.seconds = _seconds_of(self.form.files("file")[0].data)
             if self.seconds is not None:
                 self.bound = min(self.bound, self.seconds)
         return RequestShape(
@@ -99,8 +101,7 @@ def read(raw: bytes, content_type: bytes) -> TranscriptionRequest:
     if not multipart.is_form(content_type):
         raise InvalidForm("The content type must be multipart/form-data with a boundary.")
     form = read_form(raw, content_type, FIELDS)
-    files = form.files("file")
-    if not files:
+    if not form.files("file"):
         raise MissingParameter("file")
     answer_format = form.text("response_format") or "json"
     if answer_format not in JSON_FORMATS | TEXT_FORMATS:
@@ -110,7 +111,6 @@ def read(raw: bytes, content_type: bytes) -> TranscriptionRequest:
         model=form.text("model") or None,
         stream=form.flag("stream"),
         is_json=answer_format in JSON_FORMATS,
-        seconds=_seconds_of(files[0].data),
     )
 
 

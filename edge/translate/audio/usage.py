@@ -19,6 +19,8 @@ AUDIO_BYTES_PER_TOKEN: Final = 2_304
 `gpt-4o-mini-tts`). Compressed audio has fewer bytes: an estimate is never above what was made."""
 CHARACTERS_PER_SECOND: Final = 15
 """Of English as it is usually spoken, 150 words a minute."""
+AUDIO_TOKENS_PER_SECOND: Final = 10
+"""Of audio that is read: one each 100 ms (OpenAI guide, costs of realtime)."""
 BYTES_PER_TOKEN: Final = 4
 _CUE_END: Final = re.compile(r"--> *(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{3})")
 
@@ -94,13 +96,14 @@ def estimated_transcription(
     The audio's length where its file says it, else the end of the last subtitle, else by how fast
     people speak.
     """
-    seconds = known_seconds
-    if seconds is None:
-        seconds = max(1, _last_cue_seconds(text) or len(text) // CHARACTERS_PER_SECOND)
+    heard = known_seconds
+    if heard is None:
+        heard = max(1, _last_cue_seconds(text) or len(text) // CHARACTERS_PER_SECOND)
     made = 0
     if not is_counted_by_us(max_output_tokens):
+        heard *= AUDIO_TOKENS_PER_SECOND
         made = min(len(text.encode()) // BYTES_PER_TOKEN, max_output_tokens)
-    return quantities(audio_input=min(seconds, bound), output=made, requests=1)
+    return quantities(audio_input=min(heard, bound), output=made, requests=1)
 
 
 def _last_cue_seconds(text: str) -> int:

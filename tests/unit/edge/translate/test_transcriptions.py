@@ -193,6 +193,23 @@ def test_a_wav_file_says_how_long_it_is() -> None:
     assert answer_to(short, b"Hi.\n", BY_US).estimated == quantities(audio_input=5, requests=1)
 
 
+def test_tokens_are_estimated_by_how_many_a_second_has() -> None:
+    """Up to the bound; a second is no token."""
+    request = heard(response_format="text")
+    tokens = quantities(audio_input=100, output=37, requests=1)
+    assert answer_to(request, b"a" * 150).estimated == tokens
+    short = heard(limits=Limits(audio_max_tokens=60), response_format="text")
+    bound = quantities(audio_input=60, output=37, requests=1)
+    assert answer_to(short, b"a" * 150).estimated == bound
+
+
+def test_a_file_is_measured_only_where_its_length_counts() -> None:
+    """Not for a model that is priced by tokens: other requests wait meanwhile."""
+    by_seconds = Limits(audio_max_tokens=3_600, max_output_tokens=BY_US)
+    assert heard(sound(2.5)).seconds is None
+    assert heard(sound(2.5), by_seconds).seconds == 3
+
+
 def test_silence_is_an_answer() -> None:
     """It took the same work."""
     result = answer_to(heard(), b'{"text":""}')
@@ -222,7 +239,7 @@ def test_a_streamed_transcription_ends_with_its_counts() -> None:
     assert TranscriptionTextDoneEvent.model_validate(orjson.loads(end.tail[6:])).text == "Hi."
     _, end = fed(native.stream(price_of), frames({**DELTA, "delta": "a" * 30}), whole=False)
     assert (end.kind, end.tail) == (EndKind.CUT, b"")
-    assert end.estimated == quantities(audio_input=2, output=7, requests=1)
+    assert end.estimated == quantities(audio_input=20, output=7, requests=1)
     _, end = fed(native.stream(price_of), frames({"type": "error", "message": "No."}))
     assert (end.fault, b'"No."' in end.tail) == (Fault.UPSTREAM_ERROR, True)
 
