@@ -42,14 +42,14 @@ another API, so that requests, answers, streams and errors cross over.
 | --- | --- |
 | text | a whole answer, its usage, its end; the usage record says succeeded and has a charge |
 | stream | the stream's text is the whole answer's, and so is its usage where the client shows it |
-| tools | a call with its arguments (official SDKs: streamed too), and the answer to its result |
+| tools | a call with its arguments (official SDKs: streamed, too) and the answer to its result |
 | error | a wrong key, an unknown model, a provider's refusal, as the client's own errors |
 | cut | the provider breaks off: the client shows an error, the record says failed |
 | cancel | the client leaves: the provider's call is cancelled, the record says cancelled |
 
-Of the programs of a command line less can be seen: that they show the answer and asked for a stream,
-send back a tool's result, show a provider's refusal, and do not take a part for the whole. Those
-that repeat a request after a cut are stopped then.
+Of the programs of a command line less can be seen: that they show the answer and asked for a
+stream, send back a tool's result, show a provider's refusal, and do not take a part for the whole.
+Those that repeat a request after a cut are stopped then.
 
 Of all headers that these clients send, only those that a provider's API needs reach a provider: a
 run that finds another one there fails.
