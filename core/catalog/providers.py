@@ -49,7 +49,11 @@ class Providers:
         return value.encode() or None
 
     def placed(self, facts: UpstreamFacts) -> UpstreamFacts:
-        """Return the upstream at the address that this installation uses."""
+        """Return the upstream at the address that this installation uses.
+
+        Its data policy is a promise of who answers at the catalogue's address: elsewhere nobody has
+        made it.
+        """
         elsewhere = self.variables.get(f"{_prefix(facts.name)}_BASE_URL", "").strip()
         if facts.name in DEMO_PATHS and self.demo_base_url:
             root = self.demo_base_url.rstrip("/").removesuffix("/v1")
@@ -57,7 +61,15 @@ class Providers:
         if not elsewhere:
             return facts
         moved = {**facts.model_dump(), "base_url": elsewhere.rstrip("/")}
+        if facts.name not in DEMO_PATHS and _origin(elsewhere) != _origin(facts.base_url):
+            moved["data_policy"] = "unknown"
         return UpstreamFacts.model_validate(moved)
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port, as they are written: a doubt counts as another origin."""
+    scheme, _, rest = url.lower().partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def _prefix(upstream: str) -> str:

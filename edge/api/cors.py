@@ -30,8 +30,9 @@ _EXPOSED: Final = b", ".join(
 )
 _USUAL_NAMES: Final = b"authorization, content-type"
 _VARY: Final = (b"vary", b"origin")
-# RFC 6454, 7: a scheme and an authority in ASCII. `null` is every sandboxed page at once.
-_ORIGIN: Final = re.compile(rb"[a-z][a-z0-9+.-]{0,30}://[A-Za-z0-9.:\[\]_-]{1,256}")
+# RFC 6454, 7: a scheme and an authority in ASCII, as long as those that a workspace may name.
+# `null` is every sandboxed page at once.
+_ORIGIN: Final = re.compile(rb"[a-z][a-z0-9+.-]{0,31}://[A-Za-z0-9.:\[\]_-]{1,256}")
 _NAMES: Final = re.compile(rb"[A-Za-z0-9-]{1,64}(?: *, *[A-Za-z0-9-]{1,64})*")
 
 

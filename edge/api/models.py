@@ -22,7 +22,8 @@ from kit.clock import Clock, now_micros
 from kit.ids import format_id, new_request_id
 from oneapi.common.v1.data_policy_pb2 import DataPolicy
 
-_UNAVAILABLE: Final = 503
+_TOLD: Final = frozenset({400, 503})
+"""What is wrong with the request itself, or cannot be known now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Models:
         Whoever sends no key, or one that does not work, is answered as anyone is.
 
         Raises:
-            ApiError: 503: what the key requires cannot be known now.
+            ApiError: 400: the request is wrong, such as a key in its URL; 503: what the key
+                requires cannot be known now.
         """
         try:
             sent = sent_of(request.scope["headers"])
@@ -90,7 +92,7 @@ class Models:
             peer = request.client.host if request.client else None
             return (await self._admission.authenticate(key, peer)).requires_zero_retention
         except ApiError as error:
-            if error.status == _UNAVAILABLE:
+            if error.status in _TOLD:
                 raise
             return False
 

@@ -1,7 +1,8 @@
 """Requests for images: what we use is checked, and what bounds their usage.
 
-A generation is JSON; unknown fields pass. An edit is a form, of which the fields below pass, or
-JSON with references to images. Source: OpenAI API reference, images.
+A generation is JSON; unknown fields pass, but for those that nothing would be held for. An edit is
+a form, of which the fields below pass, or JSON with references to images. Source: OpenAI API
+reference, images.
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ from kit.hold import RequestShape
 MAX_IMAGES: Final = 10
 MAX_PARTIAL_IMAGES: Final = 3
 MAX_SOURCES: Final = 16
+UNHELD_FIELDS: Final = (
+    # Images to begin with, as xAI, Together, Black Forest Labs, ByteDance and fal name them.
+    *("image", "image_url", "image_urls", "image_prompt", "input_image", "input_images"),
+    *("reference_image", "reference_images", "condition_image", "init_image", "image_base64"),
+    # How many are made, where it is not called `n`.
+    *("num_images", "num_outputs", "batch_size", "max_images", "sequential_image_generation"),
+)
+"""Fields by which other providers read or make more images than OpenAI's fields say."""
+OPENAI_SOURCES: Final = ("images", "mask")
+"""Where an edit has its images; a generation has none."""
 PARTIAL_IMAGE_TOKENS: Final = 100
 """What each partial image of a stream costs more (OpenAI guide, image generation)."""
 EDIT_FIELDS: Final = {
@@ -110,7 +121,9 @@ def read_generation(raw: bytes) -> ImageRequest:
     Raises:
         InvalidRequest: the subclass says how, its `param` says where.
     """
-    return _of_json(json_body.parsed(raw), sources=0, media_bytes=0)
+    body = json_body.parsed(raw)
+    native_body.refuse_unbound(body, OPENAI_SOURCES)
+    return _of_json(body, sources=0, media_bytes=0)
 
 
 def read_edit(raw: bytes, content_type: bytes) -> ImageRequest:
@@ -155,6 +168,7 @@ def _reference_bytes(path: str, reference: Any) -> int:
 
 def _of_json(body: dict[str, Any], *, sources: int, media_bytes: int) -> ImageRequest:
     native_body.refuse_unbound(body)
+    native_body.refuse_unbound(body, UNHELD_FIELDS)
     _check_text(body, "prompt")
     stream = body.get("stream")
     if not isinstance(stream, bool | None):

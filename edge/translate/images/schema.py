@@ -11,6 +11,8 @@ from edge.translate.images.request import (
     MAX_IMAGES,
     MAX_PARTIAL_IMAGES,
     MAX_SOURCES,
+    OPENAI_SOURCES,
+    UNHELD_FIELDS,
 )
 from edge.translate.operation import (
     BOOLEAN,
@@ -31,6 +33,7 @@ from edge.translate.operation import (
 from oneapi.common.v1 import endpoint_pb2
 
 _PROMPT: Final = told({"type": "string", "minLength": 1}, "What to draw.")
+_NO: Final[Schema] = {"enum": [None, False]}
 _COMMON: Final[dict[str, Schema]] = {
     "model": told(optional(TEXT), "A public model id or an alias."),
     "prompt": _PROMPT,
@@ -42,12 +45,16 @@ _COMMON: Final[dict[str, Schema]] = {
         optional(integer(0, MAX_PARTIAL_IMAGES)), "How many previews a stream has; each is billed."
     ),
     **NOT_TAKEN,
+    **{name: told(_NO, "It would not be counted: not taken.") for name in UNHELD_FIELDS},
 }
 _STREAM_OF_SEVERAL: Final[Schema] = {
     "properties": {"stream": {"const": True}, "n": {"type": "integer", "minimum": 2}},
     "required": ["stream", "n"],
 }
-GENERATION: Final = object_of(_COMMON, required=("prompt",), **{"not": _STREAM_OF_SEVERAL})
+_NO_IMAGES: Final = {name: told(_NO, "Only edits have them.") for name in OPENAI_SOURCES}
+GENERATION: Final = object_of(
+    {**_COMMON, **_NO_IMAGES}, required=("prompt",), **{"not": _STREAM_OF_SEVERAL}
+)
 _REFERENCE: Final = object_of(
     {"image_url": TEXT, "file_id": told({"type": "null"}, "No files are kept: not taken.")},
     required=("image_url",),

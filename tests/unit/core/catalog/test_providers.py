@@ -42,6 +42,32 @@ def test_a_base_url_points_elsewhere() -> None:
     assert Providers({}).placed(facts("openai")) == facts("openai")
 
 
+@pytest.mark.parametrize(
+    ("address", "policy"),
+    [
+        ("https://usual.example/v2", "zero_retention"),
+        ("https://USUAL.example/v1/", "zero_retention"),
+        ("https://other.example/v1", "unknown"),
+        ("https://eu.usual.example/v1", "unknown"),
+        ("https://usual.example.evil.test/v1", "unknown"),
+        ("https://usual.example@other.example/v1", "unknown"),
+        ("https://usual.example:8443/v1", "unknown"),
+        ("http://usual.example/v1", "unknown"),
+    ],
+)
+def test_who_answers_elsewhere_has_promised_nothing(address: str, policy: str) -> None:
+    """The class is what the terms of one provider say, and another host may be anyone's."""
+    kept = facts("openai").model_copy(update={"data_policy": "zero_retention"})
+    moved = Providers({"OPENAI_BASE_URL": address}).placed(kept)
+    assert moved.data_policy == policy
+
+
+def test_the_demo_provider_keeps_its_class() -> None:
+    """It is ours, wherever it listens."""
+    kept = facts("demo").model_copy(update={"data_policy": "zero_retention"})
+    assert Providers({}, "http://127.0.0.1:7/v1").placed(kept).data_policy == "zero_retention"
+
+
 def test_a_base_url_that_is_none_is_refused_without_showing_it() -> None:
     """A credential pasted into the wrong variable must not get into a log."""
     with pytest.raises(ValidationError) as caught:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.accounts.origins import is_origin
 from edge.admission.grants import Grant, grant_from
 from edge.api import cors
 from edge.api.http import Message, Receive, Scope, Send
@@ -83,6 +84,14 @@ def test_an_error_can_be_read_but_not_by_what_is_no_origin() -> None:
     for strange in (b"null", b"https://a/path", b"https://a, https://b", b"a" * 400):
         told = dict(cors.of_any_page({**PAGE, b"origin": strange}))
         assert b"access-control-allow-origin" not in told
+
+
+@pytest.mark.parametrize("length", [31, 32, 33])
+def test_what_a_workspace_may_name_is_what_is_echoed(length: int) -> None:
+    """Core's bound of a scheme and the edge's are one."""
+    origin = f"{'a' * length}://app.example.com"
+    told = dict(cors.of_any_page({**PAGE, b"origin": origin.encode()}))
+    assert (b"access-control-allow-origin" in told) == is_origin(origin) == (length <= 32)
 
 
 @given(st.binary(max_size=40))

@@ -95,6 +95,19 @@ async def test_a_key_with_zero_retention_sees_what_it_can_use(
     assert await listed(models) == ["small"]
 
 
+@pytest.mark.parametrize("query", [b"key=secret", b"pageSize=5&key=secret"])
+async def test_a_key_in_the_url_is_refused(query: bytes) -> None:
+    """Others would log it; whoever gets an answer goes on sending it there."""
+    models = models_of(AdmissionWorld())
+    for answers in (models.list, models.get):
+        request = asked("small")
+        request.scope["query_string"] = query
+        answer = await answers(request)
+        refused = orjson.loads(answer.body)["error"]
+        assert (answer.status_code, refused["code"]) == (400, "api_key_in_url")
+        assert b"secret" not in answer.body
+
+
 async def test_what_a_key_requires_cannot_be_known_without_core() -> None:
     """A list that may show too much is not answered; without a key it is."""
     world = AdmissionWorld()

@@ -17,7 +17,13 @@ from edge.translate import multipart
 from edge.translate.answer import EndKind, Fault, StreamEnd
 from edge.translate.errors import InvalidRequest, MalformedAnswer
 from edge.translate.images.native import NativeImages
-from edge.translate.images.request import EDIT_FIELDS, ImageRequest, read_edit, read_generation
+from edge.translate.images.request import (
+    EDIT_FIELDS,
+    UNHELD_FIELDS,
+    ImageRequest,
+    read_edit,
+    read_generation,
+)
 from edge.translate.images.surface import ImageEdits, ImageGenerations
 from edge.translate.images.usage import from_images
 from edge.translate.multipart import Part
@@ -111,6 +117,8 @@ def test_unknown_fields_of_a_generation_pass() -> None:
         ({"n": 11}, "integer_above_max_value", "n"),
         ({"n": 2, "stream": True}, "unsupported_parameter", "n"),
         ({"partial_images": 4}, "integer_above_max_value", "partial_images"),
+        *(({name: ["x"]}, "unsupported_parameter", name) for name in (*UNHELD_FIELDS, "images")),
+        ({"mask": {"image_url": "https://x/y"}}, "unsupported_parameter", "mask"),
     ],
 )
 def test_what_is_used_of_a_generation_is_checked(
@@ -189,6 +197,16 @@ def test_an_edit_may_name_images_in_json() -> None:
         with pytest.raises(InvalidRequest) as caught:
             read_edit(orjson.dumps({"prompt": "p", "images": images}), b"application/json")
         assert (caught.value.code, caught.value.param) == (code, param)
+
+
+@pytest.mark.parametrize("name", UNHELD_FIELDS)
+def test_an_edit_names_its_images_in_one_place(name: str) -> None:
+    """What is nowhere counted is not held for."""
+    body = {"prompt": "p", "images": [{"image_url": "https://x/y"}]}
+    read_edit(orjson.dumps({**body, name: None}), b"application/json")
+    with pytest.raises(InvalidRequest) as caught:
+        read_edit(orjson.dumps({**body, name: 2}), b"application/json")
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", name)
 
 
 def test_images_are_bound_by_the_most_that_each_can_cost() -> None:
