@@ -119,7 +119,8 @@ REQUEST: Final = object_of(
             "Your tools; of OpenAI's those that your program runs, and web search.",
         ),
         "max_tool_calls": told(
-            optional(integer(0, MAX_TOKEN_LIMIT)), "The most searches of the web."
+            optional(integer(0, MAX_TOKEN_LIMIT)),
+            "The most searches of the web: at least 1 where they are among the tools.",
         ),
         "reasoning": optional(object_of({"mode": optional({"enum": ["standard"]})})),
         "service_tier": SERVICE_TIER,
@@ -133,6 +134,15 @@ REQUEST: Final = object_of(
         },
     },
     required=("input",),
+    **{
+        "not": {
+            "properties": {
+                "max_tool_calls": {"const": 0},
+                "tools": {"type": "array", "contains": _WEB_SEARCH},
+            },
+            "required": ["max_tool_calls", "tools"],
+        }
+    },
 )
 ANSWER: Final = object_of(
     {

@@ -15,6 +15,7 @@ import orjson
 
 from edge.translate import fields, searches, tool_count
 from edge.translate.errors import (
+    IntegerBelowMinimum,
     InvalidType,
     NestedTooDeeply,
     StatelessOnly,
@@ -96,12 +97,17 @@ def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, i
 
 
 def _web_searches(body: Mapping[str, Any], limits: ModelLimits) -> int | None:
-    """Return how many searches of the web the request may cause, None if it asks for none."""
+    """Return how many searches of the web the request may cause, None if it asks for none.
+
+    A limit of none is refused: it is not said that a provider takes 0 for a limit.
+    """
     for path, tool in fields.mappings(body, "tools"):
         if fields.required_text(tool, "type", path) in WEB_SEARCHES:
             calls, wanted = searches.calls_of(limits), body.get("max_tool_calls")
             if not calls:
                 raise UnsupportedValue(f"{path}.type")
+            if wanted == 0:
+                raise IntegerBelowMinimum("max_tool_calls", 1)
             return calls if wanted is None else min(wanted, calls)
     return None
 
@@ -122,7 +128,7 @@ def _tools(holder: Mapping[str, Any], where: str) -> tuple[bool, bool]:
     for path, tool in tools:
         kind = fields.required_text(tool, "type", path)
         if kind == "namespace":
-            _tools(tool, path)
+            searches = _tools(tool, path)[1] or searches
         elif kind == "tool_search":
             searches = searches or tool.get("execution") != "client"
         elif kind == "shell":

@@ -117,6 +117,16 @@ def test_tools_that_the_provider_runs_are_refused_wherever_they_come(tool: str) 
         assert found == ("unsupported_value", "input[0].tools[0].type")
 
 
+def test_hosted_tool_search_is_counted_wherever_it_stands() -> None:
+    """Also in a namespace, and whatever comes after it: the request is read again each time."""
+    search: dict[str, Any] = {"type": "tool_search"}
+    space = {"type": "namespace", "name": "n", "tools": [search, {"type": "function", "name": "g"}]}
+    for tools in ([search], [space], [{**space, "tools": [space]}]):
+        request = read(tools=[*tools, {"type": "tool_search", "execution": "client"}])
+        overhead = request.shape(MODELS).overhead_tokens
+        assert overhead == 4 * MODELS.input_overhead_with_tools_tokens
+
+
 def test_tools_that_the_client_runs_are_taken() -> None:
     """They go to the upstream as they are, with the overhead of tools in the bound."""
     tools: list[dict[str, Any]] = [
