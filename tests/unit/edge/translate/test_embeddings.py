@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import sys
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -224,6 +226,34 @@ def test_what_is_no_vector_is_malformed(vector: Any) -> None:
     """Also what is too large for 32 bits, no whole float, or no number."""
     with pytest.raises(MalformedAnswer):
         vectors.encoded(vector, "float" if isinstance(vector, str) else "base64")
+
+
+@pytest.mark.parametrize("odd", [True, "1", None, [1.0], {}])
+def test_one_odd_number_among_many_is_found(odd: Any) -> None:
+    """Wherever it stands."""
+    for place in (0, 1_500, 3_071):
+        vector: list[Any] = [0.5, 1] * 1_536
+        vector[place] = odd
+        with pytest.raises(MalformedAnswer):
+            vectors.encoded(vector, "float")
+
+
+def test_numbers_are_checked_without_a_step_for_each() -> None:
+    """An answer has millions of them, and other requests wait meanwhile."""
+    lines: list[int] = []
+
+    def trace(frame: FrameType, kind: str, _argument: Any) -> Any:
+        if frame.f_code is vectors.numbers.__code__ and kind == "line":
+            lines.append(frame.f_lineno)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        vectors.numbers([0.5] * 3_072)
+    finally:
+        sys.settrace(before)
+    assert 1 <= len(lines) <= 10
 
 
 @given(
