@@ -16,8 +16,6 @@ from edge.translate.quirks import COMPATIBLE, Quirks
 from kit.charge import Quantities, context_tokens, output_tokens
 from kit.money import InvalidAmountError, format_dollars
 
-_THEIR_COSTS = ("cost", "cost_details")
-
 PriceOf = Callable[[Quantities], int]
 """The charge, in nano-US-dollars, of quantities at the price that the request was admitted with."""
 
@@ -93,19 +91,15 @@ def with_cost(
 
     `as_number`: the same decimal digits as a JSON number, which OpenRouter's clients insist on.
     """
-    usage = parsed[name] if isinstance(parsed.get(name), dict) else {}
-    # What a provider calls the cost is what we pay, not what the client does.
-    theirs: dict[str, bytes | None] = {one: None for one in _THEIR_COSTS if one in usage}
-    if cost is None and not theirs:
+    usage = parsed.get(name)
+    if cost is None and not (isinstance(usage, dict) and "cost" in usage):
         return {}
     raw = splice.raw_member(document, parsed, name)
-    if theirs:
-        raw = splice.edit(raw, usage, theirs)
-        usage = {one: value for one, value in usage.items() if one not in theirs}
     if cost is None:
-        return {name: raw}
+        # What a provider calls the cost is what we pay: it must not be taken for ours.
+        return {name: splice.edit(raw, parsed[name], {"cost": None})}
     shown = cost.encode() if as_number else b'"%b"' % cost.encode()
-    return {name: splice.put(raw, usage, "cost", shown)}
+    return {name: splice.put(raw, parsed[name], "cost", shown)}
 
 
 def _is_smaller(later: Quantities, earlier: Quantities) -> bool:
