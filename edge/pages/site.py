@@ -47,12 +47,12 @@ Make = Callable[[Catalog, int, str], bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A page as it is until the catalogue changes, or the time comes."""
+    """A page as it is until the catalogue changes, or the time comes; that there is none too."""
 
     catalog: Catalog
     from_micros: int
     until_micros: int | None
-    body: bytes
+    body: bytes | None
     etag: str
 
     def holds(self, catalog: Catalog, at_micros: int) -> bool:
@@ -91,7 +91,6 @@ class Site:
     def _page(self, name: str, make: Make, media_type: str) -> Callable[[Request], object]:
         async def answer(request: Request) -> Response:
             kept = await self._ready(name, make)
-            assert kept is not None
             return _answer(request, kept, media_type)
 
         return answer
@@ -107,11 +106,11 @@ class Site:
                 f"/models/{public_id}",
                 lambda catalog, at, origin: contents.model(catalog, at, origin, public_id),
             )
-        if kept is None:
+        if kept is None or kept.body is None:
             return Response(contents.no_such_model(), 404, SECURITY_HEADERS, HTML)
         return _answer(request, kept, HTML)
 
-    async def _ready(self, name: str, make: Make) -> Kept | None:
+    async def _ready(self, name: str, make: Make) -> Kept:
         """Return a page, made in a thread if need be: requests go on meanwhile."""
         kept = self._holding(name)
         if kept is not None:
@@ -122,10 +121,8 @@ class Site:
                 return kept
             catalog, at = self._catalog(), now_micros(self._clock)
             body = await asyncio.to_thread(make, catalog, at, self._origin)
-            if body is None:
-                return None
             self._kept = {key: one for key, one in self._kept.items() if one.holds(catalog, at)}
-            kept = Kept(catalog, at, catalog.next_price_change(at), body, _etag(body))
+            kept = Kept(catalog, at, catalog.next_price_change(at), body, _etag(body or b""))
             self._kept[name] = kept
             return kept
 

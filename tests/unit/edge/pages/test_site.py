@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from starlette.applications import Starlette
 
-from edge.admission.catalog import Catalog
+from edge.admission.catalog import Catalog, Model
 from edge.pages.render import ICON, STYLE
 from edge.pages.site import SECURITY_HEADERS, Site
 from tests.unit.edge.admission.doubles import ManualClock
@@ -93,6 +93,34 @@ async def test_a_model_is_found_by_any_of_its_names() -> None:
     nothing = await visit.get("/models/secret-canary")
     assert nothing.status_code == 404
     assert "canary" not in nothing.text
+
+
+class CountedCatalog(Catalog):
+    """Counts how often all models are looked through."""
+
+    looks = 0
+
+    def servable(self, at_micros: int, *, zero_retention: bool = False) -> list[Model]:
+        """Return the models that can be served."""
+        self.looks += 1
+        return super().servable(at_micros, zero_retention=zero_retention)
+
+
+async def test_that_a_model_has_no_page_is_found_out_once() -> None:
+    """It is named, but not served; until a price begins or the catalogue changes."""
+    visit = Visit()
+    message = small_snapshot()
+    del message.prices[:]
+    add_price(message, 1, visit.now_micros + 10 * SECOND, 1_000)
+    visit.catalog = catalog = CountedCatalog(message)
+    for path in ("/models/demo", "/models/demo-latest") * 3:
+        answer = await visit.get(path, **{"if-none-match": "*"})
+        assert (answer.status_code, "etag" in answer.headers) == (404, False)
+    assert catalog.looks == 1
+    visit.clock.pass_time(10.0)
+    assert (await visit.get("/models/demo")).status_code == 200
+    visit.catalog = CountedCatalog(small_snapshot())
+    assert (await visit.get("/models/demo")).status_code == 200
 
 
 async def test_strangers_cannot_make_it_keep_more() -> None:
