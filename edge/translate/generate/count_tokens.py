@@ -15,7 +15,7 @@ from edge.translate.errors import CountingUnavailable, InvalidType, MalformedAns
 from edge.translate.generate import shape
 from edge.translate.generate.errors import envelope
 from edge.translate.generate.native import dumped, parsed
-from edge.translate.generate.request import check_contents
+from edge.translate.generate.request import check_contents, refuse_kept
 from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.spelling import camel_case, canonical
 from edge.translate.surface import EVENT_STREAM, Header, ModelLimits, Problem, Terms
@@ -55,6 +55,7 @@ class CountRequest:
             raise InvalidType(_WHOLE_REQUEST, "an object")
         counted = canonical(body if inner is None else inner)
         check_contents(counted)
+        refuse_kept(counted)
         shape.refuse_provider_tools(counted)
         self.media_bytes = shape.media_bytes(counted)
         self.body = counted
@@ -79,6 +80,7 @@ class CountRequest:
 
         Raises:
             CountingUnavailable: the candidate cannot count for this API.
+            NestedTooDeeply: it cannot be sent on.
         """
         if not terms.serves >= _NEEDED:
             raise CountingUnavailable
@@ -95,11 +97,16 @@ class NativeCount:
     __slots__ = ("_body", "content_type", "headers", "path", "written_bytes")
 
     def __init__(self, body: Mapping[str, Any], terms: Terms) -> None:
+        """Write the request, one level deeper than it came.
+
+        Raises:
+            NestedTooDeeply: there it is too deep.
+        """
         model = terms.upstream_model.removeprefix("models/")
         # Contents alone would leave out instructions and tools.
         named = {name: value for name, value in body.items() if name not in {"labels", "model"}}
         named["contents"] = without_foreign(body["contents"])
-        self._body = {_WHOLE_REQUEST: {"model": f"models/{model}", **named}}
+        self._body = dumped({_WHOLE_REQUEST: {"model": f"models/{model}", **named}})
         self.path = f"/models/{quote(model, safe='/+')}:countTokens".encode()
         self.headers: tuple[Header, ...] = ()
         self.content_type = JSON_TYPE
@@ -107,7 +114,7 @@ class NativeCount:
 
     def body(self, _output_limit: int | None) -> bytes:
         """Return the body for the upstream."""
-        return dumped(self._body)
+        return self._body
 
     def stream(self, _price_of: PriceOf) -> AnswerStream:
         """Refuse: the request never asks for a stream."""

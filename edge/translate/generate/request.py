@@ -84,9 +84,7 @@ class GenerateRequest:
         self.is_free = False
         self._array_has_begun = False
         self._conversation: Conversation | None = None
-        if body.get("cachedContent"):
-            # What it names lies at the provider, under our account.
-            raise UnsupportedParameter("cachedContent")
+        refuse_kept(body)
 
     def shape(self, limits: ModelLimits) -> RequestShape:
         """Return the counts that bound what this request can use with this model.
@@ -162,6 +160,16 @@ def check_contents(body: Mapping[str, Any]) -> None:
             raise InvalidType(f"contents[{index}].role", "a string")
         if role and role not in ROLES:
             raise InvalidValue(f"contents[{index}].role")
+
+
+def refuse_kept(body: Mapping[str, Any]) -> None:
+    """Refuse what lies at the provider, under our account.
+
+    Raises:
+        UnsupportedParameter: it is named.
+    """
+    if body.get("cachedContent"):
+        raise UnsupportedParameter("cachedContent")
 
 
 def _service_tier(body: Mapping[str, Any]) -> str | None:

@@ -130,6 +130,13 @@ _COMMON: Final[dict[str, Schema]] = {
     ),
     "thinking": optional(object_of({})),
 }
+_UNBOUND: Final[dict[str, Schema]] = {
+    **{
+        name: told(NOTHING, "What the provider would run or keep: not taken.")
+        for name in PROVIDER_FIELDS
+    },
+    **{name: NOT_TAKEN[name] for name in OTHER_UNBOUND},
+}
 
 REQUEST: Final = object_of(
     {
@@ -141,11 +148,7 @@ REQUEST: Final = object_of(
         "speed": optional({"enum": ["standard"]}),
         "inference_geo": optional({"enum": ["global"]}),
         "context_management": optional(object_of({"edits": optional(list_of(_EDIT))})),
-        **{
-            name: told(NOTHING, "What the provider would run or keep: not taken.")
-            for name in PROVIDER_FIELDS
-        },
-        **{name: NOT_TAKEN[name] for name in OTHER_UNBOUND},
+        **_UNBOUND,
     },
     required=("messages", "max_tokens"),
 )
@@ -153,9 +156,10 @@ COUNT_REQUEST: Final = object_of(
     {
         **_COMMON,
         "max_tokens": optional(integer(0, MAX_TOKEN_LIMIT)),
-        "messages": _messages(
-            object_of({"content": {"not": {"type": "null"}}}, required=("content",))
-        ),
+        "messages": _messages(object_of({"content": _BLOCKS}, required=("content",))),
+        "system": optional(_BLOCKS),
+        "tools": optional(list_of(object_of({}), maxItems=MAX_TOOLS)),
+        **_UNBOUND,
     },
     required=("messages",),
 )

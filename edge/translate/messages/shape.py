@@ -119,11 +119,27 @@ def size_of(body: Mapping[str, Any]) -> int:
         raise NestedTooDeeply from None
 
 
-def _refuse_dearer(body: Mapping[str, Any]) -> None:
+def refuse_kept(body: Mapping[str, Any]) -> None:
+    """Refuse, where nothing is held, what would reach for things under our account.
+
+    Raises:
+        InvalidRequest: the servers, containers, models or files are named; or there are too many
+            tools, or blocks that we do not know.
+    """
+    _refuse_provider_fields(body)
+    tool_count.check(fields.mappings(body, "tools"), "tools")
+    media(body)
+
+
+def _refuse_provider_fields(body: Mapping[str, Any]) -> None:
     refuse_unbound(body, OTHER_UNBOUND)
     for name in PROVIDER_FIELDS:
         if body.get(name):
             raise UnsupportedParameter(name)
+
+
+def _refuse_dearer(body: Mapping[str, Any]) -> None:
+    _refuse_provider_fields(body)
     if fields.text(body, "speed") not in {None, "standard"}:
         raise UnsupportedValue("speed")
     # Some regions cost more than the list price.

@@ -152,8 +152,9 @@ class CountCall(MessagesCall):
         """Return no bound: nothing is generated, and nothing is charged.
 
         Raises:
-            NestedTooDeeply: it cannot be sent on.
+            InvalidRequest: it refers to what lies under our account, or cannot be sent on.
         """
+        shape.refuse_kept(self._request.body)
         return RequestShape(text_bytes=shape.size_of(self._request.body), overhead_tokens=0)
 
     def translation(self, terms: Terms) -> Translation:

@@ -25,6 +25,7 @@ IMAGE = {
     "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="},
 }
 PDF = {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}
+IN_OUR_FILES = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
 TEXT = {"type": "text", "text": "Hi."}
 
 
@@ -243,6 +244,28 @@ def test_the_beta_query_is_forwarded_and_nothing_else_of_it() -> None:
     for query, path in ((b"beta=true", b"/messages?beta=true"), (b"a=b&beta=true", b"/messages")):
         asked = request.parse(body(), {}, query)
         assert NativeMessages(asked, terms(MESSAGES)).path == path
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"mcp_servers": [{"type": "url"}]}, "mcp_servers"),
+        ({"container": "c"}, "container"),
+        ({"fallbacks": ["m"]}, "fallbacks"),
+        ({"system": [IN_OUR_FILES]}, "system[0].source.type"),
+        (
+            {"messages": [{"role": "user", "content": [IN_OUR_FILES]}]},
+            "messages[0].content[0].source.type",
+        ),
+        ({"tools": [{}] * 2_049}, "tools"),
+    ],
+)
+def test_counting_refuses_what_lies_under_our_account(more: dict[str, Any], param: str) -> None:
+    """By name, as the endpoint that answers does."""
+    call = MessagesCountSurface().read(orjson.dumps(body() | more), {}, "", b"")
+    with pytest.raises(errors.InvalidRequest) as refused:
+        call.shape(Limits())
+    assert refused.value.param == param
 
 
 def test_counting_is_free_and_needs_an_upstream_that_counts_messages() -> None:
