@@ -27,6 +27,9 @@ UNBOUND_FIELDS: Final = PROVIDER_TOOL_FIELDS + OTHER_MODEL_FIELDS
 NOT_FORWARDED: Final = ("metadata", "client_metadata", "user_profile_id")
 """What says who or where the client is, and changes no answer."""
 
+IN_MEMORY: Final = "in_memory"
+"""The one word about a cache that can only shorten its life."""
+
 
 def refuse_unbound(body: Mapping[str, Any], names: tuple[str, ...] = UNBOUND_FIELDS) -> None:
     """Refuse what makes the cost of a request unbounded.
@@ -48,4 +51,18 @@ def forwarded(body: Mapping[str, Any], upstream_model: str) -> dict[str, Any]:
         copied.pop(name, None)
     if copied.get("store"):
         copied["store"] = False
+    _shorten_caches(copied)
     return copied
+
+
+def _shorten_caches(body: dict[str, Any]) -> None:
+    """Leave out what makes a provider keep a cache for longer than our account with it says.
+
+    OpenAI's default follows the account: in memory only where it has agreed to keep nothing (OpenAI
+    API reference, `prompt_cache_retention`, a maximum, and `prompt_cache_options.ttl`, a minimum).
+    """
+    if "prompt_cache_retention" in body and body["prompt_cache_retention"] != IN_MEMORY:
+        del body["prompt_cache_retention"]
+    options = body.get("prompt_cache_options")
+    if isinstance(options, dict) and "ttl" in options:
+        body["prompt_cache_options"] = {n: one for n, one in options.items() if n != "ttl"}

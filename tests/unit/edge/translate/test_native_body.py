@@ -69,6 +69,31 @@ def test_saying_no_to_it_is_no_fault(path: str, value: Any) -> None:
 
 
 @EVERY_PATH
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"prompt_cache_retention": "24h"}, {}),
+        ({"prompt_cache_retention": ["24h"]}, {}),
+        ({"prompt_cache_retention": None}, {}),
+        ({"prompt_cache_retention": "in_memory"}, ...),
+        ({"prompt_cache_options": {"ttl": "24h"}}, {"prompt_cache_options": {}}),
+        (
+            {"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}},
+            {"prompt_cache_options": {"mode": "explicit"}},
+        ),
+        ({"prompt_cache_options": {"mode": "explicit"}, "prompt_cache_key": "k"}, ...),
+    ],
+)
+def test_no_cache_is_kept_for_longer_than_the_account_says(
+    path: str, asked: dict[str, Any], told: Any
+) -> None:
+    """A request may ask for less, never for more."""
+    body = sent(path, **asked)
+    shown = {name: body[name] for name in body if name.startswith("prompt_cache")}
+    assert shown == (asked if told is ... else told)
+
+
+@EVERY_PATH
 def test_nobodys_identity_is_forwarded_and_nothing_is_kept(path: str) -> None:
     """What else the client sent passes."""
     whose = {"metadata": {"user_id": "u"}, "client_metadata": {"s": "1"}, "user_profile_id": "p"}
