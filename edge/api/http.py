@@ -110,11 +110,6 @@ async def answer(
     await send({"type": "http.response.body", "body": body})
 
 
-async def answer_error(send: Send, error: ApiError, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Send an error in OpenAI's envelope."""
-    await answer(send, error.status, error.body(), [*headers, JSON, *error.headers.items()])
-
-
 def api_key_of(sent: Sent, query: bytes) -> str:
     """Return the API key of a request, from the headers that the SDKs use.
 

@@ -145,6 +145,10 @@ def _maximum(path: str, part: Mapping[str, Any], limits: ModelLimits) -> tuple[i
     if kind in AUDIO_PARTS:
         return _required(limits.audio_max_tokens, path), True
     if kind in FILE_PARTS:
+        inner = part.get("file")
+        if part.get("file_id") or (isinstance(inner, dict) and inner.get("file_id")):
+            # Kept for the account, which is ours and not the client's.
+            raise UnsupportedValue(f"{path}.file_id")
         return _required(limits.file_max_tokens, path), False
     raise UnsupportedValue(f"{path}.type")
 

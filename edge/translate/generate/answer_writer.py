@@ -12,6 +12,7 @@ import orjson
 from edge.translate import finish, sse
 from edge.translate.generate import reasons, usage
 from edge.translate.generate.seals import maker_of, sealed_signature
+from edge.translate.generate.stream import objects
 from edge.translate.neutral.conversation import Maker
 from edge.translate.neutral.events import (
     Cited,
@@ -268,10 +269,11 @@ def _joined(parts: list[Json]) -> list[Json]:
 
 def _logprobs_result(tokens: list[Json]) -> Json:
     """Return log probabilities in Google's shape, of those in the shape of OpenAI's chat."""
+    tokens = objects(tokens)
     result: Json = {"chosenCandidates": [_logprob(one) for one in tokens]}
     if any(one.get("top_logprobs") for one in tokens):
         result["topCandidates"] = [
-            {"candidates": [_logprob(top) for top in one.get("top_logprobs") or ()]}
+            {"candidates": [_logprob(top) for top in objects(one.get("top_logprobs"))]}
             for one in tokens
         ]
     return result

@@ -96,7 +96,6 @@ def test_choices_are_bounded() -> None:
             50_000,
             False,
         ),
-        ({"type": "file", "file": {"file_id": "file-1"}}, "", 50_000, False),
         (
             {"type": "document_url", "document_url": "https://e.com/d"},
             "https://e.com/d",
@@ -208,3 +207,15 @@ MADE_UP = (
     "deepseek-chat-cache-hit",
 )
 """Fixtures whose prompt was cut short in the file."""
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"type": "file", "file": {"file_id": "file-1"}}, {"type": "input_file", "file_id": "file-1"}],
+)
+def test_files_that_the_provider_keeps_are_refused(part: Any) -> None:
+    """They lie under our account and not the client's."""
+    request = parse({"model": "m", "messages": [{"role": "user", "content": [part]}]})
+    with pytest.raises(errors.UnsupportedValue) as caught:
+        shape(request, Limits(file_max_tokens=10))
+    assert caught.value.param == "messages[0].content[0].file_id"
