@@ -24,8 +24,8 @@ OTHER_MODEL_FIELDS: Final = (
 )
 """Fields that make a provider ask other models or other providers, at prices of theirs."""
 ACCOUNT_FIELDS: Final = ("deferred", "extra_body")
-"""xAI keeps a deferred answer for later, which we would pay for and nobody fetches; what Google takes
-here names caches of our account."""
+"""xAI keeps a deferred answer, which we would pay for and nobody fetches; what Google takes here
+names caches of our account."""
 UNBOUND_FIELDS: Final = PROVIDER_TOOL_FIELDS + OTHER_MODEL_FIELDS + ACCOUNT_FIELDS
 NOT_FORWARDED: Final = ("metadata", "client_metadata", "user_profile_id")
 """What says who or where the client is, and changes no answer."""
