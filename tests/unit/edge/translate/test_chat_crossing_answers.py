@@ -437,9 +437,8 @@ def test_any_stream_crosses_over_and_its_chunking_does_not_matter(
     parsed = chunks_of(got)
     assert (b"[DONE]" in parsed) == (end.kind is EndKind.PROPER)
     if end.kind is EndKind.CUT and end.fault is Fault.NONE:
-        # Nobody said why it ended: it may be half an answer.
+        # Of some choice nobody said why it ended: it may be half an answer.
         assert end.has_output
-        assert end.finish_reason == FinishReason.FINISH_REASON_UNSPECIFIED
     assert end.quantities is None or min(end.quantities) >= 0
     texts = [
         choice["delta"]["content"]
