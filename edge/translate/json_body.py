@@ -1,4 +1,4 @@
-"""A request's body as a JSON object, read in bounded time and memory.
+"""Bodies as JSON objects: a request's read in bounded time and memory, an answer's.
 
 The parser makes up to 30 bytes of memory of each byte, and blocks the worker while it does: 32 MiB
 of `[],` take seconds and almost a gigabyte. So the values of a large body are counted before it is
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate.errors import InvalidJson, TooComplex
+from edge.translate.errors import InvalidJson, MalformedAnswer, TooComplex
 
 MAX_VALUES: Final = 500_000
 """Of lists, objects and their members together: several times what a full context needs."""
@@ -36,6 +36,21 @@ def parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidJson("The request body is not a JSON object.")
     return document
+
+
+def answer_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that an upstream sent, a whole answer or one event of a stream.
+
+    Raises:
+        MalformedAnswer: it is none.
+    """
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise MalformedAnswer from None
+    if not isinstance(found, dict):
+        raise MalformedAnswer
+    return found
 
 
 def has_too_many_values(body: bytes) -> bool:

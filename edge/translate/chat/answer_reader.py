@@ -17,6 +17,7 @@ from edge.translate.chat import reasoning_details
 from edge.translate.chat.native import MAX_CHOICES, objects
 from edge.translate.chat.stream import usage_of
 from edge.translate.errors import MalformedAnswer
+from edge.translate.json_body import answer_object
 from edge.translate.neutral.events import (
     Cited,
     Ended,
@@ -59,7 +60,7 @@ class ChatAnswerReader:
         """
         if data.startswith(_DONE):
             return [Ended()]
-        return list(self._events(_object_of(data), is_whole=False))
+        return list(self._events(answer_object(data), is_whole=False))
 
     def whole(self, body: bytes) -> list[Event]:
         """Return what a whole completion says.
@@ -67,7 +68,7 @@ class ChatAnswerReader:
         Raises:
             MalformedAnswer: it is not a JSON object, or has no choices.
         """
-        answer = _object_of(body)
+        answer = answer_object(body)
         if not answer.get("error") and not isinstance(answer.get("choices"), list):
             raise MalformedAnswer
         return [*self._events(answer, is_whole=True), Ended()]
@@ -174,16 +175,6 @@ class _Calls:
         self._count += 1
         signature = reasoning_details.signature_of(call)
         return ToolCallBegun(self._choice, self._count - 1, identity, name, signature)
-
-
-def _object_of(data: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(found, dict):
-        raise MalformedAnswer
-    return found
 
 
 def _index(choice: dict[str, Any], default: int) -> int:

@@ -21,9 +21,9 @@ from edge.translate.errors import (
     IntegerBelowMinimum,
     InvalidType,
     InvalidValue,
-    MalformedAnswer,
     MissingParameter,
 )
+from edge.translate.json_body import answer_object
 from edge.translate.quirks import COMPATIBLE, Quirks
 from edge.translate.tiers import LANE_TIERS, service_tier
 from edge.translate.usage import PriceOf, UsageTally, from_openai, with_cost
@@ -140,7 +140,7 @@ def response(
     Raises:
         MalformedAnswer: the body is not a JSON object.
     """
-    answer = _parsed(body)
+    answer = answer_object(body)
     tally = UsageTally(price_of)
     edits: dict[str, bytes | None] = {}
     if "model" in answer:
@@ -202,16 +202,6 @@ def size_of(texts: set[str]) -> int:
 def objects(value: Any) -> list[dict[str, Any]]:
     """Return the objects in a JSON list, none if it is not a list."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(answer, dict):
-        raise MalformedAnswer
-    return answer
 
 
 def ask_for_usage(body: dict[str, Any], quirks: Quirks) -> None:

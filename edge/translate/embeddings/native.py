@@ -15,6 +15,7 @@ from edge.translate.answer import JSON_TYPE, AnswerStream, WholeAnswer
 from edge.translate.embeddings import usage
 from edge.translate.embeddings.request import EmbeddingRequest
 from edge.translate.errors import MalformedAnswer
+from edge.translate.json_body import answer_object
 from edge.translate.native_body import forwarded
 from edge.translate.surface import Header, Terms
 from edge.translate.usage import PriceOf, UsageTally
@@ -105,10 +106,4 @@ def parsed_answer(body: bytes) -> dict[str, Any]:
     Raises:
         MalformedAnswer: it is none.
     """
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(answer, dict):
-        raise MalformedAnswer
-    return answer
+    return answer_object(body)

@@ -18,6 +18,7 @@ from edge.translate.errors import MalformedAnswer, NestedTooDeeply
 from edge.translate.generate.errors import failed_frame
 from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.stream import GenerateLook
+from edge.translate.json_body import answer_object
 from edge.translate.native_stream import NativeStream
 from edge.translate.surface import Header, Terms
 from edge.translate.usage import PriceOf, UsageTally
@@ -111,13 +112,7 @@ def parsed(body: bytes) -> dict[str, Any]:
     Raises:
         MalformedAnswer: it is not a JSON object.
     """
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(answer, dict):
-        raise MalformedAnswer
-    return answer
+    return answer_object(body)
 
 
 def dumped(body: Mapping[str, Any]) -> bytes:

@@ -8,10 +8,10 @@ import orjson
 
 from edge.translate import finish, sse
 from edge.translate.answer import StreamEnding, WholeAnswer
-from edge.translate.errors import MalformedAnswer
 from edge.translate.images.request import ImageRequest
 from edge.translate.images.stream import Edits, ImageFrames
 from edge.translate.images.usage import estimated, from_images, is_counted_by_us
+from edge.translate.json_body import answer_object
 from edge.translate.native_stream import CostOf, NativeStream
 from edge.translate.openai_errors import failed_event
 from edge.translate.splice import edit
@@ -59,7 +59,7 @@ class NativeImages:
         Raises:
             MalformedAnswer: it is not a JSON object.
         """
-        answer = _parsed(body)
+        answer = answer_object(body)
         tally = UsageTally(price_of)
         images = images_in(answer)
         edits = self._counted(body, answer, images, tally.take)
@@ -108,13 +108,3 @@ def images_in(answer: dict[str, Any]) -> int:
     return sum(
         1 for one in data if isinstance(one, dict) and (one.get("b64_json") or one.get("url"))
     )
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(answer, dict):
-        raise MalformedAnswer
-    return answer

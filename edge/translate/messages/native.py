@@ -14,6 +14,7 @@ import orjson
 from edge.translate import finish, splice
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer, NestedTooDeeply
+from edge.translate.json_body import answer_object
 from edge.translate.messages import searches as web
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
 from edge.translate.messages.stream import MessagesLook, block_bytes
@@ -170,11 +171,8 @@ def parsed(body: bytes) -> dict[str, Any]:
     Raises:
         MalformedAnswer: it is none.
     """
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(answer, dict) or answer.get("type") == "error":
+    answer = answer_object(body)
+    if answer.get("type") == "error":
         raise MalformedAnswer
     return answer
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import finish
 from edge.translate.errors import MalformedAnswer
+from edge.translate.json_body import answer_object
 from edge.translate.neutral.events import (
     Cited,
     Ended,
@@ -61,7 +60,7 @@ class ResponsesReader:
         Raises:
             MalformedAnswer: it is not what this API sends.
         """
-        event = _parsed(data)
+        event = answer_object(data)
         kind = event.get("type")
         if not isinstance(kind, str):
             raise MalformedAnswer
@@ -89,7 +88,7 @@ class ResponsesReader:
         Raises:
             MalformedAnswer: it is not what this API sends, or has not ended.
         """
-        return self._terminal(_parsed(body))
+        return self._terminal(answer_object(body))
 
     def _terminal(self, response: Any) -> list[Event]:
         if not isinstance(response, dict):
@@ -209,16 +208,6 @@ class ResponsesReader:
     def _rest(self, index: int, kind: str, place: int, text: str) -> str:
         """Return what of a finished text did not come yet."""
         return text[self._lengths.get((index, kind, place), 0) :]
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(value, dict):
-        raise MalformedAnswer
-    return value
 
 
 def _place(event: dict[str, Any], name: str) -> int:

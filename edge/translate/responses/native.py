@@ -10,6 +10,7 @@ import orjson
 from edge.translate import sse
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
+from edge.translate.json_body import answer_object
 from edge.translate.native_body import forwarded
 from edge.translate.native_stream import NativeStream
 from edge.translate.quirks import quirks_of
@@ -108,12 +109,7 @@ class NativeResponses:
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        response = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    if not isinstance(response, dict):
-        raise MalformedAnswer
+    response = answer_object(body)
     status = response.get("status")
     if not isinstance(status, str) or status not in _ENDED:
         raise MalformedAnswer
