@@ -6,7 +6,7 @@ A field that the client did not send is not sent on as null either: some upstrea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import orjson
 
@@ -72,7 +72,7 @@ class NativeEmbedding:
         Raises:
             MalformedAnswer: it is not a list of embeddings.
         """
-        answer = parsed_answer(body)
+        answer = answer_object(body)
         data = answer.get("data")
         if not isinstance(data, list):
             raise MalformedAnswer
@@ -98,12 +98,3 @@ class NativeEmbedding:
 def no_stream() -> NoReturn:
     """Refuse what no request asks for: none of this surface has `stream`."""
     raise AssertionError("this surface has no streams")
-
-
-def parsed_answer(body: bytes) -> dict[str, Any]:
-    """Return an answer as an object.
-
-    Raises:
-        MalformedAnswer: it is none.
-    """
-    return answer_object(body)

@@ -10,10 +10,11 @@ from edge.translate.answer import JSON_TYPE, AnswerStream, WholeAnswer
 from edge.translate.completions.request import size_of
 from edge.translate.counts import Contradiction, count, details_of
 from edge.translate.embeddings import usage, vectors
-from edge.translate.embeddings.native import no_stream, parsed_answer
+from edge.translate.embeddings.native import no_stream
 from edge.translate.embeddings.request import EmbeddingRequest
 from edge.translate.errors import MalformedAnswer, UnsupportedParameter, UnsupportedValue
 from edge.translate.estimate import BYTES_PER_TOKEN
+from edge.translate.json_body import answer_object
 from edge.translate.surface import Header, Terms
 from edge.translate.usage import PriceOf, UsageTally
 from kit.charge import Quantities, quantities
@@ -150,7 +151,7 @@ class CrossingEmbedding:
         Raises:
             MalformedAnswer: it is not what the upstream's API answers.
         """
-        found, counted, is_untrue = self._api.read(parsed_answer(body))
+        found, counted, is_untrue = self._api.read(answer_object(body))
         if len(found) != len(self._request.inputs):
             raise MalformedAnswer
         tally = UsageTally(price_of)

@@ -11,8 +11,8 @@ from edge.translate import finish
 from edge.translate.errors import MalformedAnswer
 from edge.translate.generate import reasons, usage
 from edge.translate.generate.errors import message_of
-from edge.translate.generate.native import parsed
 from edge.translate.generate.stream import index_of, is_blocked, objects, parts_of
+from edge.translate.json_body import answer_object
 from edge.translate.neutral.events import (
     Cited,
     Event,
@@ -48,7 +48,7 @@ class GenerateReader:
         Raises:
             MalformedAnswer: it is not what this API sends.
         """
-        return self._events(parsed(data))
+        return self._events(answer_object(data))
 
     def whole(self, body: bytes) -> list[Event]:
         """Return what a whole answer says, `Finished` and `Used` included.
@@ -56,7 +56,7 @@ class GenerateReader:
         Raises:
             MalformedAnswer: it is not what this API sends.
         """
-        return self._events(parsed(body))
+        return self._events(answer_object(body))
 
     def _events(self, answer: Mapping[str, Any]) -> list[Event]:
         if answer.get("error"):

@@ -14,10 +14,11 @@ from edge.translate.answer import JSON_TYPE, AnswerStream, WholeAnswer
 from edge.translate.errors import CountingUnavailable, InvalidType, MalformedAnswer
 from edge.translate.generate import shape
 from edge.translate.generate.errors import envelope
-from edge.translate.generate.native import dumped, parsed
+from edge.translate.generate.native import dumped
 from edge.translate.generate.request import check_contents, refuse_kept
 from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.spelling import camel_case, canonical
+from edge.translate.json_body import answer_object
 from edge.translate.surface import EVENT_STREAM, Header, ModelLimits, Problem, Terms
 from edge.translate.usage import PriceOf
 from kit.hold import RequestShape
@@ -126,7 +127,7 @@ class NativeCount:
         Raises:
             MalformedAnswer: the body is not a JSON object.
         """
-        if parsed(body).get("error"):
+        if answer_object(body).get("error"):
             raise MalformedAnswer
         return WholeAnswer(
             body=body,

@@ -75,7 +75,7 @@ class NativeGenerate:
         Raises:
             MalformedAnswer: the body is not an answer of this API.
         """
-        answer = parsed(body)
+        answer = answer_object(body)
         tally = UsageTally(price_of)
         look = GenerateLook(self._terms.public_model).look(body, answer, tally.take)
         if look.error is not None:
@@ -104,15 +104,6 @@ def limited(body: Mapping[str, Any], output_limit: int | None) -> dict[str, Any]
     own = config.get("maxOutputTokens")
     limit = output_limit if own is None else min(int(own), output_limit)
     return {**body, "generationConfig": {**config, "maxOutputTokens": limit}}
-
-
-def parsed(body: bytes) -> dict[str, Any]:
-    """Return a whole answer as the object it is.
-
-    Raises:
-        MalformedAnswer: it is not a JSON object.
-    """
-    return answer_object(body)
 
 
 def dumped(body: Mapping[str, Any]) -> bytes:

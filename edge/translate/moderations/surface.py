@@ -15,9 +15,9 @@ from edge.translate import splice
 from edge.translate.answer import JSON_TYPE, AnswerStream, WholeAnswer
 from edge.translate.chat.surface import error_body
 from edge.translate.embeddings import usage
-from edge.translate.embeddings.native import no_stream, parsed_answer
+from edge.translate.embeddings.native import no_stream
 from edge.translate.errors import MalformedAnswer
-from edge.translate.json_body import parsed
+from edge.translate.json_body import answer_object, parsed
 from edge.translate.moderations.request import ModerationRequest, parse, shape
 from edge.translate.native_body import forwarded
 from edge.translate.surface import Header, ModelLimits, NoWay, Problem, Terms, Translation
@@ -121,7 +121,7 @@ class NativeModeration:
         Raises:
             MalformedAnswer: it has no results.
         """
-        answer = parsed_answer(body)
+        answer = answer_object(body)
         if not isinstance(answer.get("results"), list):
             raise MalformedAnswer
         tally = UsageTally(price_of)
