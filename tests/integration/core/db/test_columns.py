@@ -22,6 +22,15 @@ FREE = {
     "model.capabilities": "the catalogue's words",
     "upstream.credential_sealed": "a provider's credential under AES-256-GCM",
     "endpoint_state.note": "the catalogue's",
+    "billing_account.name": "what people call themselves on receipts",
+    "billing_account.email": "where receipts and warnings go",
+    "billing_account.address": "what receipts name",
+    "billing_account.tax_id": "the customer's",
+    "payment.session_url": "the payment provider's page for one purchase",
+    "billing_document.snapshot": "what a receipt says, for ever",
+    "signed_root.heads": "ids, numbers and hashes of all wallets, as they were signed",
+    "signed_root.signature": "an Ed25519 signature",
+    "proof_report.report": "ids and numbers of what a proof found",
     "alembic_version.version_num": "the schema's version",
 }
 """Columns that are not narrow, none of which the data plane writes."""

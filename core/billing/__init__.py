@@ -1,0 +1,1 @@
+"""Money from outside: payments, refunds, disputes, and the documents about them. See README.md."""

@@ -1,0 +1,236 @@
+-- Payments, refunds, disputes, documents: everything that has to do with money from outside.
+-- Amounts in minor units (cents) end in _minor, nano-dollars in _nanos. Ids of the payment provider
+-- are text and unique: one object of theirs is one row of ours.
+
+CREATE TABLE billing_account (
+    workspace_id uuid PRIMARY KEY REFERENCES wallet,
+    customer_id text UNIQUE CHECK (customer_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    -- The profile: what receipts name. Erased on request; documents keep what they said.
+    name text NOT NULL DEFAULT '' CHECK (char_length(name) <= 200),
+    email text NOT NULL DEFAULT '' CHECK (char_length(email) <= 254),
+    address text NOT NULL DEFAULT '' CHECK (char_length(address) <= 500),
+    country text NOT NULL DEFAULT '' CHECK (country ~ '^([A-Z]{2})?$'),
+    tax_id text NOT NULL DEFAULT '' CHECK (char_length(tax_id) <= 32),
+    -- The saved card: a reference, never a number.
+    method_id text CHECK (method_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    card_brand text NOT NULL DEFAULT '' CHECK (card_brand ~ '^[a-z_]{0,32}$'),
+    card_last4 text NOT NULL DEFAULT '' CHECK (card_last4 ~ '^([0-9]{4})?$'),
+    -- Automatic top-up: 1 off, 2 on, 3 stopped (by us, with the reason).
+    auto_state smallint NOT NULL DEFAULT 1 CHECK (auto_state BETWEEN 1 AND 3),
+    auto_stop_reason smallint NOT NULL DEFAULT 0,
+    auto_threshold_nanos bigint NOT NULL DEFAULT 0 CHECK (auto_threshold_nanos >= 0),
+    auto_amount_minor bigint NOT NULL DEFAULT 0 CHECK (auto_amount_minor >= 0),
+    auto_monthly_cap_minor bigint NOT NULL DEFAULT 0 CHECK (auto_monthly_cap_minor >= 0),
+    auto_failures smallint NOT NULL DEFAULT 0 CHECK (auto_failures >= 0),
+    auto_not_before timestamptz,
+    updated_at timestamptz NOT NULL
+);
+
+CREATE TABLE payment (
+    id uuid PRIMARY KEY,
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    -- The caller's (AIP-155).
+    request_id text NOT NULL CHECK (request_id ~ '^[0-9a-zA-Z_:-]{8,64}$'),
+    kind smallint NOT NULL CHECK (kind BETWEEN 1 AND 3),   -- checkout, saved card, automatic
+    -- created, pending, needs action, succeeded, failed, expired, quarantined
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 7),
+    attempt smallint NOT NULL DEFAULT 1 CHECK (attempt > 0),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    net_minor bigint NOT NULL CHECK (net_minor > 0),       -- the credit that is bought
+    tax_minor bigint NOT NULL DEFAULT 0 CHECK (tax_minor >= 0),
+    tax_mode smallint NOT NULL CHECK (tax_mode BETWEEN 1 AND 3), -- none, by Stripe, static rate
+    tax_rate_ppm integer NOT NULL DEFAULT 0 CHECK (tax_rate_ppm BETWEEN 0 AND 1000000),
+    tax_calculation_id text CHECK (tax_calculation_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    tax_calculated_at timestamptz,
+    session_id text UNIQUE CHECK (session_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    session_url text,
+    intent_id text UNIQUE CHECK (intent_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    charge_id text UNIQUE CHECK (charge_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    failure text NOT NULL DEFAULT '' CHECK (failure ~ '^[a-z0-9_]{0,64}$'),
+    card_brand text NOT NULL DEFAULT '' CHECK (card_brand ~ '^[a-z_]{0,32}$'),
+    card_last4 text NOT NULL DEFAULT '' CHECK (card_last4 ~ '^([0-9]{4})?$'),
+    grant_id uuid REFERENCES credit_grant,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    checked_at timestamptz NOT NULL,                       -- when it was last compared with Stripe
+    paid_at timestamptz,
+    UNIQUE (workspace_id, request_id),
+    CHECK ((state = 4) = (grant_id IS NOT NULL))
+) WITH (fillfactor = 70);
+CREATE INDEX payment_workspace ON payment (workspace_id, id);
+CREATE INDEX payment_open ON payment (checked_at) WHERE state IN (1, 2, 3);
+CREATE UNIQUE INDEX payment_auto_open ON payment (workspace_id)
+    WHERE kind = 3 AND state IN (1, 2, 3);
+
+CREATE TABLE refund (
+    id uuid PRIMARY KEY,
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    payment_id uuid NOT NULL REFERENCES payment,
+    request_id text NOT NULL CHECK (request_id ~ '^[0-9a-zA-Z_:-]{8,64}$'),
+    origin smallint NOT NULL CHECK (origin IN (1, 2)),     -- asked for by us, made at Stripe
+    -- requested, approved (credit reserved), pending at Stripe, succeeded, failed, rejected
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 6),
+    net_minor bigint NOT NULL CHECK (net_minor > 0),       -- the credit that is taken back
+    tax_minor bigint NOT NULL DEFAULT 0 CHECK (tax_minor >= 0),
+    reason smallint NOT NULL DEFAULT 0,
+    stripe_id text UNIQUE CHECK (stripe_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    asked_by text NOT NULL CHECK (asked_by ~ '^[a-z0-9_.:-]{1,64}$'),
+    decided_by text NOT NULL DEFAULT '' CHECK (decided_by ~ '^[a-z0-9_.:-]{0,64}$'),
+    failure text NOT NULL DEFAULT '' CHECK (failure ~ '^[a-z0-9_]{0,64}$'),
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    checked_at timestamptz NOT NULL,
+    decided_at timestamptz,
+    UNIQUE (workspace_id, request_id)
+) WITH (fillfactor = 70);
+CREATE INDEX refund_workspace ON refund (workspace_id, id);
+CREATE INDEX refund_payment ON refund (payment_id);
+CREATE INDEX refund_open ON refund (checked_at) WHERE state IN (2, 3);
+
+CREATE TABLE dispute (
+    id uuid PRIMARY KEY,
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    payment_id uuid NOT NULL REFERENCES payment,
+    stripe_id text NOT NULL UNIQUE CHECK (stripe_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    -- inquiry, open, under review, won, lost, inquiry closed, prevented
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 7),
+    reason text NOT NULL DEFAULT '' CHECK (reason ~ '^[a-z0-9_]{0,64}$'),
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    amount_minor bigint NOT NULL CHECK (amount_minor >= 0), -- with tax, as the bank sees it
+    frozen_nanos bigint NOT NULL DEFAULT 0 CHECK (frozen_nanos >= 0),
+    owed_nanos bigint NOT NULL DEFAULT 0 CHECK (owed_nanos >= 0),
+    evidence_due_at timestamptz,
+    evidence_sent_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    checked_at timestamptz NOT NULL,
+    closed_at timestamptz
+) WITH (fillfactor = 70);
+CREATE INDEX dispute_workspace ON dispute (workspace_id, id);
+CREATE INDEX dispute_payment ON dispute (payment_id);
+CREATE INDEX dispute_open ON dispute (checked_at) WHERE closed_at IS NULL;
+
+CREATE TABLE fraud_warning (
+    stripe_id text PRIMARY KEY CHECK (stripe_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    payment_id uuid NOT NULL REFERENCES payment,
+    kind text NOT NULL CHECK (kind ~ '^[a-z0-9_]{0,64}$'),
+    actionable boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL
+);
+CREATE INDEX fraud_warning_workspace ON fraud_warning (workspace_id);
+
+-- What Stripe told us, before we looked at what it is about. Ids and types only, no body.
+CREATE TABLE stripe_inbox (
+    event_id text PRIMARY KEY CHECK (event_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    type text NOT NULL CHECK (type ~ '^[a-z0-9_.]{1,128}$'),
+    object_id text NOT NULL CHECK (object_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    occurred_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL,
+    handled_at timestamptz,
+    attempts integer NOT NULL DEFAULT 0,
+    not_before timestamptz NOT NULL,
+    failure text NOT NULL DEFAULT '' CHECK (failure ~ '^[a-z0-9_]{0,64}$')
+) WITH (fillfactor = 70);
+CREATE INDEX stripe_inbox_open ON stripe_inbox (not_before) WHERE handled_at IS NULL;
+-- How far a sweep came: of events, of balance transactions.
+CREATE TABLE stripe_cursor (
+    name text PRIMARY KEY CHECK (name ~ '^[a-z_]{1,32}$'),
+    position text NOT NULL CHECK (position ~ '^[A-Za-z0-9_.:-]{0,255}$'),
+    updated_at timestamptz NOT NULL
+);
+
+-- Receipts and credit notes: gapless numbers, immutable snapshots.
+CREATE TABLE document_counter (
+    series text PRIMARY KEY CHECK (series ~ '^[A-Z0-9-]{1,16}$'),
+    last bigint NOT NULL CHECK (last >= 0)
+);
+CREATE TABLE billing_document (
+    id uuid PRIMARY KEY,
+    series text NOT NULL REFERENCES document_counter CHECK (series ~ '^[A-Z0-9-]{1,16}$'),
+    number bigint NOT NULL CHECK (number > 0),
+    kind smallint NOT NULL CHECK (kind IN (1, 2, 3)),      -- receipt, credit note, its reversal
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    payment_id uuid NOT NULL REFERENCES payment,
+    refund_id uuid REFERENCES refund,
+    dispute_id uuid REFERENCES dispute,
+    refers_to uuid REFERENCES billing_document,
+    snapshot bytea NOT NULL,                               -- canonical JSON
+    snapshot_hash bytea NOT NULL CHECK (octet_length(snapshot_hash) = 32),
+    issued_at timestamptz NOT NULL,
+    UNIQUE (series, number),
+    CHECK ((kind = 1) = (refers_to IS NULL))
+);
+CREATE UNIQUE INDEX billing_document_receipt ON billing_document (payment_id) WHERE kind = 1;
+CREATE UNIQUE INDEX billing_document_refund ON billing_document (kind, refund_id)
+    WHERE refund_id IS NOT NULL;
+CREATE UNIQUE INDEX billing_document_dispute ON billing_document (kind, dispute_id)
+    WHERE dispute_id IS NOT NULL;
+CREATE INDEX billing_document_workspace ON billing_document (workspace_id, id);
+
+-- The daily root over all heads of wallets, signed.
+CREATE TABLE signed_root (
+    day date PRIMARY KEY,
+    heads bytea NOT NULL,                                  -- canonical: workspace, sequence, hash
+    root bytea NOT NULL CHECK (octet_length(root) = 32),
+    wallets integer NOT NULL CHECK (wallets >= 0),
+    key_id text NOT NULL CHECK (key_id ~ '^[a-z0-9_-]{1,64}$'),
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
+    created_at timestamptz NOT NULL
+);
+CREATE TABLE proof_report (
+    id uuid PRIMARY KEY,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL,
+    findings integer NOT NULL CHECK (findings >= 0),
+    report bytea NOT NULL                                  -- canonical JSON: ids and numbers
+);
+
+-- Mail to be sent: which template to whom about what; written with what it tells of.
+CREATE TABLE mail_outbox (
+    id uuid PRIMARY KEY,
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    template text NOT NULL CHECK (template ~ '^[a-z_]{1,32}$'),
+    object_id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    not_before timestamptz NOT NULL,
+    sent_at timestamptz,
+    UNIQUE (template, object_id)
+);
+CREATE INDEX mail_outbox_open ON mail_outbox (not_before) WHERE sent_at IS NULL;
+
+-- What a workspace may spend a day, month and all in all; NULL means without a limit.
+ALTER TABLE workspace
+    ADD COLUMN spend_day_nanos bigint CHECK (spend_day_nanos > 0),
+    ADD COLUMN spend_month_nanos bigint CHECK (spend_month_nanos > 0),
+    ADD COLUMN spend_life_nanos bigint CHECK (spend_life_nanos > 0);
+
+GRANT SELECT ON billing_account, payment, refund, dispute, fraud_warning, stripe_inbox,
+    stripe_cursor, document_counter, billing_document, signed_root, proof_report, mail_outbox
+    TO oneapi_system;
+GRANT INSERT, UPDATE ON billing_account, payment, refund, dispute, fraud_warning, stripe_inbox,
+    stripe_cursor, document_counter, mail_outbox TO oneapi_system;
+GRANT DELETE ON stripe_inbox, mail_outbox TO oneapi_system;
+GRANT INSERT ON billing_document, signed_root, proof_report TO oneapi_system;
+GRANT SELECT ON billing_account, payment, refund, dispute, billing_document TO oneapi_app;
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'billing_account', 'payment', 'refund', 'dispute', 'fraud_warning', 'billing_document',
+        'mail_outbox'
+    ] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format(
+            'CREATE POLICY all_tenants ON %I TO oneapi_system, oneapi_owner '
+            'USING (true) WITH CHECK (true)', name);
+        EXECUTE format(
+            'CREATE POLICY one_tenant ON %I TO oneapi_app USING (workspace_id = '
+            'nullif(current_setting(''oneapi.workspace_id'', true), '''')::uuid)', name);
+    END LOOP;
+END $$;
