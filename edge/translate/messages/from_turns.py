@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate.errors import InvalidRequest, InvalidValue
+from edge.translate.errors import InvalidRequest, InvalidValue, UnsupportedValue
 from edge.translate.messages import call_ids
 from edge.translate.neutral.conversation import (
     File,
@@ -32,23 +32,33 @@ def messages(turns: list[Turn]) -> tuple[list[Block], list[Block]]:
     """Return the blocks of the system prompt, and the messages.
 
     Instructions come first, wherever they stood: older models know no other place. Neighbours of
-    one role are one message, as the API wants the results of parallel calls together.
+    one role are one message, as the API wants the results of parallel calls together. An answer at
+    the end is refused: elsewhere the model speaks anew after it, here it would go on with it.
 
     Raises:
-        InvalidRequest: a part cannot be expressed; the client's field is named.
+        InvalidRequest: a part cannot be expressed, nothing was said, or the model said the last
+            thing; the client's field is named.
     """
     system: list[Block] = []
     found: list[dict[str, Any]] = []
+    last: Turn | None = None
     for turn in turns:
         if turn.role == "system":
             system += [_text(part) for part in turn.parts if not _is_empty(part)]
             continue
         role = _ROLES[turn.role]
         blocks = [block for part in turn.parts for block in _blocks(role, part)]
+        if not blocks:
+            continue
+        last = turn
         if found and found[-1]["role"] == role:
             found[-1]["content"] += blocks
-        elif blocks:
+        else:
             found.append({"role": role, "content": blocks})
+    if last is None:
+        raise UnsupportedValue(turns[-1].path if turns else "messages")
+    if last.role == "assistant":
+        raise UnsupportedValue(last.path)
     return system, found
 
 

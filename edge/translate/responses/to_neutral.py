@@ -98,6 +98,8 @@ def _read_turns(body: Mapping[str, Any], read: Conversation, items: ItemReader) 
         return
     for index, item in enumerate(given):
         items.read(item, f"input[{index}]")
+    if not items.turns:
+        raise UnsupportedValue("input")
     read.turns += items.turns
 
 
