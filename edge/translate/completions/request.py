@@ -49,7 +49,7 @@ def parse(body: dict[str, Any]) -> CompletionRequest:
     stream = bool(fields.flag(body, "stream"))
     if stream and shown * len(prompts) > MAX_CHOICES:
         raise InvalidValue("prompt")
-    limit = fields.integer(body, "max_tokens", minimum=0, maximum=MAX_TOKEN_LIMIT)
+    limit = fields.integer(body, "max_tokens", minimum=1, maximum=MAX_TOKEN_LIMIT)
     return CompletionRequest(
         body=body,
         prompts=prompts,

@@ -36,7 +36,7 @@ REQUEST: Final = object_of(
         "model": MODEL,
         "prompt": texts_or_tokens(MAX_PROMPTS),
         "max_tokens": told(
-            optional(integer(0, MAX_TOKEN_LIMIT)),
+            optional(integer(1, MAX_TOKEN_LIMIT)),
             f"The most output tokens of one text; {DEFAULT_TOKEN_LIMIT} if it is not there.",
         ),
         "n": told(

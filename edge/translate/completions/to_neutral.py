@@ -32,9 +32,6 @@ def conversation(request: CompletionRequest) -> Conversation:
         says_nothing = value is None or value is False or value == ""
         if not (says_nothing or makes_no_more):
             raise UnsupportedParameter(name)
-    if request.token_limit == 0:
-        # Nothing but the echo would come back.
-        raise UnsupportedValue("max_tokens")
     rest = {name: value for name, value in request.body.items() if name not in _OWN}
     read = to_neutral.conversation({**rest, "messages": []}, request.token_limit)
     read.turns = [Turn("user", [Text("prompt", prompt)], "prompt")]

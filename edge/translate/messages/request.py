@@ -45,7 +45,7 @@ def parse(
         InvalidRequest: the subclass says how, its `param` says where.
     """
     _check_messages(body)
-    limit = fields.integer(body, "max_tokens", minimum=0, maximum=MAX_TOKEN_LIMIT)
+    limit = fields.integer(body, "max_tokens", minimum=1, maximum=MAX_TOKEN_LIMIT)
     if limit is None and not counts_only:
         raise MissingParameter("max_tokens")
     return MessagesRequest(

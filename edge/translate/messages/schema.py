@@ -141,7 +141,7 @@ _UNBOUND: Final[dict[str, Schema]] = {
 REQUEST: Final = object_of(
     {
         **_COMMON,
-        "max_tokens": told(integer(0, MAX_TOKEN_LIMIT), "The most output tokens."),
+        "max_tokens": told(integer(1, MAX_TOKEN_LIMIT), "The most output tokens."),
         "messages": _messages(object_of({"content": _BLOCKS}, required=("content",))),
         "system": optional(_BLOCKS),
         "tools": optional(list_of({"anyOf": [_TOOL, _SEARCH]}, maxItems=MAX_TOOLS)),
@@ -155,7 +155,7 @@ REQUEST: Final = object_of(
 COUNT_REQUEST: Final = object_of(
     {
         **_COMMON,
-        "max_tokens": optional(integer(0, MAX_TOKEN_LIMIT)),
+        "max_tokens": optional(integer(1, MAX_TOKEN_LIMIT)),
         "messages": _messages(object_of({"content": _BLOCKS}, required=("content",))),
         "system": optional(_BLOCKS),
         "tools": optional(list_of(object_of({}), maxItems=MAX_TOOLS)),

@@ -57,10 +57,6 @@ def conversation(body: Mapping[str, Any]) -> Conversation:
     """
     _refuse_others(body, READ | HINTS, REFUSED, "")
     choice, parallel = _tool_choice(body)
-    limit = fields.integer(body, "max_tokens")
-    if limit == 0:
-        # It only warms Anthropic's cache.
-        raise UnsupportedValue("max_tokens")
     result = Conversation(
         turns=blocks_to_neutral.turns(body),
         tools=[_tool(path, tool) for path, tool in fields.mappings(body, "tools")],
@@ -68,7 +64,7 @@ def conversation(body: Mapping[str, Any]) -> Conversation:
         parallel_tools=parallel,
         output_format=_output_format(body),
         thinking=_thinking(body),
-        max_output_tokens=limit,
+        max_output_tokens=fields.integer(body, "max_tokens"),
         temperature=fields.number(body, "temperature"),
         top_p=fields.number(body, "top_p"),
         top_k=fields.integer(body, "top_k"),

@@ -57,7 +57,7 @@ def refusal(value: dict[str, Any], limits: Limits | None = None) -> tuple[str, s
     [
         (body(max_tokens=...), "missing_required_parameter", "max_tokens"),
         (body(max_tokens="9"), "invalid_type", "max_tokens"),
-        (body(max_tokens=-1), "integer_below_min_value", "max_tokens"),
+        (body(max_tokens=0), "integer_below_min_value", "max_tokens"),
         (body(max_tokens=2**40), "integer_above_max_value", "max_tokens"),
         (body(messages=...), "missing_required_parameter", "messages"),
         (body(messages=[]), "empty_array", "messages"),
@@ -192,11 +192,6 @@ def test_an_output_limit_of_ours_caps_the_clients() -> None:
     assert sent(body(max_tokens=4000, thinking=thinking), 3500)["thinking"] == thinking
     # Below the smallest budget the provider says so itself.
     assert limited(body(thinking=thinking), 100)["thinking"]["budget_tokens"] == 1024
-
-
-def test_a_request_for_a_warm_cache_is_one() -> None:
-    """`max_tokens: 0` makes no output."""
-    assert MessagesSurface().read(orjson.dumps(body(max_tokens=0)), {}, "", b"").token_limit == 0
 
 
 @pytest.mark.parametrize(
