@@ -46,6 +46,10 @@ CREATE TABLE payment (
     session_url text,
     intent_id text UNIQUE CHECK (intent_id ~ '^[A-Za-z0-9_]{1,255}$'),
     charge_id text UNIQUE CHECK (charge_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    -- Whom and which card it was made for: the same key must repeat the same content.
+    customer_id text CHECK (customer_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    method_id text CHECK (method_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    saves_card boolean NOT NULL DEFAULT false,
     failure text NOT NULL DEFAULT '' CHECK (failure ~ '^[a-z0-9_]{0,64}$'),
     card_brand text NOT NULL DEFAULT '' CHECK (card_brand ~ '^[a-z_]{0,32}$'),
     card_last4 text NOT NULL DEFAULT '' CHECK (card_last4 ~ '^([0-9]{4})?$'),
