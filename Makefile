@@ -17,6 +17,7 @@ help:
 	@echo "fmt      format code and protos;  lint, types, protos: one check each"
 	@echo "bench    the first table of docs/benchmarks/;  clients: SDKs and agents unmodified"
 	@echo "chaos    kill, cut, freeze and starve everything (ROUNDS=n);  breaks: the suites must notice"
+	@echo "simulate money under every misfortune, an auditor after each step (STEPS=n)"
 	@echo "leaktest look for content and secrets wherever the processes could leave them"
 	@echo "lock     resolve the lock files anew;  lock-upgrade: to the newest week-old versions"
 
@@ -66,6 +67,10 @@ leaktest: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),1) $(SUITES)
+
+.PHONY: simulate
+simulate: $(VENV)/.dev
+	$(BIN)/python -m tests.simulation --steps $(or $(STEPS),10000)
 
 breaks: $(VENV)/.dev
 	$(BIN)/python -m tests.support.breaks $(SUITES)

@@ -22,7 +22,7 @@ from core.db import bootstrap, embedded, embedded_binaries, migrate
 from core.db.embedded_login import DATABASE, LOGIN
 
 # A crash of the test machine costs nothing, so tests do not wait for the disk.
-_FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 _TEMPLATE = "oneapi_template"
 
 
@@ -75,7 +75,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """Run one server for the whole session."""
     with tempfile.TemporaryDirectory(prefix="oneapi-test-") as folder:
         server = embedded.EmbeddedPostgres(
-            Path(folder), bin_dir=chosen_bin_dir(), settings=_FAST_AND_FORGETFUL
+            Path(folder), bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
         )
         try:
             dsn = server.start()

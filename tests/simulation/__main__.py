@@ -1,0 +1,43 @@
+"""`python -m tests.simulation [--steps 10000] [--seed N]`: the whole simulation, with its table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from core.db import bootstrap, embedded, migrate
+from tests.simulation.run import simulate
+from tests.support.postgres import FAST_AND_FORGETFUL, PostgresServer, chosen_bin_dir
+
+
+def main() -> None:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--seed", type=int)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="oneapi-simulation-") as folder:
+        server = embedded.EmbeddedPostgres(
+            Path(folder), bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
+        )
+        try:
+            dsn = server.start()
+            postgres = PostgresServer(dsn=dsn, superuser_dsn=server.superuser_dsn)
+            template = postgres.make_database(name="oneapi_template")
+            bootstrap.ensure_roles(template)
+            migrate.migrate(template)
+            began = time.monotonic()
+            counts = simulate(postgres, "oneapi_template", steps=wanted.steps, seed=wanted.seed)
+        finally:
+            server.stop()
+    for name, count in counts.most_common():
+        sys.stdout.write(f"{name:16}{count:>8,}\n")
+    total, took = sum(counts.values()), time.monotonic() - began
+    sys.stdout.write(f"{total:,} steps in {took:.0f} s: all invariants held\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The auditor: what was asked for, and what the books must say of it. Adds up, knows no rules.
+
+It learns from the books only *whether* something happened whose outcome the machine could not see
+(the process died, the answer was lost), never *how much*: amounts are its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Credit that was asked to be given under a business key."""
+
+    workspace_id: bytes
+    amount: int
+    expires_at: datetime | None
+
+
+@dataclass(slots=True)
+class Spent:
+    """A request that an edge served: what it must be charged, once, and what was held for it."""
+
+    workspace_id: bytes
+    charge: int
+    held: int
+    must_arrive: bool = True
+    """False once its spool was lost with its disk: then it may be charged once or not at all."""
+
+
+@dataclass(slots=True)
+class Auditor:
+    """All that was asked for since the beginning."""
+
+    given: dict[str, Given] = field(default_factory=dict)
+    spent: dict[bytes, Spent] = field(default_factory=dict)
+
+    def beyond_holds(self, workspace_id: bytes) -> int:
+        """Return by how much requests of a workspace cost more than was held for them."""
+        mine = [spent for spent in self.spent.values() if spent.workspace_id == workspace_id]
+        return sum(max(0, spent.charge - spent.held) for spent in mine)

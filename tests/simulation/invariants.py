@@ -1,0 +1,132 @@
+"""What must hold after every step, read from the rows themselves (I1 to I7 of the ledger's proofs).
+
+The sums here are the auditor's own SQL, apart from the hash chain, which the product's own proof
+replays: a fault in that proof shows in its tests, where rows are tampered with.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from core.db.database import Pool, Transaction
+from core.ledger.proofs.finding import Tally
+from core.ledger.proofs.verify import verify
+from core.metering.proofs import UsageProofs
+from tests.simulation.auditor import Auditor
+
+_UNBALANCED: Final = """
+SELECT txn_id FROM ledger_entry GROUP BY txn_id HAVING sum(amount) <> 0
+UNION ALL
+SELECT NULL FROM ledger_entry HAVING sum(amount) <> 0
+"""
+_WALLETS: Final = """
+SELECT w.workspace_id AS id, w.posted, w.held, w.frozen, w.receivable,
+       coalesce(e.posted, 0) AS sum_posted, coalesce(e.held, 0) AS sum_held,
+       coalesce(e.frozen, 0) AS sum_frozen, coalesce(e.owed, 0) AS sum_owed,
+       coalesce(l.held, 0) AS leased, coalesce(g.free, 0) AS free
+  FROM wallet AS w
+  LEFT JOIN (SELECT workspace_id,
+                    sum(amount) FILTER (WHERE account IN ('promo', 'paid', 'held', 'frozen'))
+                        AS posted,
+                    sum(amount) FILTER (WHERE account = 'held') AS held,
+                    sum(amount) FILTER (WHERE account = 'frozen') AS frozen,
+                    -sum(amount) FILTER (WHERE account = 'receivable') AS owed
+               FROM ledger_entry WHERE workspace_id IS NOT NULL GROUP BY workspace_id) AS e
+    ON e.workspace_id = w.workspace_id
+  LEFT JOIN (SELECT workspace_id, sum(granted_total - returned_total - settled_total) AS held
+               FROM lease WHERE closed_at IS NULL GROUP BY workspace_id) AS l
+    ON l.workspace_id = w.workspace_id
+  LEFT JOIN (SELECT workspace_id, sum(remaining) AS free
+               FROM credit_grant GROUP BY workspace_id) AS g
+    ON g.workspace_id = w.workspace_id
+"""
+_GIVEN: Final = """
+SELECT t.business_key, t.workspace_id AS id, g.amount, g.expires_at
+  FROM ledger_txn AS t JOIN credit_grant AS g ON g.id = t.id
+"""
+_CHARGES: Final = "SELECT id, workspace_id, charge_nanos FROM usage_record"
+_EXPIRED: Final = """
+SELECT t.workspace_id AS id, sum(e.amount) AS amount
+  FROM ledger_txn AS t JOIN ledger_entry AS e ON e.txn_id = t.id
+ WHERE t.kind = 'grant_expiry' AND e.amount > 0 GROUP BY t.workspace_id
+"""
+_TOO_EARLY: Final = """
+SELECT e.grant_id FROM ledger_txn AS t JOIN ledger_entry AS e ON e.txn_id = t.id
+  JOIN credit_grant AS g ON g.id = e.grant_id
+ WHERE t.kind = 'grant_expiry' AND (g.expires_at IS NULL OR g.expires_at > t.created_at)
+"""
+
+
+async def check(pool: Pool, auditor: Auditor, now: datetime) -> dict[str, int]:
+    """Check all invariants on one moment of the database; return counts for the table.
+
+    Raises:
+        AssertionError: one does not hold.
+    """
+    async with pool.transaction("system", snapshot=True) as tx:
+        assert await tx.all(_UNBALANCED) == []  # I1
+        wallets = await tx.all(_WALLETS)
+        for row in wallets:
+            _check_wallet(row)  # I2, I3, I7
+        charged = await _check_requests(tx, auditor)  # I4
+        await _check_conservation(tx, auditor, wallets, charged)
+        assert await tx.all(_TOO_EARLY) == []
+        tally = Tally()
+        findings = [finding async for finding in verify(tx, None, UsageProofs(), tally)]
+        assert findings == []  # I6
+    return {"transactions": tally.transactions, "records": tally.records}
+
+
+async def all_charged_once(pool: Pool, auditor: Auditor) -> None:
+    """Check that nothing is missing any more: everything has been shipped (I4 after a drain).
+
+    Raises:
+        AssertionError: a request was never charged.
+    """
+    async with pool.transaction("system") as tx:
+        there = {row.id.bytes for row in await tx.all(_CHARGES)}
+    missing = [key for key, spent in auditor.spent.items() if spent.must_arrive]
+    assert [key.hex() for key in missing if key not in there] == []
+
+
+def _check_wallet(row: Any) -> None:
+    assert (row.posted, row.held, row.frozen, row.receivable) == (
+        row.sum_posted,
+        row.sum_held,
+        row.sum_frozen,
+        row.sum_owed,
+    )
+    assert row.held == row.leased
+    assert row.free == row.posted - row.held - row.frozen >= 0
+
+
+async def _check_requests(tx: Transaction, auditor: Auditor) -> dict[bytes, int]:
+    """Every record is one that an edge served, at its charge; return the sums by workspace."""
+    charged: dict[bytes, int] = {}
+    for row in await tx.all(_CHARGES):
+        spent = auditor.spent[row.id.bytes]
+        assert (row.workspace_id.bytes, row.charge_nanos) == (spent.workspace_id, spent.charge)
+        charged[spent.workspace_id] = charged.get(spent.workspace_id, 0) + spent.charge
+    return charged
+
+
+async def _check_conservation(
+    tx: Transaction, auditor: Auditor, wallets: list[Any], charged: dict[bytes, int]
+) -> None:
+    """What a workspace has less what it owes = given - charged - expired, to the nano-dollar."""
+    given: dict[bytes, int] = {}
+    for row in await tx.all(_GIVEN):
+        asked = auditor.given[row.business_key]
+        assert (row.id.bytes, row.amount, row.expires_at) == (
+            asked.workspace_id,
+            asked.amount,
+            asked.expires_at,
+        )
+        given[asked.workspace_id] = given.get(asked.workspace_id, 0) + asked.amount
+    expired = {row.id.bytes: int(row.amount) for row in await tx.all(_EXPIRED)}
+    for row in wallets:
+        own = row.id.bytes
+        expected = given.get(own, 0) - charged.get(own, 0) - expired.get(own, 0)
+        assert row.posted - row.receivable == expected
+        assert row.receivable <= auditor.beyond_holds(own)  # P9: the overshoot is bounded
