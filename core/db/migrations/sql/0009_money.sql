@@ -72,11 +72,13 @@ CREATE TABLE refund (
     payment_id uuid NOT NULL REFERENCES payment,
     request_id text NOT NULL CHECK (request_id ~ '^[0-9a-zA-Z_:-]{8,64}$'),
     origin smallint NOT NULL CHECK (origin IN (1, 2)),     -- asked for by us, made at Stripe
-    -- requested, approved (credit reserved), pending at Stripe, succeeded, failed, rejected
-    state smallint NOT NULL CHECK (state BETWEEN 1 AND 6),
-    net_minor bigint NOT NULL CHECK (net_minor > 0),       -- the credit that is taken back
+    -- requested, approved (credit reserved), pending at Stripe, succeeded, failed, rejected,
+    -- approved while leases still hold the credit
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 7),
+    net_minor bigint NOT NULL CHECK (net_minor >= 0),      -- the credit that is taken back
     tax_minor bigint NOT NULL DEFAULT 0 CHECK (tax_minor >= 0),
     reason smallint NOT NULL DEFAULT 0,
+    attempt smallint NOT NULL DEFAULT 1 CHECK (attempt > 0),
     stripe_id text UNIQUE CHECK (stripe_id ~ '^[A-Za-z0-9_]{1,255}$'),
     asked_by text NOT NULL CHECK (asked_by ~ '^[a-z0-9_.:-]{1,64}$'),
     decided_by text NOT NULL DEFAULT '' CHECK (decided_by ~ '^[a-z0-9_.:-]{0,64}$'),
@@ -85,11 +87,12 @@ CREATE TABLE refund (
     updated_at timestamptz NOT NULL,
     checked_at timestamptz NOT NULL,
     decided_at timestamptz,
-    UNIQUE (workspace_id, request_id)
+    UNIQUE (workspace_id, request_id),
+    CHECK (net_minor + tax_minor > 0)
 ) WITH (fillfactor = 70);
 CREATE INDEX refund_workspace ON refund (workspace_id, id);
 CREATE INDEX refund_payment ON refund (payment_id);
-CREATE INDEX refund_open ON refund (checked_at) WHERE state IN (2, 3);
+CREATE INDEX refund_open ON refund (checked_at) WHERE state IN (2, 3, 7);
 
 CREATE TABLE dispute (
     id uuid PRIMARY KEY,
@@ -101,6 +104,10 @@ CREATE TABLE dispute (
     reason text NOT NULL DEFAULT '' CHECK (reason ~ '^[a-z0-9_]{0,64}$'),
     currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     amount_minor bigint NOT NULL CHECK (amount_minor >= 0), -- with tax, as the bank sees it
+    -- What it moved of our balance, by the balance transactions; fees are not in it.
+    withdrawn_minor bigint NOT NULL DEFAULT 0 CHECK (withdrawn_minor >= 0),
+    reinstated_minor bigint NOT NULL DEFAULT 0 CHECK (reinstated_minor >= 0),
+    up_to_nanos bigint NOT NULL DEFAULT 0 CHECK (up_to_nanos >= 0), -- the credit to be frozen
     frozen_nanos bigint NOT NULL DEFAULT 0 CHECK (frozen_nanos >= 0),
     owed_nanos bigint NOT NULL DEFAULT 0 CHECK (owed_nanos >= 0),
     evidence_due_at timestamptz,
@@ -115,7 +122,8 @@ CREATE INDEX dispute_payment ON dispute (payment_id);
 CREATE INDEX dispute_open ON dispute (checked_at) WHERE closed_at IS NULL;
 
 CREATE TABLE fraud_warning (
-    stripe_id text PRIMARY KEY CHECK (stripe_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    id uuid PRIMARY KEY,
+    stripe_id text NOT NULL UNIQUE CHECK (stripe_id ~ '^[A-Za-z0-9_]{1,255}$'),
     workspace_id uuid NOT NULL REFERENCES wallet,
     payment_id uuid NOT NULL REFERENCES payment,
     kind text NOT NULL CHECK (kind ~ '^[a-z0-9_]{0,64}$'),
@@ -123,7 +131,7 @@ CREATE TABLE fraud_warning (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
-CREATE INDEX fraud_warning_workspace ON fraud_warning (workspace_id);
+CREATE INDEX fraud_warning_workspace ON fraud_warning (workspace_id, id);
 
 -- What Stripe told us, before we looked at what it is about. Ids and types only, no body.
 CREATE TABLE stripe_inbox (
