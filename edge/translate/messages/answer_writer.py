@@ -209,9 +209,8 @@ class MessagesWriter:
         return self._delta((b"", block), {"type": "input_json_delta", "partial_json": text}, text)
 
     def _cite(self, cited: Cited) -> bytes:
-        last = self._blocks[-1] if self._blocks else None
-        if last is None or last.kind != "text" or not last.is_open:
-            return b""  # a source of nothing that could be marked any more
+        # Behind a closed text a source gets a text of its own, without words: none is lost.
+        begun, block = self._open("text")
         citation = {
             "type": "web_search_result_location",
             "cited_text": cited.quote or "",
@@ -219,9 +218,11 @@ class MessagesWriter:
             "title": cited.title,
             "url": cited.url or "",
         }
-        last.citations.append(citation)
+        if self._keeps_all:
+            block.citations.append(citation)
         delta = {"type": "citations_delta", "citation": citation}
-        return _frame({"type": "content_block_delta", "index": last.index, "delta": delta})
+        made = {"type": "content_block_delta", "index": block.index, "delta": delta}
+        return begun + _frame(made)
 
     def _close_all(self, *, unless_unfinished: bool = False) -> bytes:
         """Close what is open; calls whose arguments may go on only at the end."""

@@ -64,7 +64,7 @@ class NativeMessages:
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream; `output_limit` caps its `max_tokens`."""
         body = forwarded(self._request.body, self._terms.upstream_model)
-        body["messages"] = [_signed(message) for message in body["messages"]]
+        body["messages"] = [_without_ours(message) for message in body["messages"]]
         if self._request.service_tier in LANE_TIERS:
             del body["service_tier"]
         if self._searches:
@@ -147,22 +147,24 @@ def limited(body: dict[str, Any], output_limit: int | None) -> dict[str, Any]:
     return body
 
 
-def _signed(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a message without thinking that nobody signed: the API refuses all of it.
+def _without_ours(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message without thinking that nobody signed, and sources without a text.
 
-    It is ours: thinking of upstreams of other APIs, which answered an earlier turn.
+    They are ours, of upstreams of other APIs that answered an earlier turn; this one refuses them.
     """
     content = message.get("content")
     if message.get("role") != "assistant" or not isinstance(content, list):
         return message
-    kept = [block for block in content if not _is_unsigned(block)]
+    kept = [block for block in content if not _is_ours(block)]
     return message if len(kept) in {0, len(content)} else {**message, "content": kept}
 
 
-def _is_unsigned(block: Any) -> bool:
-    if not isinstance(block, dict) or block.get("type") != "thinking":
+def _is_ours(block: Any) -> bool:
+    if not isinstance(block, dict):
         return False
-    return not block.get("signature")
+    if block.get("type") == "thinking":
+        return not block.get("signature")
+    return block.get("type") == "text" and block.get("text") == "" and bool(block.get("citations"))
 
 
 def parsed(body: bytes) -> dict[str, Any]:

@@ -289,3 +289,11 @@ def test_thinking_that_nobody_signed_stays_here() -> None:
     found = sent(body(messages=turns))["messages"]
     assert found[1]["content"] == [TEXT]
     assert [found[0], *found[2:]] == [turns[0], *turns[2:]]
+
+
+def test_sources_without_a_text_stay_here() -> None:
+    """They are ours, of an answer whose text had ended: Anthropic refuses empty texts."""
+    sources = {"type": "text", "text": "", "citations": [{"type": "char_location"}]}
+    cited = {**sources, "text": "So."}
+    turn = {"role": "assistant", "content": [TEXT, sources, cited]}
+    assert sent(body(messages=[turn]))["messages"] == [{**turn, "content": [TEXT, cited]}]

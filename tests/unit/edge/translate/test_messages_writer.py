@@ -206,7 +206,31 @@ def test_a_source_marks_the_text_that_stands_open() -> None:
             "url": "https://e",
         }
     ]
-    assert whole(Cited(0, "https://e", None), STOP)["content"] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "kinds"),
+    [
+        ([], ["text"]),
+        ([TextDelta(0, "So."), STOP], ["text", "text"]),
+        ([TextDelta(0, "So."), ReasoningDelta(0, "Hm.")], ["text", "thinking", "text"]),
+        (
+            [TextDelta(0, "So."), ToolCallBegun(0, 0, "c", "f"), ToolCallDelta(0, 0, "{")],
+            ["text", "tool_use", "text"],
+        ),
+    ],
+)
+def test_a_source_that_comes_later_is_not_lost(before: list[Event], kinds: list[str]) -> None:
+    """It gets a text without words, as the one that it belongs to has ended."""
+    late: list[Event] = [
+        Cited(0, "https://e", "E"),
+        Cited(0, "https://f", None),
+        ToolCallDelta(0, 0, "}"),
+    ]
+    blocks = whole(*before, *late)["content"]
+    assert [one["type"] for one in blocks] == kinds
+    assert [one["url"] for one in blocks[-1]["citations"]] == ["https://e", "https://f"]
+    assert put_together(streamed(*before, *late)) == blocks
 
 
 def test_what_only_its_maker_can_read_is_not_given_as_anthropics() -> None:
