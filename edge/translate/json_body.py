@@ -53,6 +53,34 @@ def answer_object(data: bytes) -> dict[str, Any]:
     return found
 
 
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a JSON list, none if it is not a list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def answer_text(made: Any) -> str:
+    """Return a value of an upstream's answer as JSON text.
+
+    Raises:
+        MalformedAnswer: it is nested more deeply than what can be written.
+    """
+    try:
+        return orjson.dumps(made).decode()
+    except orjson.JSONEncodeError:
+        raise MalformedAnswer from None
+
+
+def made_bytes(made: Any) -> int:
+    """Return the bytes of a value of an upstream's answer, which passes as it came.
+
+    0 where it is nested more deeply than what can be written: it is not charged for by its size.
+    """
+    try:
+        return len(orjson.dumps(made))
+    except orjson.JSONEncodeError:
+        return 0
+
+
 def has_too_many_values(body: bytes) -> bool:
     """Say whether valid JSON has more values than we take; of what is not JSON, any answer."""
     if _count(body) + body.count(b'"') <= MAX_VALUES:

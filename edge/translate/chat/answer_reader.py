@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import finish
 from edge.translate.chat import reasoning_details
-from edge.translate.chat.native import MAX_CHOICES, objects
+from edge.translate.chat.native import MAX_CHOICES
 from edge.translate.chat.stream import usage_of
 from edge.translate.errors import MalformedAnswer
-from edge.translate.json_body import answer_object
+from edge.translate.json_body import answer_object, answer_text, objects
 from edge.translate.neutral.events import (
     Cited,
     Ended,
@@ -33,6 +31,7 @@ from edge.translate.neutral.events import (
     ToolCallDelta,
     Used,
 )
+from edge.translate.neutral.logprobs import tokens_of
 from edge.translate.quirks import quirks_of
 from edge.translate.surface import Terms
 from edge.translate.usage import from_openai
@@ -143,7 +142,7 @@ class _Calls:
             yield self._begin(call, function)
         arguments = function.get("arguments")
         if isinstance(arguments, dict):  # some give the object itself
-            arguments = orjson.dumps(arguments).decode()
+            arguments = answer_text(arguments)
         if isinstance(arguments, str) and arguments:
             yield ToolCallDelta(self._choice, number, arguments)
 
@@ -193,7 +192,7 @@ def _words_of(error: Any) -> str:
 def _logprobs(choice: dict[str, Any]) -> list[dict[str, Any]] | None:
     logprobs = choice.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    return objects(content) or None
+    return tokens_of(content) or None
 
 
 def _visible(content: Any) -> str:

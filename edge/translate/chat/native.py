@@ -23,7 +23,7 @@ from edge.translate.errors import (
     InvalidValue,
     MissingParameter,
 )
-from edge.translate.json_body import answer_object
+from edge.translate.json_body import answer_object, objects
 from edge.translate.quirks import COMPATIBLE, Quirks
 from edge.translate.tiers import LANE_TIERS, service_tier
 from edge.translate.usage import PriceOf, UsageTally, from_openai, with_cost
@@ -197,11 +197,6 @@ def texts_of(message: Any) -> set[str]:
 def size_of(texts: set[str]) -> int:
     """Return the bytes of these texts."""
     return sum([len(text.encode()) for text in texts])
-
-
-def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a JSON list, none if it is not a list."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def ask_for_usage(body: dict[str, Any], quirks: Quirks) -> None:

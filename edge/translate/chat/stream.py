@@ -16,12 +16,12 @@ from edge.translate.chat import plain_frames
 from edge.translate.chat.native import (
     MAX_CHOICES,
     has_output,
-    objects,
     said_in,
     size_of,
     texts_of,
 )
 from edge.translate.chat.plain_frames import NO_BURST
+from edge.translate.json_body import objects
 from edge.translate.quirks import COMPATIBLE, Quirks
 from edge.translate.usage import PriceOf, UsageTally, from_openai, with_cost
 from kit.charge import Quantities

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import finish
-from edge.translate.errors import MalformedAnswer
 from edge.translate.generate import reasons, usage
 from edge.translate.generate.errors import message_of
-from edge.translate.generate.stream import index_of, is_blocked, objects, parts_of
-from edge.translate.json_body import answer_object
+from edge.translate.generate.stream import index_of, is_blocked, parts_of
+from edge.translate.json_body import answer_object, answer_text, objects
 from edge.translate.neutral.events import (
     Cited,
     Event,
@@ -113,7 +110,7 @@ class GenerateReader:
         args = call.get("args")
         call_id = _word(call, "id") or f"call_{self._request_id}_{choice}_{number}"
         yield ToolCallBegun(choice, number, call_id, _word(call, "name") or "", signature)
-        yield ToolCallDelta(choice, number, _dumped(args if isinstance(args, dict) else {}))
+        yield ToolCallDelta(choice, number, answer_text(args if isinstance(args, dict) else {}))
 
     def _citations(self, candidate: Mapping[str, Any], choice: int) -> Iterator[Event]:
         metadata = candidate.get("citationMetadata")
@@ -145,11 +142,11 @@ def _logprobs(candidate: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _token(one: Mapping[str, Any]) -> dict[str, Any]:
-    token = _word(one, "token") or ""
+    token, number = _word(one, "token") or "", one.get("logProbability")
     # Zero is left out, as everywhere in protobuf's JSON: a token that was certain.
     return {
         "token": token,
-        "logprob": one.get("logProbability") or 0,
+        "logprob": number if isinstance(number, int | float) else 0,
         "bytes": list(token.encode()),
     }
 
@@ -162,10 +159,3 @@ def _word(holder: Mapping[str, Any], name: str) -> str | None:
 def _place(holder: Mapping[str, Any], name: str) -> int | None:
     value = holder.get(name)
     return value if type(value) is int and value >= 0 else None
-
-
-def _dumped(args: dict[str, Any]) -> str:
-    try:
-        return orjson.dumps(args).decode()
-    except orjson.JSONEncodeError:
-        raise MalformedAnswer from None

@@ -12,7 +12,7 @@ import orjson
 from edge.translate import finish, sse
 from edge.translate.generate import reasons, usage
 from edge.translate.generate.seals import maker_of, sealed_signature
-from edge.translate.generate.stream import objects
+from edge.translate.json_body import objects
 from edge.translate.neutral.conversation import Maker
 from edge.translate.neutral.events import (
     Cited,

@@ -10,6 +10,7 @@ import orjson
 from edge.translate import finish
 from edge.translate.generate import reasons, usage
 from edge.translate.generate.errors import message_of
+from edge.translate.json_body import made_bytes, objects
 from edge.translate.native_stream import CostOf, Look
 from edge.translate.usage import with_cost
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
@@ -79,11 +80,6 @@ def is_blocked(event: Mapping[str, Any]) -> bool:
     return isinstance(feedback, dict) and bool(feedback.get("blockReason"))
 
 
-def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a JSON list, none if it is not a list."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
 def parts_of(candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the parts of a candidate."""
     content = candidate.get("content")
@@ -106,8 +102,5 @@ def _output_of(part: Mapping[str, Any]) -> int | None:
         return None
     call = part.get("functionCall")
     if isinstance(call, dict):
-        try:
-            return len(str(call.get("name") or "").encode()) + len(orjson.dumps(call.get("args")))
-        except orjson.JSONEncodeError:
-            return 0
+        return len(str(call.get("name") or "").encode()) + made_bytes(call.get("args"))
     return 0

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import finish
 from edge.translate.errors import MalformedAnswer
+from edge.translate.json_body import answer_object, answer_text
 from edge.translate.messages.usage import UsageCounts
 from edge.translate.neutral.events import (
     Cited,
@@ -59,7 +58,7 @@ class MessagesReader:
         Raises:
             MalformedAnswer: it is not what this API sends.
         """
-        return list(self._events(_object(data)))
+        return list(self._events(answer_object(data)))
 
     def whole(self, body: bytes) -> list[Event]:
         """Return what a whole message says.
@@ -67,7 +66,7 @@ class MessagesReader:
         Raises:
             MalformedAnswer: it is none.
         """
-        message = _object(body)
+        message = answer_object(body)
         if message.get("type") == "error" or message.get("error"):
             return [_failed(message)]
         content = message.get("content")
@@ -120,7 +119,7 @@ class MessagesReader:
                 yield ToolCallBegun(0, opened.call, _named(block, "id"), _named(block, "name"))
                 given = block.get("input")
                 if isinstance(given, dict) and given:
-                    yield from self._arguments(opened, orjson.dumps(given).decode())
+                    yield from self._arguments(opened, answer_text(given))
 
     def _delta(self, index: int, delta: dict[str, Any]) -> Iterator[Event]:
         block = self._blocks.get(index)
@@ -192,14 +191,6 @@ def _failed(event: dict[str, Any]) -> Failed:
     error = event.get("error")
     message = error.get("message") if isinstance(error, dict) else None
     return Failed(message if isinstance(message, str) and message else _NO_MESSAGE)
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise MalformedAnswer from None
-    return _dict(found)
 
 
 def _dict(value: Any) -> dict[str, Any]:

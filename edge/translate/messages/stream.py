@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from edge.translate import finish, splice
+from edge.translate.json_body import made_bytes
 from edge.translate.messages.errors import stream_error
 from edge.translate.messages.usage import UsageCounts
 from edge.translate.native_stream import CostOf, Look
@@ -91,7 +92,7 @@ def block_bytes(block: Any) -> int | None:
     size = sum(len(text.encode()) for text in texts)
     given = block.get("input")
     if isinstance(given, dict) and given:
-        size += len(orjson.dumps(given))
+        size += made_bytes(given)
     if size or any(block.get(name) for name in SIGNS):
         return size
     return None

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edge.translate import finish
 from edge.translate.errors import MalformedAnswer
-from edge.translate.json_body import answer_object
+from edge.translate.json_body import answer_object, objects
 from edge.translate.neutral.events import (
     Cited,
     Ended,
@@ -26,8 +26,9 @@ from edge.translate.neutral.events import (
     ToolCallDelta,
     Used,
 )
+from edge.translate.neutral.logprobs import tokens_of
 from edge.translate.quirks import COMPATIBLE, Quirks
-from edge.translate.responses.output import failure_of, finish_of, objects, quantities_of
+from edge.translate.responses.output import failure_of, finish_of, quantities_of
 from edge.translate.responses.stream import NO_MESSAGE, TERMINAL_EVENTS
 
 _TEXT_EVENTS: Final = {
@@ -143,7 +144,7 @@ class ResponsesReader:
             if not isinstance(text, str):
                 continue
             kind = "refusal" if kind == "refusal" else "text"
-            logprobs = objects(part.get("logprobs")) if kind == "text" else []
+            logprobs = tokens_of(part.get("logprobs")) if kind == "text" else []
             events += self._text(index, kind, place, self._rest(index, kind, place, text), logprobs)
             for annotation in objects(part.get("annotations"))[self._cited.get(index, 0) :]:
                 events += self._citation(index, annotation)
@@ -170,7 +171,7 @@ class ResponsesReader:
         if not isinstance(delta, str):
             raise MalformedAnswer
         place = _place(event, "summary_index" if kind == "summary" else "content_index")
-        return self._text(index, kind, place, delta, objects(event.get("logprobs")))
+        return self._text(index, kind, place, delta, tokens_of(event.get("logprobs")))
 
     def _text(
         self, index: int, kind: str, place: int, text: str, logprobs: list[dict[str, Any]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
+from edge.translate.json_body import objects
 from edge.translate.neutral.events import Cited
 from edge.translate.responses.failure import Progress, frame_of
-from edge.translate.responses.output import objects
 
 Status = Literal["completed", "incomplete"]
 

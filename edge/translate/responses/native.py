@@ -10,14 +10,14 @@ import orjson
 from edge.translate import sse
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
-from edge.translate.json_body import answer_object
+from edge.translate.json_body import answer_object, objects
 from edge.translate.native_body import forwarded
 from edge.translate.native_stream import NativeStream
 from edge.translate.quirks import quirks_of
 from edge.translate.responses import sealed
 from edge.translate.responses.edits import ResponseEdits
 from edge.translate.responses.failure import Progress, Running, failed_frames
-from edge.translate.responses.output import finish_of, is_made, objects, size_of
+from edge.translate.responses.output import finish_of, is_made, size_of
 from edge.translate.responses.stream import ResponsesLook
 from edge.translate.surface import Header, Terms
 from edge.translate.tiers import LANE_TIERS

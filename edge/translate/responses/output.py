@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import finish
+from edge.translate.json_body import made_bytes, objects
 from edge.translate.quirks import COMPATIBLE, Quirks
 from edge.translate.usage import from_openai
 from kit.charge import Quantities
@@ -23,11 +22,6 @@ CLIENT_CALLS: Final = frozenset(
 """Items that ask the client to run something."""
 _READING_ACTIONS: Final = ("open_page", "find_in_page")
 _TEXT_MEMBERS: Final = ("text", "refusal", "name", "arguments", "input", "action", "operation")
-
-
-def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a JSON list, none if it is not a list."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def finish_of(response: Mapping[str, Any]) -> FinishReason.ValueType:
@@ -116,10 +110,7 @@ def _size_of(value: Any) -> int:
         return 0
     if isinstance(value, str):
         return len(value.encode())
-    try:
-        return len(orjson.dumps(value))
-    except orjson.JSONEncodeError:  # nested more deeply than it writes
-        return 0
+    return made_bytes(value)
 
 
 _STOP: Final = FinishReason.FINISH_REASON_STOP
