@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.translate.errors import InvalidJson, MalformedAnswer, TooComplex
+from edge.translate.errors import InvalidJson, MalformedAnswer, NestedTooDeeply, TooComplex
 
 MAX_VALUES: Final = 500_000
 """Of lists, objects and their members together: several times what a full context needs."""
@@ -36,6 +36,18 @@ def parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidJson("The request body is not a JSON object.")
     return document
+
+
+def written(value: Any) -> bytes:
+    """Return what a client sent, or a part of it, as JSON for an upstream.
+
+    Raises:
+        NestedTooDeeply: what can be read can be nested more deeply than what can be written again.
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise NestedTooDeeply from None
 
 
 def answer_object(data: bytes) -> dict[str, Any]:

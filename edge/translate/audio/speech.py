@@ -23,7 +23,6 @@ from edge.translate.errors import (
     InvalidValue,
     MalformedAnswer,
     MissingParameter,
-    NestedTooDeeply,
 )
 from edge.translate.native_stream import CostOf, Look, NativeStream
 from edge.translate.openai_errors import failed_event, message_of
@@ -81,16 +80,12 @@ def read(raw: bytes) -> SpeechRequest:
     stream_format = _text(body, "stream_format") or "audio"
     if stream_format not in {"audio", "sse"}:
         raise InvalidValue("stream_format")
-    try:
-        text_bytes = len(orjson.dumps(body))
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None
     return SpeechRequest(
         body=body,
         model=_text(body, "model") or None,
         stream_type=EVENT_STREAM if stream_format == "sse" else FORMAT_TYPES[audio_format],
         characters=len(text),
-        text_bytes=text_bytes,
+        text_bytes=len(json_body.written(body)),
     )
 
 

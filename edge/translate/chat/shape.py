@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import fields, native_body, searches, tool_count
 from edge.translate.chat.native import ChatRequest
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
-    NestedTooDeeply,
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.json_body import written
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -37,20 +35,13 @@ WEB_SEARCH: Final = "web_search_options"
 _DATA_FIELDS: Final = ("url", "data", "file_data", "image_url", "document_url", "audio_url")
 
 
-def shape(request: ChatRequest, limits: ModelLimits) -> RequestShape:
+def bound_of(request: ChatRequest, limits: ModelLimits) -> tuple[RequestShape, int]:
     """Return the counts that bound what this request can use with this model.
+
+    Beside them, the bytes of media data that its text leaves out.
 
     Raises:
         InvalidRequest: it has media or tools for which the catalogue has no maximum.
-    """
-    return bound_of(request, limits)[0]
-
-
-def bound_of(request: ChatRequest, limits: ModelLimits) -> tuple[RequestShape, int]:
-    """Return the same, and the bytes of media data that its text leaves out.
-
-    Raises:
-        InvalidRequest: as `shape`.
     """
     _refuse_provider_tools(request)
     overhead = limits.input_overhead_tokens
@@ -58,7 +49,7 @@ def bound_of(request: ChatRequest, limits: ModelLimits) -> tuple[RequestShape, i
         overhead = max(overhead, limits.input_overhead_with_tools_tokens)
     media_bytes, media_tokens, has_audio = _media(request.body, limits)
     bound = RequestShape(
-        text_bytes=_size_of(request.body) - media_bytes,
+        text_bytes=len(written(request.body)) - media_bytes,
         overhead_tokens=overhead,
         media_tokens=media_tokens,
         choices=request.choices,
@@ -68,14 +59,6 @@ def bound_of(request: ChatRequest, limits: ModelLimits) -> tuple[RequestShape, i
     if request.searches:
         searches.set_aside(bound, request.searches, limits)
     return bound, media_bytes
-
-
-def _size_of(body: Mapping[str, Any]) -> int:
-    try:
-        return len(orjson.dumps(body))
-    except orjson.JSONEncodeError:
-        # What can be read can be nested more deeply than what can be written again.
-        raise NestedTooDeeply from None
 
 
 def _searches(request: ChatRequest, limits: ModelLimits) -> int:

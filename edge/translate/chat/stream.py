@@ -24,7 +24,6 @@ from edge.translate.chat.plain_frames import NO_BURST
 from edge.translate.json_body import objects
 from edge.translate.quirks import COMPATIBLE, Quirks
 from edge.translate.usage import PriceOf, UsageTally, from_openai, with_cost
-from kit.charge import Quantities
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
 
 MAX_LEARNINGS: Final = 64
@@ -104,11 +103,6 @@ class ChatStream:
         self.has_output = False
         self.events = 0
         self.content_bytes = 0
-
-    @property
-    def quantities(self) -> Quantities | None:
-        """The last usage that the upstream reported."""
-        return self._tally.quantities
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes of the upstream; return what the client gets now: whole frames, maybe none."""

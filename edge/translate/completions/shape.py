@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import orjson
-
 from edge.translate.completions.request import CompletionRequest, size_of
-from edge.translate.errors import NestedTooDeeply
+from edge.translate.json_body import written
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -19,12 +17,8 @@ def shape(request: CompletionRequest, limits: ModelLimits) -> RequestShape:
         InvalidRequest: the body is nested too deeply to be sent on.
     """
     rest = {name: value for name, value in request.body.items() if name != "prompt"}
-    try:
-        rest_bytes = len(orjson.dumps(rest))
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None
     return RequestShape(
-        text_bytes=rest_bytes + sum(map(size_of, request.prompts)),
+        text_bytes=len(written(rest)) + sum(map(size_of, request.prompts)),
         overhead_tokens=limits.input_overhead_tokens * len(request.prompts),
         choices=request.choices,
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import fields, native_body
 from edge.translate.chat.native import model_of
 from edge.translate.completions.request import Prompt, prompts_of, size_of
-from edge.translate.errors import InvalidValue, NestedTooDeeply
+from edge.translate.errors import InvalidValue
+from edge.translate.json_body import written
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -62,12 +61,8 @@ def shape(request: EmbeddingRequest, limits: ModelLimits) -> RequestShape:
         InvalidRequest: the body is nested too deeply to be sent on.
     """
     rest = {name: value for name, value in request.body.items() if name != "input"}
-    try:
-        rest_bytes = len(orjson.dumps(rest))
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None
     return RequestShape(
-        text_bytes=rest_bytes + sum(map(size_of, request.inputs)),
+        text_bytes=len(written(rest)) + sum(map(size_of, request.inputs)),
         overhead_tokens=limits.input_overhead_tokens * len(request.inputs),
         choices=0,
     )

@@ -14,11 +14,10 @@ from edge.translate.answer import JSON_TYPE, AnswerStream, WholeAnswer
 from edge.translate.errors import CountingUnavailable, InvalidType, MalformedAnswer
 from edge.translate.generate import shape
 from edge.translate.generate.errors import envelope
-from edge.translate.generate.native import dumped
 from edge.translate.generate.request import check_contents, refuse_kept
 from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.spelling import camel_case, canonical
-from edge.translate.json_body import answer_object
+from edge.translate.json_body import answer_object, written
 from edge.translate.surface import EVENT_STREAM, Header, ModelLimits, Problem, Terms
 from edge.translate.usage import PriceOf
 from kit.hold import RequestShape
@@ -107,7 +106,7 @@ class NativeCount:
         # Contents alone would leave out instructions and tools.
         named = {name: value for name, value in body.items() if name not in {"labels", "model"}}
         named["contents"] = without_foreign(body["contents"])
-        self._body = dumped({_WHOLE_REQUEST: {"model": f"models/{model}", **named}})
+        self._body = written({_WHOLE_REQUEST: {"model": f"models/{model}", **named}})
         self.path = f"/models/{quote(model, safe='/+')}:countTokens".encode()
         self.headers: tuple[Header, ...] = ()
         self.content_type = JSON_TYPE

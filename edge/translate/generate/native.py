@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from edge.translate import finish, splice
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
-from edge.translate.errors import MalformedAnswer, NestedTooDeeply
+from edge.translate.errors import MalformedAnswer
 from edge.translate.generate.errors import failed_frame
 from edge.translate.generate.seals import without_foreign
 from edge.translate.generate.stream import GenerateLook
-from edge.translate.json_body import answer_object
+from edge.translate.json_body import answer_object, written
 from edge.translate.native_stream import NativeStream
 from edge.translate.surface import Header, Terms
 from edge.translate.usage import PriceOf, UsageTally
@@ -59,7 +57,7 @@ class NativeGenerate:
 
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream; `output_limit` caps the tokens of a candidate."""
-        return dumped(limited(self._body, output_limit))
+        return written(limited(self._body, output_limit))
 
     def stream(self, price_of: PriceOf) -> NativeStream:
         """Return what carries a streamed answer to the client.
@@ -104,15 +102,3 @@ def limited(body: Mapping[str, Any], output_limit: int | None) -> dict[str, Any]
     own = config.get("maxOutputTokens")
     limit = output_limit if own is None else min(int(own), output_limit)
     return {**body, "generationConfig": {**config, "maxOutputTokens": limit}}
-
-
-def dumped(body: Mapping[str, Any]) -> bytes:
-    """Return the body for the wire.
-
-    Raises:
-        NestedTooDeeply: it can be read, but not be written again.
-    """
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None

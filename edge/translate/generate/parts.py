@@ -6,11 +6,10 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from edge.translate.errors import InvalidType, MissingParameter, NestedTooDeeply, UnsupportedValue
+from edge.translate.errors import InvalidType, MissingParameter, UnsupportedValue
 from edge.translate.generate.seals import opened_signature
 from edge.translate.generate.shape import file_url_of, media_type_of
+from edge.translate.json_body import written
 from edge.translate.neutral.conversation import (
     Audio,
     File,
@@ -115,7 +114,7 @@ class Contents:
         call_id = _text(call, "id", path) or f"call_{self._calls}"
         self._names[call_id] = name
         self._waiting[name][call_id] = None
-        return ToolCall(path, call_id, name, _dumped(args or {}), signature)
+        return ToolCall(path, call_id, name, written(args or {}).decode(), signature)
 
     def _result(self, result: Mapping[str, Any], path: str) -> ToolResult:
         name = _text(result, "name", path)
@@ -152,7 +151,7 @@ def _response(response: Any, path: str) -> tuple[str, bool]:
         for key in (RESULT_KEY, ERROR_KEY):
             if isinstance(response.get(key), str):
                 return response[key], key == ERROR_KEY
-    return _dumped(response), set(response) == {ERROR_KEY}
+    return written(response).decode(), set(response) == {ERROR_KEY}
 
 
 def _media(part: Mapping[str, Any], path: str) -> Image | File | Audio:
@@ -194,10 +193,3 @@ def _text(holder: Mapping[str, Any], name: str, path: str) -> str | None:
     if not isinstance(value, str | None):
         raise InvalidType(f"{path}.{name}", "a string")
     return value
-
-
-def _dumped(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None

@@ -10,15 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import orjson
-
 from edge.translate import tool_count
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
-    NestedTooDeeply,
     UnsupportedValue,
 )
+from edge.translate.json_body import written
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -60,7 +58,7 @@ def shape(body: Mapping[str, Any], choices: int, limits: ModelLimits) -> Request
         tokens += maximum
         has_audio = has_audio or is_spoken
     return RequestShape(
-        text_bytes=_size_of(body) - media_bytes(body),
+        text_bytes=len(written(body)) - media_bytes(body),
         overhead_tokens=overhead,
         media_tokens=tokens,
         choices=choices,
@@ -220,11 +218,3 @@ def _wants_audio(body: Mapping[str, Any], limits: ModelLimits) -> bool:
     if limits.audio_max_tokens <= 0:
         raise UnsupportedValue(path)
     return True
-
-
-def _size_of(body: Mapping[str, Any]) -> int:
-    try:
-        return len(orjson.dumps(body))
-    except orjson.JSONEncodeError:
-        # What can be read can be nested more deeply than what can be written again.
-        raise NestedTooDeeply from None

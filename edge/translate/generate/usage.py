@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kit.charge import MAX_QUANTITY, Quantities
+from edge.translate.counts import Contradiction, count, difference
+from kit.charge import Quantities
 
 OUTPUT_COUNTS: Final = ("candidatesTokenCount", "thoughtsTokenCount")
 _MODALITIES: Final = ("AUDIO", "IMAGE")
-
-
-class _Contradiction(Exception):
-    """The counts cannot all be true."""
 
 
 def from_google(usage: Mapping[str, Any]) -> Quantities | None:
@@ -27,15 +24,15 @@ def from_google(usage: Mapping[str, Any]) -> Quantities | None:
     another one. Audio and images are counted apart, by the details of modalities.
     """
     try:
-        prompt = _count(usage, "promptTokenCount", required=True)
-        candidates = _count(usage, "candidatesTokenCount")
+        prompt = count(usage, "promptTokenCount", required=True)
+        candidates = count(usage, "candidatesTokenCount")
         thoughts, read_by_tools = _beyond(usage, prompt + candidates)
-        cached = _count(usage, "cachedContentTokenCount")
-        rest = _difference(prompt, cached)
+        cached = count(usage, "cachedContentTokenCount")
+        rest = difference(prompt, cached)
         audio_in, image_in = _prompt_media(usage, rest)
         audio_out, image_out = _by_modality(usage, "candidatesTokensDetails")
-        output = _difference(candidates, audio_out + image_out)
-    except _Contradiction:
+        output = difference(candidates, audio_out + image_out)
+    except Contradiction:
         return None
     # In the order of `Dimension`.
     inputs = (rest - audio_in - image_in + read_by_tools, cached, 0, 0)
@@ -69,11 +66,11 @@ def to_google(used: Quantities, cost: str | None) -> dict[str, Any]:
 
 def _beyond(usage: Mapping[str, Any], counted: int) -> tuple[int, int]:
     """Return thoughts, and what tools read beyond the prompt, by the provider's own total."""
-    thoughts = _count(usage, "thoughtsTokenCount")
+    thoughts = count(usage, "thoughtsTokenCount")
     if usage.get("totalTokenCount") is None:
         return thoughts, 0
-    read = _count(usage, "toolUsePromptTokenCount")
-    left = _difference(_count(usage, "totalTokenCount"), counted)
+    read = count(usage, "toolUsePromptTokenCount")
+    left = difference(count(usage, "totalTokenCount"), counted)
     if left == thoughts:
         return thoughts, 0
     if left == thoughts + read:
@@ -81,7 +78,7 @@ def _beyond(usage: Mapping[str, Any], counted: int) -> tuple[int, int]:
     if not thoughts and not read:
         # Models whose thoughts only the total has (as by Google's OpenAI endpoint).
         return left, 0
-    raise _Contradiction
+    raise Contradiction
 
 
 def _prompt_media(usage: Mapping[str, Any], rest: int) -> tuple[int, int]:
@@ -97,24 +94,9 @@ def _by_modality(usage: Mapping[str, Any], name: str) -> tuple[int, int]:
     if details is None:
         return 0, 0
     if not isinstance(details, list) or not all(isinstance(one, dict) for one in details):
-        raise _Contradiction
+        raise Contradiction
     audio, image = (
-        sum(_count(one, "tokenCount") for one in details if one.get("modality") == modality)
+        sum(count(one, "tokenCount") for one in details if one.get("modality") == modality)
         for modality in _MODALITIES
     )
     return audio, image
-
-
-def _count(counts: Mapping[str, Any], name: str, *, required: bool = False) -> int:
-    value = counts.get(name)
-    if value is None and not required:
-        return 0
-    if type(value) is not int or not 0 <= value <= MAX_QUANTITY:
-        raise _Contradiction
-    return value
-
-
-def _difference(whole: int, part: int) -> int:
-    if part > whole:
-        raise _Contradiction
-    return whole - part

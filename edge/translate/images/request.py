@@ -22,12 +22,12 @@ from edge.translate.errors import (
     InvalidType,
     InvalidValue,
     MissingParameter,
-    NestedTooDeeply,
     UnsupportedParameter,
     UnsupportedValue,
 )
 from edge.translate.form import Form, Kind
 from edge.translate.form import read as read_form
+from edge.translate.json_body import written
 from edge.translate.surface import ModelLimits, Terms
 from kit.hold import RequestShape
 
@@ -186,7 +186,7 @@ def _of_json(body: dict[str, Any], *, sources: int, media_bytes: int) -> ImageRe
         images=images,
         partial_images=_integer(body, "partial_images", 0, MAX_PARTIAL_IMAGES, 0),
         sources=sources,
-        text_bytes=_size_of(body) - media_bytes,
+        text_bytes=len(written(body)) - media_bytes,
         media_bytes=media_bytes,
     )
 
@@ -242,11 +242,3 @@ def _integer(body: Mapping[str, Any], name: str, minimum: int, maximum: int, def
     if value > maximum:
         raise IntegerAboveMaximum(name, maximum)
     return value
-
-
-def _size_of(body: Mapping[str, Any]) -> int:
-    try:
-        return len(orjson.dumps(body))
-    except orjson.JSONEncodeError:
-        # What can be read can be nested more deeply than what can be written again.
-        raise NestedTooDeeply from None

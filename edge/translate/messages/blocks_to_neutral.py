@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import fields
 from edge.translate.errors import (
     InvalidType,
     InvalidValue,
-    NestedTooDeeply,
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.json_body import written
 from edge.translate.media_urls import web_url
 from edge.translate.messages import call_ids
 from edge.translate.neutral.conversation import (
@@ -192,13 +190,9 @@ def _tool_call(path: str, block: Mapping[str, Any], reading: _Reading) -> ToolCa
     sent = fields.required_text(block, "id", path)
     name = fields.required_text(block, "name", path)
     given = fields.mapping(block, "input", path) or {}
-    try:
-        arguments = orjson.dumps(given).decode()
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None
     call_id, signature = call_ids.split(sent)
     reading.names[call_id] = name
-    return ToolCall(path, call_id, name, arguments, signature)
+    return ToolCall(path, call_id, name, written(given).decode(), signature)
 
 
 def _tool_result(path: str, block: Mapping[str, Any], reading: _Reading) -> ToolResult:

@@ -13,8 +13,8 @@ import orjson
 
 from edge.translate import finish, splice
 from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
-from edge.translate.errors import MalformedAnswer, NestedTooDeeply
-from edge.translate.json_body import answer_object
+from edge.translate.errors import MalformedAnswer
+from edge.translate.json_body import answer_object, written
 from edge.translate.messages import searches as web
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
 from edge.translate.messages.stream import MessagesLook, block_bytes
@@ -69,10 +69,7 @@ class NativeMessages:
             del body["service_tier"]
         if self._searches:
             body["tools"] = web.limited(body["tools"], self._searches)
-        try:
-            return orjson.dumps(limited(body, output_limit))
-        except orjson.JSONEncodeError:
-            raise NestedTooDeeply from None
+        return written(limited(body, output_limit))
 
     def stream(self, price_of: PriceOf) -> NativeStream:
         """Return what carries a streamed answer to the client."""

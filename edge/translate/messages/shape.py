@@ -11,16 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import fields, searches, tool_count
 from edge.translate.errors import (
     InvalidType,
     MissingParameter,
-    NestedTooDeeply,
     UnsupportedParameter,
     UnsupportedValue,
 )
+from edge.translate.json_body import written
 from edge.translate.messages.searches import is_search, uses
 from edge.translate.native_body import UNBOUND_FIELDS, refuse_unbound
 from edge.translate.surface import ModelLimits
@@ -83,7 +81,7 @@ def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, i
             raise UnsupportedValue(paths[0])
         tokens += maximum * len(paths)
     bound = RequestShape(
-        text_bytes=size_of(body) - found.data_bytes,
+        text_bytes=len(written(body)) - found.data_bytes,
         overhead_tokens=overhead,
         media_tokens=tokens,
     )
@@ -105,18 +103,6 @@ def media(body: Mapping[str, Any]) -> Media:
         for path, block in _blocks(message, "content", f"{place}.content"):
             _look(path, block, found)
     return found
-
-
-def size_of(body: Mapping[str, Any]) -> int:
-    """Return the bytes of a body as it is sent on.
-
-    Raises:
-        NestedTooDeeply: what can be read can be nested more deeply than what can be written again.
-    """
-    try:
-        return len(orjson.dumps(body))
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None
 
 
 def refuse_kept(body: Mapping[str, Any]) -> None:

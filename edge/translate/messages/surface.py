@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from edge.translate.errors import CountingUnavailable
-from edge.translate.json_body import parsed
+from edge.translate.json_body import parsed, written
 from edge.translate.messages import errors, request, searches, shape
 from edge.translate.messages.answer_writer import MessagesWriter
 from edge.translate.messages.native import NativeCount, NativeMessages
@@ -155,7 +155,7 @@ class CountCall(MessagesCall):
             InvalidRequest: it refers to what lies under our account, or cannot be sent on.
         """
         shape.refuse_kept(self._request.body)
-        return RequestShape(text_bytes=shape.size_of(self._request.body), overhead_tokens=0)
+        return RequestShape(text_bytes=len(written(self._request.body)), overhead_tokens=0)
 
     def translation(self, terms: Terms) -> Translation:
         """Return how this request reaches a candidate.

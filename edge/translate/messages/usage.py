@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kit.charge import MAX_QUANTITY, Dimension, Quantities, output_tokens
-
-
-class _Contradiction(Exception):
-    """The counts cannot all be true."""
+from edge.translate.counts import Contradiction, count, details_of, difference
+from kit.charge import Dimension, Quantities, output_tokens
 
 
 class UsageCounts:
@@ -34,7 +31,7 @@ class UsageCounts:
         self._so_far |= {name: value for name, value in usage.items() if value is not None}
         try:
             return _quantities(self._so_far, usage)
-        except _Contradiction:
+        except Contradiction:
             return None
 
 
@@ -68,49 +65,29 @@ def to_anthropic(used: Quantities | None, cost: str | None) -> dict[str, Any]:
 
 def _quantities(all_counts: Mapping[str, Any], latest: Mapping[str, Any]) -> Quantities:
     written, written_long = _written(all_counts, latest)
-    output = _count(all_counts, "output_tokens", required=True)
-    thinking = _count(_details(all_counts, "output_tokens_details"), "thinking_tokens")
-    if thinking > output:
-        raise _Contradiction
+    output = count(all_counts, "output_tokens", required=True)
+    thinking = count(details_of(all_counts, "output_tokens_details"), "thinking_tokens")
     # In the order of `Dimension`. Searches are priced by number; what else the provider ran is not.
     inputs = (
-        _count(all_counts, "input_tokens", required=True),
-        _count(all_counts, "cache_read_input_tokens"),
+        count(all_counts, "input_tokens", required=True),
+        count(all_counts, "cache_read_input_tokens"),
         written,
         written_long,
     )
-    searches = _count(_details(all_counts, "server_tool_use"), "web_search_requests")
-    return (*inputs, output - thinking, thinking, 0, 0, 0, 0, 1, searches)
+    searches = count(details_of(all_counts, "server_tool_use"), "web_search_requests")
+    return (*inputs, difference(output, thinking), thinking, 0, 0, 0, 0, 1, searches)
 
 
 def _written(all_counts: Mapping[str, Any], latest: Mapping[str, Any]) -> tuple[int, int]:
     """Return what was written to the cache for five minutes, and for an hour."""
-    split = _details(all_counts, "cache_creation")
-    short = _count(split, "ephemeral_5m_input_tokens")
-    long = _count(split, "ephemeral_1h_input_tokens")
+    split = details_of(all_counts, "cache_creation")
+    short = count(split, "ephemeral_5m_input_tokens")
+    long = count(split, "ephemeral_1h_input_tokens")
     if all_counts.get("cache_creation_input_tokens") is None:
         return short, long
-    total = _count(all_counts, "cache_creation_input_tokens")
+    total = count(all_counts, "cache_creation_input_tokens")
     # The end of a stream repeats the total without its parts.
     is_split = latest.get("cache_creation") is not None
     if long > total or (is_split and short + long != total):
-        raise _Contradiction
+        raise Contradiction
     return total - long, long
-
-
-def _details(counts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = counts.get(name)
-    if details is None:
-        return {}
-    if not isinstance(details, dict):
-        raise _Contradiction
-    return details
-
-
-def _count(counts: Mapping[str, Any], name: str, *, required: bool = False) -> int:
-    value = counts.get(name)
-    if value is None and not required:
-        return 0
-    if type(value) is not int or not 0 <= value <= MAX_QUANTITY:
-        raise _Contradiction
-    return value

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import fields, native_body
 from edge.translate.chat.native import model_of
 from edge.translate.errors import (
@@ -14,9 +12,9 @@ from edge.translate.errors import (
     InvalidType,
     InvalidValue,
     MissingParameter,
-    NestedTooDeeply,
     UnsupportedValue,
 )
+from edge.translate.json_body import written
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -63,12 +61,8 @@ def shape(request: ModerationRequest, limits: ModelLimits) -> RequestShape:
     """
     if request.image_paths and limits.image_max_tokens <= 0:
         raise UnsupportedValue(request.image_paths[0])
-    try:
-        size = len(orjson.dumps(request.body))
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None
     return RequestShape(
-        text_bytes=size - request.media_bytes,
+        text_bytes=len(written(request.body)) - request.media_bytes,
         overhead_tokens=limits.input_overhead_tokens,
         media_tokens=limits.image_max_tokens * len(request.image_paths),
         choices=0,

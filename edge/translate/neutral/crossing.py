@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import orjson
 
 from edge.translate import finish, sse
 from edge.translate.answer import (
@@ -17,7 +14,8 @@ from edge.translate.answer import (
     StreamEnding,
     WholeAnswer,
 )
-from edge.translate.errors import MalformedAnswer, NestedTooDeeply
+from edge.translate.errors import MalformedAnswer
+from edge.translate.json_body import written
 from edge.translate.neutral.conversation import Conversation
 from edge.translate.neutral.events import (
     Cited,
@@ -79,7 +77,7 @@ class Crossing:
         self._prepared = api.write(conversation, terms, stream=stream)
         self.path = api.path(terms, stream=stream)
         self.content_type = JSON_TYPE
-        self.written_bytes = len(_dumped(self._prepared))
+        self.written_bytes = len(written(self._prepared))
 
     @property
     def headers(self) -> tuple[Header, ...]:
@@ -88,7 +86,7 @@ class Crossing:
 
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream."""
-        return _dumped(self._api.limit(self._prepared, self._terms, output_limit))
+        return written(self._api.limit(self._prepared, self._terms, output_limit))
 
     def stream(self, price_of: PriceOf) -> CrossingStream:
         """Return what carries a streamed answer to the client."""
@@ -321,10 +319,3 @@ class CrossingStream:
     def _break(self, fault: Fault) -> None:
         self.fault = fault
         self.over = True
-
-
-def _dumped(body: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:
-        raise NestedTooDeeply from None

@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
 from edge.translate import fields, searches, tool_count
 from edge.translate.errors import (
     IntegerBelowMinimum,
     InvalidType,
-    NestedTooDeeply,
     StatelessOnly,
     UnsupportedValue,
 )
+from edge.translate.json_body import written
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -87,7 +85,7 @@ def shape(body: Mapping[str, Any], limits: ModelLimits) -> tuple[RequestShape, i
         overhead = max(overhead, limits.input_overhead_with_tools_tokens)
     readings = SEARCH_READINGS if searches_tools else 1
     bound = RequestShape(
-        text_bytes=readings * (_size_of(body) - media_bytes),
+        text_bytes=readings * (len(written(body)) - media_bytes),
         overhead_tokens=readings * overhead,
         media_tokens=readings * media_tokens,
     )
@@ -110,14 +108,6 @@ def _web_searches(body: Mapping[str, Any], limits: ModelLimits) -> int | None:
                 raise IntegerBelowMinimum("max_tool_calls", 1)
             return calls if wanted is None else min(wanted, calls)
     return None
-
-
-def _size_of(body: Mapping[str, Any]) -> int:
-    try:
-        return len(orjson.dumps(body))
-    except orjson.JSONEncodeError:
-        # What can be read can be nested more deeply than what can be written again.
-        raise NestedTooDeeply from None
 
 
 def _tools(holder: Mapping[str, Any], where: str) -> tuple[bool, bool]:

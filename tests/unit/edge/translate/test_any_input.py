@@ -58,7 +58,7 @@ def test_any_body_is_a_request_or_an_error_of_ours(value: Any) -> None:
         return
     try:
         request = chat_openai.parse(body)
-        shape = chat_shape.shape(request, Limits())
+        shape, _ = chat_shape.bound_of(request, Limits())
     except InvalidRequest as error:
         event(error.code)
         return

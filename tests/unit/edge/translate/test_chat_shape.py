@@ -11,7 +11,7 @@ import pytest
 
 from edge.translate import errors
 from edge.translate.chat.native import parse
-from edge.translate.chat.shape import shape
+from edge.translate.chat.shape import bound_of
 from edge.translate.errors import InvalidRequest
 from kit.hold import RequestShape
 from tests.support.recordings import load_fixtures, load_recordings
@@ -52,7 +52,7 @@ def deep(levels: int) -> Any:
 
 def shaped(value: dict[str, Any], limits: Limits | None = None) -> RequestShape:
     """Return the shape of a body."""
-    return shape(parse(value), limits or Limits())
+    return bound_of(parse(value), limits or Limits())[0]
 
 
 def test_text_counts_by_the_bytes_of_the_whole_body() -> None:
@@ -217,5 +217,5 @@ def test_files_that_the_provider_keeps_are_refused(part: Any) -> None:
     """They lie under our account and not the client's."""
     request = parse({"model": "m", "messages": [{"role": "user", "content": [part]}]})
     with pytest.raises(errors.UnsupportedValue) as caught:
-        shape(request, Limits(file_max_tokens=10))
+        bound_of(request, Limits(file_max_tokens=10))
     assert caught.value.param == "messages[0].content[0].file_id"

@@ -149,7 +149,7 @@ def test_usage_is_hidden_unless_the_client_asked() -> None:
     seen = chunks(stream.feed(sent))
     assert len(seen) == 2
     assert all("usage" not in one for one in seen)
-    assert stream.quantities == COUNTED
+    assert stream.finish(body_complete=True).quantities == COUNTED
 
 
 def test_usage_is_shown_with_its_cost_if_the_client_asked() -> None:
@@ -193,11 +193,11 @@ def test_usage_is_found_where_groq_and_moonshot_put_it() -> None:
     """Beside the choices, or inside one."""
     groq = stream_of()
     groq.feed(chunk(None, FINISHED, x_groq={"id": "r", "usage": USAGE}))
-    assert groq.quantities == COUNTED
+    assert groq.finish(body_complete=True).quantities == COUNTED
     moonshot = stream_of()
     choice = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}
     moonshot.feed(frame_of(orjson.dumps({"model": "k", "choices": [choice]})))
-    assert moonshot.quantities == COUNTED
+    assert moonshot.finish(body_complete=True).quantities == COUNTED
 
 
 @pytest.mark.parametrize(

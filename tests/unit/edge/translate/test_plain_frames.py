@@ -94,7 +94,7 @@ def feed(chunks: list[dict[str, Any]], size: int, *, ascii_only: bool, show_usag
     reads = [b"".join(frames[at : at + size]) for at in range(0, len(frames), size)]
     relayed = b"".join(stream.feed(read) for read in reads)
     seen = [json.loads(data_of(frame) or b"null") for frame in split_frames(relayed)]
-    return seen, (stream.events, stream.quantities, stream.has_output)
+    return seen, (stream.events, stream.finish(body_complete=False).quantities, stream.has_output)
 
 
 @given(
