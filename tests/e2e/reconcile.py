@@ -19,7 +19,7 @@ from core.db import embedded
 from oneapi.metering.v1.usage_service_pb2 import SumUsageRequest
 from oneapi.metering.v1.usage_service_pb2_grpc import UsageServiceStub
 from tests.support.operator_calls import CALL_SECONDS_MAX
-from tests.support.postgres import _FAST_AND_FORGETFUL, chosen_bin_dir
+from tests.support.postgres import FAST_AND_FORGETFUL, chosen_bin_dir
 from tests.support.processes import until
 from tests.support.replay.client import ReplayProcess
 from tests.support.stack import STREAM, TEXT, Stack, public_ids
@@ -97,7 +97,7 @@ def main() -> int:
         data_dir = Path(folder) / "data"
         data_dir.mkdir()
         server = embedded.EmbeddedPostgres(
-            Path(folder) / "pg", bin_dir=chosen_bin_dir(), settings=_FAST_AND_FORGETFUL
+            Path(folder) / "pg", bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
         )
         try:
             with ReplayProcess() as replay, Stack(data_dir, replay, server.start()) as stack:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.db import embedded
 from tests.chaos.streams import cuts, leaving, memory, protocols, silence, storm
-from tests.support.postgres import _FAST_AND_FORGETFUL, chosen_bin_dir
+from tests.support.postgres import FAST_AND_FORGETFUL, chosen_bin_dir
 from tests.support.replay.client import ReplayProcess
 from tests.support.stack import Stack
 
@@ -118,7 +118,7 @@ def main() -> int:
         data_dir = Path(folder) / "data"
         data_dir.mkdir()
         postgres = embedded.EmbeddedPostgres(
-            Path(folder) / "pg", bin_dir=chosen_bin_dir(), settings=_FAST_AND_FORGETFUL
+            Path(folder) / "pg", bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
         )
         try:
             with ReplayProcess() as replay:
