@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from edge.admission.admit import Admission
 from edge.api import google_models
+from edge.api.account import Account
 from edge.api.alarms import Alarms
 from edge.api.body_room import BodyRoom
 from edge.api.endpoint import Endpoint
@@ -286,6 +287,7 @@ class Worker:
 
     def _pages(self, origin: str) -> Starlette:
         models = Models(self.link, self._admission, self._clock)
+        account = Account(self._channel, self._admission)
         site = Site(lambda: self.link.catalog, self._clock, origin)
         routes = [
             Route("/healthz", self._status.health),
@@ -302,6 +304,7 @@ class Worker:
                 Route(f"{prefix}/models", models.list),
                 Route(f"{prefix}/models/{{model:path}}", models.get),
             ]
+        routes += [Route(f"{prefix}/credits", account.credits) for prefix in PREFIXES]
         routes += site.routes()
         handlers: dict[Any, Any] = {
             404: self._status.not_found,

@@ -34,7 +34,10 @@ from oneapi.billing.v1 import ledger_service_pb2 as ledger_pb
 CREDIT_NAME = "oneapi.billing.v1.CreditService"
 LEDGER_NAME = "oneapi.billing.v1.LedgerService"
 _CALLERS = frozenset({"operator", "finance"})
-CREDIT_ALLOWED = dict.fromkeys(("GetBalance", "GrantCredit", "ListCreditGrants"), _CALLERS)
+CREDIT_ALLOWED = dict.fromkeys(("GrantCredit", "ListCreditGrants"), _CALLERS) | {
+    # Edges ask for the workspace of a key that they have authenticated.
+    "GetBalance": _CALLERS | {"edge"},
+}
 LEDGER_ALLOWED = dict.fromkeys(
     ("ListTransactions", "GetTransaction", "GetTrialBalance", "VerifyLedger"), _CALLERS
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from edge.admission.catalog import LANE_NAMES, Catalog, Status
-from edge.pages import open_paths
+from edge.pages import account_paths, open_paths
 from edge.pages.error_table import ERROR_GROUPS, ErrorRow, by_status
 from edge.pages.headers import (
     ANSWER_HEADERS,
@@ -60,7 +60,7 @@ def document(catalog: Catalog, origin: str) -> dict[str, Any]:
             "description": "The text for people is at /docs/api-reference.",
         },
         "servers": [{"url": origin}],
-        "paths": paths | open_paths.paths(),
+        "paths": paths | open_paths.paths() | account_paths.paths(),
         "components": _components(),
         "x-1api-lanes": list(LANE_NAMES),
     }
@@ -162,7 +162,7 @@ def _error(api: Api, status: str, rows: list[ErrorRow]) -> dict[str, Any]:
 
 
 def _components() -> dict[str, Any]:
-    schemas: dict[str, Schema] = dict(open_paths.SCHEMAS)
+    schemas: dict[str, Schema] = {**open_paths.SCHEMAS, **account_paths.SCHEMAS}
     for operation in OPERATIONS:
         schemas |= operation.shared
         for media_type, schema in operation.requests.items():

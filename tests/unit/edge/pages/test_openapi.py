@@ -71,10 +71,16 @@ async def test_the_headers_of_answers_are_those_that_are_sent() -> None:
 
 
 def test_the_paths_without_a_key_are_those_of_the_router() -> None:
-    """Lists of models in both shapes, and the probes."""
+    """Lists of models in both shapes, what a key's workspace has, and the probes."""
     described = {path for path in made()["paths"] if path not in served_paths()}
     listed = {f"{prefix}/models" for prefix in ("/v1", google_models.PREFIX)}
-    assert described == {*listed, *(f"{path}/{{model}}" for path in listed), "/healthz", "/readyz"}
+    assert described == {
+        *listed,
+        *(f"{path}/{{model}}" for path in listed),
+        "/v1/credits",
+        "/healthz",
+        "/readyz",
+    }
 
 
 def test_a_model_is_as_it_is_described() -> None:

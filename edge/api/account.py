@@ -1,0 +1,75 @@
+"""GET /v1/credits: what the workspace of an API key has, holds and owes, asked of core each time.
+
+Amounts are US dollars as decimal strings: total = held + available + frozen.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edge import errors
+from edge.admission.admit import Admission
+from edge.admission.grants import Grant
+from edge.api.http import api_key_of, sent_of
+from edge.errors import ApiError
+from kit.ids import format_id, new_request_id
+from kit.money import format_dollars
+from kit.rpc.status import domain_error_of
+from oneapi.billing.v1 import credit_service_pb2, credit_service_pb2_grpc
+
+CALL_SECONDS: Final = 2.0
+
+
+class Account:
+    """Answers whoever has a key about its own workspace, and about no other."""
+
+    def __init__(self, channel: grpc.aio.Channel, admission: Admission) -> None:
+        """Ask core over the channel."""
+        self._credits = credit_service_pb2_grpc.CreditServiceStub(channel)
+        self._admission = admission
+
+    async def credits(self, request: Request) -> Response:
+        """Answer the balance of the key's workspace."""
+        try:
+            grant = await self._grant_of(request)
+            return _answer(200, await self._balance(grant))
+        except ApiError as error:
+            return _refused(error)
+
+    async def _grant_of(self, request: Request) -> Grant:
+        key = api_key_of(sent_of(request.scope["headers"]), request.scope["query_string"])
+        peer = request.client.host if request.client else None
+        return await self._admission.authenticate(key, peer)
+
+    async def _balance(self, grant: Grant) -> bytes:
+        workspace = format_id("ws", grant.workspace_id)
+        wanted = credit_service_pb2.GetBalanceRequest(workspace_id=workspace)
+        try:
+            answer = await self._credits.GetBalance(wanted, timeout=CALL_SECONDS)
+        except grpc.RpcError as error:
+            raise errors.from_domain(domain_error_of(error)) from None
+        balance = answer.balance
+        amounts = {
+            "total": balance.total,
+            "held": balance.held,
+            "available": balance.available,
+            "frozen": balance.frozen,
+            "debt": balance.debt,
+        }
+        shown = {name: format_dollars(money.amount_nanos) for name, money in amounts.items()}
+        return orjson.dumps({"object": "credit_balance", "currency": "usd", **shown})
+
+
+def _answer(status: int, body: bytes, more: dict[str, str] | None = None) -> Response:
+    headers = {"x-request-id": format_id("req", new_request_id()), "cache-control": "no-store"}
+    return Response(body, status, headers | (more or {}), "application/json")
+
+
+def _refused(error: ApiError) -> Response:
+    more = {name.decode(): value.decode() for name, value in error.headers.items()}
+    return _answer(error.status, error.body(), more)
