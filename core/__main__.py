@@ -26,7 +26,8 @@ def main() -> int:
         return EXIT_SETTINGS
     if settings.profile == "production":
         # Tokens on loopback are no protection between machines.
-        log.event("profile_incomplete", missing="mutual_tls:stripe_adapter")
+        missing = "mutual_tls" if settings.takes_payments else "mutual_tls:stripe_key"
+        log.event("profile_incomplete", missing=missing)
         return EXIT_SETTINGS
     try:
         asyncio.run(serve(settings))

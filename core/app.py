@@ -16,6 +16,7 @@ from core.admission.credit import CreditDesk, LeaseTerms
 from core.admission.rpc import admission_service
 from core.admission.watch import Snapshots, Watch
 from core.audit import Act
+from core.billing.stripe.opening import open_stripe
 from core.catalog.providers import Providers
 from core.catalog.rpc import catalog_service
 from core.catalog.sealing import Sealer
@@ -70,6 +71,7 @@ class Core:
         sealer = Sealer(load_or_make_keyring(settings.key_encryption_keys))
         providers = Providers.of_environment(os.environ, settings.demo_base_url)
         self._upstreams = Upstreams(providers, sealer)
+        self._stripe = open_stripe(settings)
         self._database = Database.connect(settings.database_url)
         self._feed = ChangeFeed(self._database.rpc, clock, log)
         self._intake = Intake(self._database.metering, clock, self._ids, log)
@@ -98,6 +100,7 @@ class Core:
         for task in (*loops, stop):
             task.cancel()
         await asyncio.gather(*loops, stop, return_exceptions=True)
+        await self._stripe.close()
         await self._database.close()
         for task in done:
             task.result()

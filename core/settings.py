@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from kit.settings import ProcessSettings
+from core.billing.stripe.settings import StripeSettings
 
 
-class CoreSettings(ProcessSettings):
+class CoreSettings(StripeSettings):
     """What core is told, beside what all processes are."""
 
     database_url: str = Field(validation_alias="DATABASE_URL", repr=False)

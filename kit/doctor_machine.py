@@ -41,8 +41,8 @@ def profile(surroundings: Surroundings) -> Iterable[Finding]:
     if name == "production":
         yield problem(
             "profile",
-            "production refuses to start: it lacks mutual TLS and the Stripe adapter",
-            "Use the profile `dev` on one machine until they exist.",
+            "production refuses to start: it lacks mutual TLS between the processes",
+            "Use the profile `dev` on one machine until it exists.",
         )
     elif beyond:
         yield problem(

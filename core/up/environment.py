@@ -15,7 +15,7 @@ _INHERITED: Final = re.compile(
     r"|SSL_CERT_(FILE|DIR)|PYTHON[A-Z]+"
 )
 _OURS: Final = re.compile(r"ONEAPI_[A-Z0-9_]+")
-_SECRET: Final = re.compile(r"[A-Z0-9_]*(KEY|SECRET|TOKEN|PEPPER|PASSWORD|URL)")
+_SECRET: Final = re.compile(r"[A-Z0-9_]*(KEY|SECRET|TOKEN|PEPPER|PASSWORD|URL)S?")
 _PROVIDER: Final = re.compile(r"[A-Z0-9_]+_(API_KEY|BASE_URL)")
 
 

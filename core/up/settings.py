@@ -13,10 +13,7 @@ from kit.lockdown import telltales
 from kit.settings import ProcessSettings, wrong_variables
 
 HOST: Final = "127.0.0.1"
-_MISSING_FOR_PRODUCTION: Final = (
-    "mutual TLS between the processes",
-    "the Stripe adapter",
-)
+_MISSING_FOR_PRODUCTION: Final = "mutual TLS between the processes"
 
 
 class UpSettings(ProcessSettings):
@@ -34,6 +31,15 @@ class UpSettings(ProcessSettings):
     """The same after another edge has taken its place."""
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
 
+    stripe_key: SecretStr = SecretStr("")
+    stripe_webhook_secrets: SecretStr = SecretStr("")
+
+    @property
+    def takes_payments(self) -> bool:
+        """Say whether a payment provider is set, and whom to believe its events."""
+        wanted = (self.stripe_key, self.stripe_webhook_secrets)
+        return all(value.get_secret_value() for value in wanted)
+
     @property
     def root(self) -> Path:
         """Return the data directory, whatever the working directory of a child may be."""
@@ -48,7 +54,9 @@ def read_settings() -> UpSettings:
         raise settings_refused(wrong_variables(mistake)) from None
     if settings.profile == "production":
         _refuse_telltales()
-        missing = "; ".join(_MISSING_FOR_PRODUCTION)
+        missing = _MISSING_FOR_PRODUCTION
+        if not settings.takes_payments:
+            missing += "; ONEAPI_STRIPE_KEY and ONEAPI_STRIPE_WEBHOOK_SECRETS"
         raise CommandFailed(
             f"The production profile is not available yet. Missing: {missing}.",
             code=Exit.SETTINGS,

@@ -26,7 +26,7 @@ def test_the_production_profile_says_what_is_missing(tmp_path: Path) -> None:
     code, words = ended(Up(tmp_path / "var", PROFILE="production"))
     assert code == Exit.SETTINGS
     assert "mutual TLS" in words
-    assert "Stripe" in words
+    assert "ONEAPI_STRIPE_KEY" in words
     assert not (tmp_path / "var").exists()
 
 

@@ -15,7 +15,8 @@ SURROUNDINGS = {
     "HTTPS_PROXY": "http://proxy",
     "ONEAPI_LOG_LEVEL": "info",
     "ONEAPI_PEPPER_FILE": "/etc/pepper.json",
-    "ONEAPI_STRIPE_SECRET": "stripe",
+    "ONEAPI_STRIPE_KEY": "stripe",
+    "ONEAPI_STRIPE_WEBHOOK_SECRETS": "whsec",
     "ONEAPI_CORE_PORT": "1",
 }
 ADDRESSES = environment.Addresses(
@@ -35,7 +36,8 @@ def test_core_alone_gets_the_database_and_the_providers() -> None:
     assert told["DATABASE_URL"] == "postgresql://ours"
     assert told["OPENAI_API_KEY"] == "sk-provider"
     assert told["OPENAI_BASE_URL"] == "http://127.0.0.1:9/v1"
-    assert told["ONEAPI_STRIPE_SECRET"] == "stripe"
+    assert told["ONEAPI_STRIPE_KEY"] == "stripe"
+    assert told["ONEAPI_STRIPE_WEBHOOK_SECRETS"] == "whsec"
 
 
 def test_edge_and_archiver_get_settings_but_no_secret() -> None:
@@ -46,8 +48,9 @@ def test_edge_and_archiver_get_settings_but_no_secret() -> None:
     assert told["ONEAPI_DEMO_BASE_URL"] == "http://127.0.0.1:4000/v1"
     assert told["ONEAPI_PEPPER_FILE"] == "/etc/pepper.json"
     assert told["ONEAPI_LOG_LEVEL"] == "info"
-    secrets = {"DATABASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ONEAPI_STRIPE_SECRET"}
-    assert not secrets & told.keys()
+    secrets = {"DATABASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"}
+    payments = {"ONEAPI_STRIPE_KEY", "ONEAPI_STRIPE_WEBHOOK_SECRETS"}
+    assert not (secrets | payments) & told.keys()
 
 
 def test_what_nobody_asked_for_reaches_nobody() -> None:
