@@ -1,0 +1,71 @@
+"""`python -m tools.stripe_sim`: a Stripe account on this machine, for development and tests.
+
+The first line of output is `{"port": N}`. Listens on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from kit.clock import clock_for
+from tools.stripe_sim.app import Settings, build
+from tools.stripe_sim.delivery import Destination, Style
+
+HOST: Final = "127.0.0.1"
+_STYLES: Final[dict[str, list[Style]]] = {
+    "snapshot": ["snapshot"],
+    "thin": ["thin"],
+    "both": ["snapshot", "thin"],
+}
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(prog="stripe_sim", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--api-key", required=True)
+    parser.add_argument(
+        "--webhook-secret", action="append", required=True, help="twice while it is rotated"
+    )
+    parser.add_argument("--webhook-url", help="without it no webhook is sent")
+    parser.add_argument("--webhook-style", choices=_STYLES, default="snapshot")
+    parser.add_argument("--state", type=Path, help="file that keeps the account over restarts")
+    parser.add_argument("--test-clock", type=Path, help="file with the seconds to move time by")
+    parser.add_argument("--public-url", help="where browsers reach the pages")
+    parser.add_argument("--seed", type=int, help="makes the ids repeatable")
+    return parser.parse_args()
+
+
+async def main() -> None:
+    """Serve until told to stop."""
+    asked = arguments()
+    listening = socket.create_server((HOST, asked.port))
+    port = listening.getsockname()[1]
+    settings = Settings(
+        api_key=asked.api_key,
+        destination=Destination(
+            asked.webhook_url, asked.webhook_secret, _STYLES[asked.webhook_style]
+        ),
+        base_url=(asked.public_url or f"http://{HOST}:{port}").rstrip("/"),
+        state=asked.state,
+        seed=asked.seed,
+    )
+    app = build(settings, clock_for(asked.test_clock, "test"))
+    config = uvicorn.Config(
+        app, log_config=None, log_level="critical", access_log=False, server_header=False
+    )
+    sys.stdout.write(json.dumps({"port": port}) + "\n")
+    sys.stdout.flush()
+    await uvicorn.Server(config).serve(sockets=[listening])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
