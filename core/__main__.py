@@ -25,9 +25,7 @@ def main() -> int:
     if refuses_to_start(log, os.environ, settings.profile):
         return EXIT_SETTINGS
     if settings.profile == "production":
-        # Tokens on loopback are no protection between machines.
-        missing = "mutual_tls" if settings.takes_payments else "mutual_tls:stripe_key"
-        log.event("profile_incomplete", missing=missing)
+        log.event("profile_incomplete", missing=":".join(_missing(settings)))
         return EXIT_SETTINGS
     try:
         asyncio.run(serve(settings))
@@ -35,6 +33,16 @@ def main() -> int:
         log.fault("core_failed", fault)
         return 1
     return 0
+
+
+def _missing(settings: CoreSettings) -> list[str]:
+    """Return what production still lacks; tokens on loopback protect nothing between machines."""
+    missing = ["mutual_tls"]
+    if not settings.takes_payments:
+        missing.append("stripe_key")
+    if not settings.names_a_seller:
+        missing.append("seller")
+    return missing
 
 
 if __name__ == "__main__":

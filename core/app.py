@@ -16,6 +16,7 @@ from core.admission.credit import CreditDesk, LeaseTerms
 from core.admission.rpc import admission_service
 from core.admission.watch import Snapshots, Watch
 from core.audit import Act
+from core.billing.documents.issue import Documents
 from core.billing.stripe.opening import open_stripe
 from core.catalog.providers import Providers
 from core.catalog.rpc import catalog_service
@@ -72,6 +73,7 @@ class Core:
         providers = Providers.of_environment(os.environ, settings.demo_base_url)
         self._upstreams = Upstreams(providers, sealer)
         self._stripe = open_stripe(settings)
+        self._documents = Documents(settings.seller, self._ids)
         self._database = Database.connect(settings.database_url)
         self._feed = ChangeFeed(self._database.rpc, clock, log)
         self._intake = Intake(self._database.metering, clock, self._ids, log)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydantic import Field
 
+from core.billing.documents.settings import SellerSettings
 from core.billing.stripe.settings import StripeSettings
 
 
-class CoreSettings(StripeSettings):
+class CoreSettings(StripeSettings, SellerSettings):
     """What core is told, beside what all processes are."""
 
     database_url: str = Field(validation_alias="DATABASE_URL", repr=False)
