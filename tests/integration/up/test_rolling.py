@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,6 +23,7 @@ from tests.chaos.rolling import (
     settled_books,
     under_load,
 )
+from tests.support.processes import until
 from tests.support.steady_load import Habit
 
 _HABITS = (
@@ -64,24 +66,29 @@ def test_stopping_for_good_does_not_wait_for_the_streams_of_replaced_workers(
     service: Running,
 ) -> None:
     """A replaced one that is told so records how its streams ended, ships it and goes."""
-    connection = _long_stream(service)
-    service.command_at_once("restart", "edge")
-    assert len(service.edges()) == 3
-    assert service.up.stop() == 0
-    connection.close()
+    replaced = set(service.edges())
+    with _long_stream(service) as answer:
+        service.command_at_once("restart", "edge")
+        # The command does not wait for the one without a stream either: it ends in its own time.
+        until(lambda: len(replaced & set(service.edges())) == 1)
+        assert len(service.edges()) == 3
+        assert answer.read(1)
+        assert service.up.stop() == 0
     # What is killed instead leaves its spool.
     assert slots_with_spools(service.up.data_dir) == []
 
 
-def _long_stream(service: Running) -> http.client.HTTPConnection:
-    """Begin a stream of two minutes."""
+@contextmanager
+def _long_stream(service: Running) -> Iterator[http.client.HTTPResponse]:
+    """Hold a stream of two minutes."""
     place = urlsplit(service.ready["base_url"])
     assert place.hostname is not None
     connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
     body = {"model": LONG, "stream": True, "messages": [{"role": "user", "content": "?"}]}
     headers = {"authorization": f"Bearer {service.ready['api_key']}"}
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-    answer = connection.getresponse()
-    assert answer.status == http.client.OK
-    assert answer.read(1)
-    return connection
+    with closing(connection):
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        with connection.getresponse() as answer:
+            assert answer.status == http.client.OK
+            assert answer.read(1)
+            yield answer
