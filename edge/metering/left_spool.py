@@ -50,7 +50,7 @@ class LeftSpool:
             OSError: the disk failed.
         """
         for path in segment_paths(self._folder):
-            self._take(Segment.open(path))
+            self._take_or_close(Segment.open(path))
         self._note_cuts()
         findings = scan(self._segments, self.edge_id, self.epoch)
         first = self._segments[0].first if self._segments else 0
@@ -112,6 +112,14 @@ class LeftSpool:
         paths = [segment.path for segment in self._segments]
         self.close()
         _remove(self._folder, paths)
+
+    def _take_or_close(self, segment: Segment) -> None:
+        # Until it is taken it is nobody's: `close` would miss it, at every look of an adopter.
+        try:
+            self._take(segment)
+        except OSError:
+            segment.close()
+            raise
 
     def _take(self, segment: Segment) -> None:
         """Read a segment, unless it claims sequences of another one: then it is a copy of one."""

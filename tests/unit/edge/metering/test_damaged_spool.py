@@ -38,8 +38,12 @@ class Damaged:
         """Open it and cut what would be shipped; the caller closes or removes it."""
         quarantine = Quarantine(self.folder.parent / "quarantine", self.counters)
         left = LeftSpool(self.folder, 1, 5, counters=self.counters, quarantine=quarantine)
-        left.open(sync=lambda _: None)
-        return left, await cut_batch(left, left.acked + 1, quarantine)
+        try:
+            left.open(sync=lambda _: None)
+            return left, await cut_batch(left, left.acked + 1, quarantine)
+        except OSError:
+            left.close()
+            raise
 
     def kept(self) -> list[bytes]:
         """Return the frames in quarantine."""
@@ -173,3 +177,21 @@ async def test_a_disk_that_gives_nothing_back_is_waited_for(
     break_sector(monkeypatch, 0, 10**9)
     with pytest.raises(OSError, match="unreadable"):
         await damaged.adopt()
+
+
+async def test_a_disk_that_is_away_costs_no_descriptors(
+    damaged: Damaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of copies either, which are looked into first: an adopter tries for hours."""
+    shutil.copyfile(damaged.folder / segment_name(8), damaged.folder / segment_name(4))
+    break_sector(monkeypatch, 0, 10**9)
+    before = descriptors_in(damaged.folder)
+    with pytest.raises(OSError, match="unreadable"):
+        await damaged.adopt()
+    assert descriptors_in(damaged.folder) == before == 0
+
+
+def descriptors_in(folder: Path) -> int:
+    """Count what this process has open there."""
+    opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(folder in path.parents for path in opened)
