@@ -423,6 +423,9 @@ class FrontProtocol(HttpToolsProtocol):
         if wait is Wait.BODY and self.flow.read_paused:
             self._wait_for(wait, self._limits.body_idle_seconds)
             return
+        if wait is Wait.NEXT and self.transport.get_write_buffer_size():
+            self._wait_for_taker()
+            return
         self._read_deadline = math.inf
         if wait is Wait.NOTHING:
             return
@@ -432,6 +435,12 @@ class FrontProtocol(HttpToolsProtocol):
             self._refuse(TIMED_OUT)
         else:
             self._hang_up()
+
+    def _wait_for_taker(self) -> None:
+        """Wait for a next request only from when the last answer was taken, however slowly."""
+        if self._write_deadline == math.inf:
+            self._watch_unsent()  # too little to have made the application wait
+        self._wait_for_next()
 
     def _hang_up(self) -> None:
         """Close a connection that owes nobody an answer; cut it if even the last is not taken."""

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from edge.server.front import Front, FrontLimits
 from edge.server.run import front_config, prepare_listener
 
 App = Callable[..., Any]
+PATIENCE_SECONDS = 10.0
 
 
 def pytest_asyncio_loop_factories(
@@ -37,10 +38,24 @@ class Running:
     front: Front
     state: ServerState
     faults: list[BaseException] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a client connection."""
-        return await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(
+        self, limit: int = 2**16
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a client connection; it is closed with the front, also if the test fails."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=limit)
+        self.writers.append(writer)
+        return reader, writer
+
+    @contextlib.contextmanager
+    def slow_client(self, buffer_bytes: int) -> Iterator[socket.socket]:
+        """Open a client connection that takes little which nobody asks it for."""
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+            client.connect(("127.0.0.1", self.port))
+            client.setblocking(False)  # noqa: FBT003 - the socket's signature
+            yield client
 
     async def exchange(self, *parts: bytes) -> bytes:
         """Send these bytes and return all that comes back until the front hangs up."""
@@ -71,10 +86,13 @@ async def running(app: App, **limits: float) -> AsyncIterator[Running]:
     server = await asyncio.get_running_loop().create_server(
         functools.partial(protocol, config, state, {}), sock=listener
     )
+    made = Running(listener.getsockname()[1], front, state, faults)
     try:
-        yield Running(listener.getsockname()[1], front, state, faults)
+        yield made
     finally:
         server.close()
+        for writer in made.writers:
+            writer.transport.abort()
         for connection in list(state.connections):
             connection.transport.abort()
         for task in list(state.tasks):
@@ -121,3 +139,16 @@ def bodies(wire: bytes) -> list[dict[str, Any]]:
         found.append(json.loads(rest[:length]))
         wire = rest[length:]
     return found
+
+
+async def until_disconnect(receive: Any) -> None:
+    """Return when the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds; a test that waits in vain fails."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds():  # noqa: ASYNC110 - counted by the front
+            await asyncio.sleep(0.002)

@@ -1,4 +1,4 @@
-"""Clients that send or take too slowly, connections over the bound, and draining."""
+"""Clients that send too slowly, connections over the bound, and draining."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ import contextlib
 import socket
 from typing import Any
 
-from tests.unit.edge.server.conftest import Running, bodies, echo, running
+from tests.unit.edge.server.conftest import (
+    PATIENCE_SECONDS,
+    Running,
+    bodies,
+    echo,
+    running,
+    until,
+    until_disconnect,
+)
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 _CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-_PATIENCE_SECONDS = 10.0
 
 
 async def until_cut(reader: asyncio.StreamReader) -> bytes:
     """Return all that comes until the front ends the connection; a reset ends it too."""
     got = b""
     with contextlib.suppress(ConnectionError):
-        while part := await asyncio.wait_for(reader.read(65_536), _PATIENCE_SECONDS):
+        while part := await asyncio.wait_for(reader.read(65_536), PATIENCE_SECONDS):
             got += part
     return got
 
 
 async def read_one(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Read one answer with a length; return its head and body."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE_SECONDS)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     return head, await reader.readexactly(length)
 
@@ -160,7 +167,7 @@ class TestSlowSenders:
         ) as server:
             size = 3_000_000
             head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2 * size)
+            reader, writer = await server.connect(limit=2 * size)
             writer.write(head + b"x" * size)
             _, body = await read_one(reader)
             assert len(body) > size
@@ -175,9 +182,7 @@ class TestSlowSenders:
             await echo(scope, receive, send)
 
         async with running(app, body_idle_seconds=0.5) as server:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", server.port, limit=1_000_000
-            )
+            reader, writer = await server.connect(limit=1_000_000)
             # One read is more than the application may leave unread: we pause.
             writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 80001\r\n\r\n")
             writer.write(b"x" * 80_000)
@@ -214,83 +219,6 @@ class TestSlowSenders:
             writer.close()
 
 
-class TestSlowTakers:
-    """Clients that do not read what they asked for."""
-
-    async def test_a_stalled_reader_is_cut_and_holds_little(self) -> None:
-        """Our memory and the kernel's are bounded, and the application is told."""
-        written = 0
-        gone = asyncio.Event()
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            nonlocal written
-            asking = asyncio.ensure_future(_until_disconnect(receive))
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            while not asking.done():
-                body = b"x" * 16_384
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-                written += len(body)
-                await asyncio.sleep(0)
-            gone.set()
-
-        async with running(app, write_stall_seconds=0.3) as server:
-            client = socket.socket()
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            client.setblocking(False)  # noqa: FBT003 - the socket's signature
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(client, ("127.0.0.1", server.port))
-            await loop.sock_sendall(client, _GET)
-            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
-            assert server.front.missed["write"] == 1
-            assert written < 512 * 1024
-            client.close()
-
-    async def test_the_tail_of_a_last_answer_is_not_kept_for_ever(self) -> None:
-        """Closing waits for the client only as long as any write does."""
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            size = 60_000
-            headers = [(b"content-length", b"%d" % size), (b"connection", b"close")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": b"x" * size})
-
-        # Less than what makes the application wait: only the closing connection holds it.
-        async with running(app, write_stall_seconds=0.2, send_buffer_bytes=4_096) as server:
-            client = socket.socket()
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            client.setblocking(False)  # noqa: FBT003 - the socket's signature
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(client, ("127.0.0.1", server.port))
-            await loop.sock_sendall(client, _GET)
-            await _until(lambda: server.front.missed["write"] == 1)
-            await _until(lambda: server.front.open_connections == 0)
-            client.close()
-
-    async def test_a_reader_that_makes_progress_is_not_cut(self) -> None:
-        """Slow is allowed; standing still is not."""
-        size = 600_000
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            length = (b"content-length", b"%d" % size)
-            await send({"type": "http.response.start", "status": 200, "headers": [length]})
-            await send({"type": "http.response.body", "body": b"x" * size})
-
-        async with running(app, write_stall_seconds=0.25) as server:
-            client = socket.socket()
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-            client.setblocking(False)  # noqa: FBT003 - the socket's signature
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(client, ("127.0.0.1", server.port))
-            await loop.sock_sendall(client, _CLOSE)
-            got = 0
-            while part := await asyncio.wait_for(loop.sock_recv(client, 16_384), 5):
-                got += len(part)
-                await asyncio.sleep(0.02)
-            assert got > size
-            assert not server.front.missed
-            client.close()
-
-
 class TestConnections:
     """How many, and how they end."""
 
@@ -298,7 +226,7 @@ class TestConnections:
         """Beyond the bound a client is told so at once; room is made when one leaves."""
         async with running(echo, max_connections=2) as server:
             kept = [await server.connect() for _ in range(2)]
-            await _until(lambda: server.front.open_connections == 2)
+            await until(lambda: server.front.open_connections == 2)
             reader, writer = await server.connect()
             wire = await until_cut(reader)
             writer.close()
@@ -306,7 +234,7 @@ class TestConnections:
             assert bodies(wire)[0]["error"]["code"] == "too_many_connections"
             for _, each in kept:
                 each.close()
-            await _until(lambda: server.front.open_connections == 0)
+            await until(lambda: server.front.open_connections == 0)
             assert (await server.exchange(_CLOSE)).startswith(b"HTTP/1.1 200 ")
             assert server.front.accepted_connections == 4
 
@@ -314,7 +242,7 @@ class TestConnections:
         """Thousands of stalled readers must not fill the kernel's memory."""
         async with running(echo) as server:
             _, writer = await server.connect()
-            await _until(lambda: server.front.open_connections == 1)
+            await until(lambda: server.front.open_connections == 1)
             (connection,) = server.state.connections
             sock = connection.transport.get_extra_info("socket")
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 128 * 1024
@@ -328,7 +256,7 @@ class TestConnections:
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             entered.set()
-            await _until_disconnect(receive)
+            await until_disconnect(receive)
             gone.set()
 
         async with running(app) as server:
@@ -336,7 +264,7 @@ class TestConnections:
             writer.write(_CLOSE + _GET)
             await entered.wait()
             writer.close()
-            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
+            await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
     async def test_every_application_of_a_lost_connection_is_told(self) -> None:
         """The one that runs, and not only the last in the queue."""
@@ -344,7 +272,7 @@ class TestConnections:
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             entered.set()
-            await _until_disconnect(receive)
+            await until_disconnect(receive)
             gone.set()
 
         async with running(app) as server:
@@ -353,7 +281,7 @@ class TestConnections:
             await entered.wait()
             (connection,) = server.state.connections
             connection.transport.abort()
-            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
+            await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
             writer.close()
 
     async def test_a_client_that_leaves_is_reported_to_the_application(self) -> None:
@@ -361,7 +289,7 @@ class TestConnections:
         gone = asyncio.Event()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await _until_disconnect(receive)
+            await until_disconnect(receive)
             gone.set()
 
         async with running(app) as server:
@@ -369,7 +297,7 @@ class TestConnections:
             writer.write(_GET)
             await writer.drain()
             writer.close()
-            await asyncio.wait_for(gone.wait(), _PATIENCE_SECONDS)
+            await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
 
 class TestDraining:
@@ -464,16 +392,3 @@ def drain(server: Running, *, for_good: bool = True) -> None:
     server.front.draining, server.front.stopping = True, for_good
     for connection in list(server.state.connections):
         connection.shutdown()
-
-
-async def _until_disconnect(receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _until(holds: Any) -> None:
-    for _ in range(5_000):
-        if holds():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError("it never came true")
