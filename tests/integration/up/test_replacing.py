@@ -212,9 +212,13 @@ async def test_a_refusal_is_told_with_its_exit_code(folder: Path) -> None:
 
 async def test_what_is_no_request_ends_its_conversation_only(folder: Path) -> None:
     """The next one is answered."""
-    reader, writer = await asyncio.open_unix_connection(
-        f"/proc/self/fd/{os.open(folder, os.O_PATH)}/{SOCKET_NAME}"
-    )
+    descriptor = os.open(folder, os.O_PATH)
+    try:
+        reader, writer = await asyncio.open_unix_connection(
+            f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
+        )
+    finally:
+        os.close(descriptor)
     writer.write(b"x" * 10_000 + b"\n")
     assert await reader.read() == b""
     writer.close()

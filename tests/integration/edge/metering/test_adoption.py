@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -64,10 +66,21 @@ async def leave_spool(data_dir: Path, edge_id: int, epoch: int) -> list[Outcome]
     return outcomes
 
 
+@contextmanager
+def working(data_dir: Path, channel: grpc.aio.Channel) -> Iterator[Worker]:
+    """Have a worker that adopts when told, and then gives up its slot."""
+    worker = Worker(data_dir, channel)
+    try:
+        yield worker
+    finally:
+        worker.slot.release()
+
+
 @pytest.fixture
-async def worker(tmp_path: Path, channel: grpc.aio.Channel) -> Worker:
+async def worker(tmp_path: Path, channel: grpc.aio.Channel) -> AsyncIterator[Worker]:
     """Give a worker that adopts when told."""
-    return Worker(tmp_path, channel)
+    with working(tmp_path, channel) as made:
+        yield made
 
 
 async def test_a_dead_workers_spool_is_adopted(
@@ -217,8 +230,8 @@ async def test_a_worker_that_stops_with_a_running_request_leaves_it(
     await serve_requests(metering.spool, 1)
     await metering.stop()
     assert core.double.closed == []
-    worker = Worker(tmp_path, channel)
-    await worker.adopter.adopt_all(live_epoch=1)
+    with working(tmp_path, channel) as worker:
+        await worker.adopter.adopt_all(live_epoch=1)
     assert core.double.closed == [(1, 6, 4)]
     assert len(core.double.records) == 2
 
@@ -235,8 +248,8 @@ async def test_a_worker_whose_core_is_gone_leaves_its_spool_soon(
     await metering.stop(drain_seconds=60, in_touch=lambda: False)
     assert asyncio.get_running_loop().time() - started < 10 * AWAY_SECONDS
     back = await RunningCore.start(core.double, core.port)
-    worker = Worker(tmp_path, channel)
-    await eventually_adopted(worker)
+    with working(tmp_path, channel) as worker:
+        await eventually_adopted(worker)
     await back.stop()
     assert len(core.double.records) == 3
 
