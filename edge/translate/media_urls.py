@@ -10,6 +10,9 @@ from edge.translate.errors import InvalidValue
 _SCHEME: Final = "data:"
 _MAX_HEAD: Final = 256
 """Characters before the data of a data URL: looking for them must not read all of a large one."""
+PUBLIC: Final = ("https://", "http://")
+PATTERN: Final = r"^[^:]*$|^https?://|^[Dd][Aa][Tt][Aa]:"
+"""What `refuse_elsewhere` takes."""
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 
@@ -37,6 +40,20 @@ def web_url(path: str, url: Any) -> str:
     Raises:
         InvalidValue: it is of another kind: a file of the provider's machines or stores.
     """
-    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+    if not isinstance(url, str) or not url.startswith(PUBLIC):
         raise InvalidValue(path)
     return url
+
+
+def refuse_elsewhere(path: str, value: Any) -> None:
+    """Refuse an address that is not of the web, where a request passes as it is.
+
+    Data URLs and plain base64, which has no colon, are no addresses.
+
+    Raises:
+        InvalidValue: it names what a provider would read as its own.
+    """
+    if not isinstance(value, str) or value.startswith(PUBLIC) or ":" not in value:
+        return
+    if value[: len(_SCHEME)].lower() != _SCHEME:
+        raise InvalidValue(path)

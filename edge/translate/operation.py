@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from edge.translate.media_urls import PATTERN
+
 Schema = dict[str, Any]
 Api = Literal["openai", "anthropic", "google"]
 JSON: Final = "application/json"
@@ -87,6 +89,10 @@ def optional(schema: Schema) -> Schema:
 NOTHING: Final[Schema] = {"enum": [None, False, 0, "", [], {}]}
 """What says nothing: a field that may not be used may be there with this."""
 TEXT: Final[Schema] = {"type": "string"}
+MEDIA_URL: Final[Schema] = {
+    "pattern": PATTERN,
+    "description": "A data URL, or an address that anyone on the web can read.",
+}
 BOOLEAN: Final[Schema] = {"type": "boolean"}
 NUMBER: Final[Schema] = {"type": "number"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}

@@ -19,6 +19,7 @@ from edge.translate.errors import (
     UnsupportedValue,
 )
 from edge.translate.json_body import written
+from edge.translate.media_urls import refuse_elsewhere
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -28,6 +29,7 @@ TEXT_PARTS: Final = frozenset(
 IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 AUDIO_PARTS: Final = frozenset({"input_audio", "audio_url", "audio"})
 FILE_PARTS: Final = frozenset({"file", "input_file", "document_url", "document"})
+MEDIA_PARTS: Final = IMAGE_PARTS | AUDIO_PARTS | FILE_PARTS
 CLIENT_TOOLS: Final = frozenset({"function", "custom"})
 """Tools that the client runs. The provider runs the others, and bills what they read."""
 WEB_SEARCH: Final = "web_search_options"
@@ -91,6 +93,7 @@ def _media(body: Mapping[str, Any], limits: ModelLimits) -> tuple[int, int, bool
     for path, part in _parts(body):
         maximum, is_audio = _maximum(path, part, limits)
         if maximum:
+            _refuse_elsewhere(path, part)
             data_bytes += _data_bytes(part)
         tokens += maximum
         has_audio = has_audio or is_audio
@@ -134,6 +137,17 @@ def _maximum(path: str, part: Mapping[str, Any], limits: ModelLimits) -> tuple[i
             raise UnsupportedValue(f"{path}.file_id")
         return _required(limits.file_max_tokens, path), False
     raise UnsupportedValue(f"{path}.type")
+
+
+def _refuse_elsewhere(path: str, part: Mapping[str, Any]) -> None:
+    for name, value in part.items():
+        if name in _DATA_FIELDS:
+            refuse_elsewhere(f"{path}.{name}", value)
+        if isinstance(value, dict):
+            # Another name may be the client's own word.
+            place = f"{path}.{name}" if name in MEDIA_PARTS else path
+            for field in _DATA_FIELDS:
+                refuse_elsewhere(f"{place}.{field}", value.get(field))
 
 
 def _required(maximum: int, path: str) -> int:

@@ -28,6 +28,7 @@ from edge.translate.errors import (
 from edge.translate.form import Form, Kind
 from edge.translate.form import read as read_form
 from edge.translate.json_body import written
+from edge.translate.media_urls import refuse_elsewhere
 from edge.translate.surface import ModelLimits, Terms
 from kit.hold import RequestShape
 
@@ -163,6 +164,7 @@ def _reference_bytes(path: str, reference: Any) -> int:
         raise MissingParameter(f"{path}.image_url")
     if not isinstance(url, str):
         raise InvalidType(f"{path}.image_url", "a string")
+    refuse_elsewhere(f"{path}.image_url", url)
     return len(url.encode())
 
 

@@ -21,6 +21,7 @@ from edge.translate.operation import (
     EVENTS,
     FORM,
     JSON,
+    MEDIA_URL,
     TEXT,
     Operation,
     Schema,
@@ -56,7 +57,10 @@ GENERATION: Final = object_of(
     {**_COMMON, **_NO_IMAGES}, required=("prompt",), **{"not": _STREAM_OF_SEVERAL}
 )
 _REFERENCE: Final = object_of(
-    {"image_url": TEXT, "file_id": told({"type": "null"}, "No files are kept: not taken.")},
+    {
+        "image_url": TEXT | MEDIA_URL,
+        "file_id": told({"type": "null"}, "No files are kept: not taken."),
+    },
     required=("image_url",),
 )
 EDIT: Final = object_of(

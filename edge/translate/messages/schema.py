@@ -21,6 +21,7 @@ from edge.translate.operation import (
     COUNT,
     EVENTS,
     JSON,
+    MEDIA_URL,
     NOTHING,
     TEXT,
     Operation,
@@ -56,7 +57,8 @@ ENVELOPE: Final[Schema] = object_of(
 _BLOCK: Final = reference("AnthropicBlock")
 _BLOCKS: Final = told({"anyOf": [TEXT, list_of(_BLOCK)]}, "Text, or a list of blocks.")
 _DATA: Final = object_of(
-    {"type": {"enum": ["base64", "url"]}, "data": optional(TEXT)}, required=("type",)
+    {"type": {"enum": ["base64", "url"]}, "data": optional(TEXT), "url": MEDIA_URL},
+    required=("type",),
 )
 _TEXT_SOURCE: Final = object_of({"type": {"const": "text"}}, required=("type",))
 _BLOCK_SOURCE: Final = object_of(

@@ -19,6 +19,7 @@ from edge.translate.errors import (
     UnsupportedValue,
 )
 from edge.translate.json_body import written
+from edge.translate.media_urls import refuse_elsewhere
 from edge.translate.messages.searches import is_search, uses
 from edge.translate.native_body import UNBOUND_FIELDS, refuse_unbound
 from edge.translate.surface import ModelLimits
@@ -202,6 +203,7 @@ def _source(path: str, block: Mapping[str, Any], paths: list[str], found: Media)
     if not isinstance(kind, str) or kind not in _DATA_SOURCES:
         # Files that the provider keeps for the account, which is ours and not the client's.
         raise UnsupportedValue(f"{path}.source.type")
+    refuse_elsewhere(f"{path}.source.url", source.get("url"))
     paths.append(path)
     data = fields.text(source, "data", f"{path}.source")
     found.data_bytes += len(data.encode()) if data else 0

@@ -15,6 +15,7 @@ from edge.translate.errors import (
     UnsupportedValue,
 )
 from edge.translate.json_body import written
+from edge.translate.media_urls import refuse_elsewhere
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -101,4 +102,5 @@ def _image_bytes(path: str, part: dict[str, Any]) -> int:
     url = fields.required_text(image, "url", f"{path}.image_url")
     if not url:
         raise InvalidValue(f"{path}.image_url.url")
+    refuse_elsewhere(f"{path}.image_url.url", url)
     return len(url.encode())

@@ -9,6 +9,7 @@ from edge.translate.moderations.request import DEFAULT_MODEL, MAX_INPUTS
 from edge.translate.operation import (
     BOOLEAN,
     JSON,
+    MEDIA_URL,
     TEXT,
     Operation,
     list_of,
@@ -21,7 +22,9 @@ _TEXT_PART: Final = object_of({"type": {"const": "text"}, "text": TEXT}, require
 _IMAGE_PART: Final = object_of(
     {
         "type": {"const": "image_url"},
-        "image_url": object_of({"url": {"type": "string", "minLength": 1}}, required=("url",)),
+        "image_url": object_of(
+            {"url": {"type": "string", "minLength": 1} | MEDIA_URL}, required=("url",)
+        ),
     },
     required=("type", "image_url"),
 )

@@ -11,6 +11,7 @@ from edge.translate.operation import (
     COUNT,
     EVENTS,
     JSON,
+    MEDIA_URL,
     NOTHING,
     TEXT,
     Operation,
@@ -45,6 +46,8 @@ _TEXT_PART: Final = object_of({"type": {"enum": sorted(TEXT_PARTS)}}, required=(
 _MEDIA_PART: Final = object_of(
     {
         "type": {"enum": ["input_file", "input_image"]},
+        "image_url": MEDIA_URL,
+        "file_url": MEDIA_URL,
         "file_id": told(_ABSENT, "No files are kept: not taken."),
     },
     required=("type",),

@@ -19,6 +19,7 @@ from edge.translate.errors import (
     UnsupportedValue,
 )
 from edge.translate.json_body import written
+from edge.translate.media_urls import refuse_elsewhere
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -170,6 +171,8 @@ def _maximum(path: str, part: Mapping[str, Any], limits: ModelLimits) -> int:
         return 0
     if part.get("file_id") is not None:
         raise StatelessOnly(f"{path}.file_id")
+    for name in _DATA_FIELDS:
+        refuse_elsewhere(f"{path}.{name}", part.get(name))
     if kind == "input_image":
         return _required(limits.image_max_tokens, path)
     if kind == "input_file":

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from edge.api.surfaces import SERVED
-from edge.translate.errors import UnsupportedParameter
+from edge.translate.errors import InvalidValue, UnsupportedParameter
 from edge.translate.messages.shape import PROVIDER_FIELDS
 from edge.translate.native_body import UNBOUND_FIELDS
 from edge.translate.surface import ClientRequest
@@ -59,6 +59,58 @@ def test_what_has_no_bound_is_refused_by_name(path: str, value: Any) -> None:
         with pytest.raises(UnsupportedParameter) as caught:
             read(path, **{name: value})
         assert caught.value.param == name
+
+
+def _input(part: dict[str, Any]) -> dict[str, Any]:
+    return {"input": [{"role": "user", "content": [part]}]}
+
+
+def _said(part: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [part]}], "max_tokens": 9}
+
+
+def _with_media(url: str) -> list[tuple[str, dict[str, Any], str]]:
+    """Return bodies that name this address, each with the path where it stands."""
+    image, source = {"type": "image_url"}, {"type": "url", "url": url}
+    first, content = "input[0].content[0]", "messages[0].content[0]"
+    chat, messages, edits = "/v1/chat/completions", "/v1/messages", "/v1/images/edits"
+    return [
+        ("/v1/responses", _input({"type": "input_file", "file_url": url}), f"{first}.file_url"),
+        ("/v1/responses", _input({"type": "input_image", "image_url": url}), f"{first}.image_url"),
+        (messages, _said({"type": "document", "source": source}), f"{content}.source.url"),
+        (messages, _said({"type": "image", "source": source}), f"{content}.source.url"),
+        (chat, _said({**image, "image_url": {"url": url}}), f"{content}.image_url.url"),
+        (chat, _said({**image, "image_url": url}), f"{content}.image_url"),
+        (chat, _said({"type": "file", "x": {"file_data": url}}), f"{content}.file_data"),
+        ("/v1/moderations", {"input": [{**image, "image_url": {"url": url}}]}, "input[0]"),
+        (edits, {"prompt": "A pier", "images": [{"image_url": url}]}, "images[0].image_url"),
+    ]
+
+
+@pytest.mark.parametrize(("path", "members", "param"), _with_media("file:///etc/hosts"))
+def test_an_address_that_is_a_providers_own_is_refused(
+    path: str, members: dict[str, Any], param: str
+) -> None:
+    """A file of its machines, a store: it would read them as its own, or as ours."""
+    with pytest.raises(InvalidValue) as caught:
+        read(path, **members)
+    assert (caught.value.param or "").startswith(param)
+    assert "hosts" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["https://pier.test/a", "data:image/png;base64,iVBO", "iVBO+/=="])
+def test_addresses_of_the_web_and_data_pass(url: str) -> None:
+    """Data also without its type, as some providers take it."""
+    for path, members, _ in _with_media(url):
+        read(path, **members)
+
+
+@pytest.mark.parametrize("url", ["gs://a/b", "s3://a/b", " file:///a", "fi\tle:///a", "ftp://a"])
+def test_no_other_scheme_passes(url: str) -> None:
+    """However it is spelled."""
+    for path, members, _ in _with_media(url):
+        with pytest.raises(InvalidValue):
+            read(path, **members)
 
 
 @EVERY_PATH
