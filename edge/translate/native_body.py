@@ -26,8 +26,15 @@ OTHER_MODEL_FIELDS: Final = (
 ACCOUNT_FIELDS: Final = ("deferred", "extra_body")
 """xAI keeps a deferred answer, which we would pay for and nobody fetches; what Google takes here
 names caches of our account."""
-UNBOUND_FIELDS: Final = PROVIDER_TOOL_FIELDS + OTHER_MODEL_FIELDS + ACCOUNT_FIELDS
-NOT_FORWARDED: Final = ("metadata", "client_metadata", "user_profile_id")
+MODERATION: Final = "moderation"
+"""OpenAI reads what is asked and answered with a second model. Of images it is the degree of a
+filter that runs anyway (OpenAI API reference)."""
+UNBOUND_FIELDS: Final = (*PROVIDER_TOOL_FIELDS, *OTHER_MODEL_FIELDS, *ACCOUNT_FIELDS, MODERATION)
+NOT_FORWARDED: Final = (
+    *("metadata", "client_metadata", "user_profile_id"),
+    # OpenRouter's, for its own log and those of tracing services.
+    *("session_id", "trace"),
+)
 """What says who or where the client is, and changes no answer."""
 
 IN_MEMORY: Final = "in_memory"

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from edge.translate import fields
 from edge.translate.chat import messages_to_neutral
 from edge.translate.errors import InvalidType, InvalidValue, UnsupportedParameter, UnsupportedValue
+from edge.translate.native_body import NOT_FORWARDED
 from edge.translate.neutral.conversation import (
     Conversation,
     OutputFormat,
@@ -22,7 +23,7 @@ from edge.translate.neutral.conversation import (
 
 HINTS: Final = frozenset(
     {
-        "metadata",
+        *NOT_FORWARDED,
         "user",
         "safety_identifier",
         "prompt_cache_key",

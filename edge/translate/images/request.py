@@ -35,6 +35,9 @@ from kit.hold import RequestShape
 MAX_IMAGES: Final = 10
 MAX_PARTIAL_IMAGES: Final = 3
 MAX_SOURCES: Final = 16
+UNBOUND_FIELDS: Final = tuple(
+    name for name in native_body.UNBOUND_FIELDS if name != native_body.MODERATION
+)
 UNHELD_FIELDS: Final = (
     # Images to begin with, as xAI, Together, Black Forest Labs, ByteDance and fal name them.
     *("image", "image_url", "image_urls", "image_prompt", "input_image", "input_images"),
@@ -169,7 +172,7 @@ def _reference_bytes(path: str, reference: Any) -> int:
 
 
 def _of_json(body: dict[str, Any], *, sources: int, media_bytes: int) -> ImageRequest:
-    native_body.refuse_unbound(body)
+    native_body.refuse_unbound(body, UNBOUND_FIELDS)
     native_body.refuse_unbound(body, UNHELD_FIELDS)
     _check_text(body, "prompt")
     stream = body.get("stream")

@@ -12,6 +12,7 @@ from edge.translate.images.request import (
     MAX_PARTIAL_IMAGES,
     MAX_SOURCES,
     OPENAI_SOURCES,
+    UNBOUND_FIELDS,
     UNHELD_FIELDS,
 )
 from edge.translate.operation import (
@@ -45,7 +46,7 @@ _COMMON: Final[dict[str, Schema]] = {
     "partial_images": told(
         optional(integer(0, MAX_PARTIAL_IMAGES)), "How many previews a stream has; each is billed."
     ),
-    **NOT_TAKEN,
+    **{name: NOT_TAKEN[name] for name in UNBOUND_FIELDS},
     **{name: told(_NO, "It would not be counted: not taken.") for name in UNHELD_FIELDS},
 }
 _STREAM_OF_SEVERAL: Final[Schema] = {

@@ -11,6 +11,7 @@ from typing import Any, Final
 from edge.translate import fields
 from edge.translate.errors import InvalidValue, UnsupportedParameter, UnsupportedValue
 from edge.translate.messages import blocks_to_neutral
+from edge.translate.native_body import NOT_FORWARDED
 from edge.translate.neutral.conversation import (
     Conversation,
     OutputFormat,
@@ -21,8 +22,7 @@ from edge.translate.neutral.conversation import (
 
 HINTS: Final = frozenset(
     {
-        "metadata",
-        "user_profile_id",
+        *NOT_FORWARDED,
         "cache_control",
         "context_management",
         "diagnostics",

@@ -36,8 +36,8 @@ MAX_ITEMS: Final = 16_384
 MAX_TOKEN_LIMIT: Final = 2**31 - 1
 KEPT_ANSWERS: Final = ("previous_response_id", "conversation", "prompt")
 """Parameters that name something kept at the provider, under an account that all share."""
-UNBOUND: Final = ("context_management", "moderation")
-"""Parameters that make the provider read or write more than the request shows."""
+UNBOUND: Final = ("context_management",)
+"""Parameters of this API alone that make the provider read or write more than the request shows."""
 
 
 # Made for each request: not frozen, which would double the time of making it.

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from edge.translate import fields
 from edge.translate.errors import InvalidValue, UnsupportedParameter, UnsupportedValue
+from edge.translate.native_body import NOT_FORWARDED
 from edge.translate.neutral.conversation import (
     Conversation,
     OutputFormat,
@@ -25,7 +26,8 @@ from edge.translate.responses.read_tools import namespaces, tools_of
 
 HINTS: Final = frozenset(
     {
-        *("metadata", "client_metadata", "user", "safety_identifier", "service_tier", "store"),
+        *NOT_FORWARDED,
+        *("user", "safety_identifier", "service_tier", "store"),
         *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
         # Of streams, of tools that the provider runs (there are none), and what was checked before.
         *("stream", "stream_options", "max_tool_calls", "background", "context_management"),

@@ -11,7 +11,7 @@ import pytest
 from edge.api.surfaces import SERVED
 from edge.translate.errors import InvalidValue, UnsupportedParameter
 from edge.translate.messages.shape import PROVIDER_FIELDS
-from edge.translate.native_body import UNBOUND_FIELDS
+from edge.translate.native_body import MODERATION, NOT_FORWARDED, UNBOUND_FIELDS
 from edge.translate.surface import ClientRequest
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.unit.edge.translate.terms import terms
@@ -56,6 +56,8 @@ def test_what_has_no_bound_is_refused_by_name(path: str, value: Any) -> None:
     for name in UNBOUND_FIELDS:
         if not value and path == "/v1/messages" and name in PROVIDER_FIELDS:
             continue  # Anthropic's own: empty, they say nothing
+        if name == MODERATION and "/images/" in path:
+            continue  # another field: how strict the filter is
         with pytest.raises(UnsupportedParameter) as caught:
             read(path, **{name: value})
         assert caught.value.param == name
@@ -113,6 +115,12 @@ def test_no_other_scheme_passes(url: str) -> None:
             read(path, **members)
 
 
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/images/edits"])
+def test_images_say_how_strict_their_filter_is(path: str) -> None:
+    """A word of the image API's own, by the name that means a second model elsewhere."""
+    assert sent(path, moderation="low")["moderation"] == "low"
+
+
 @EVERY_PATH
 @pytest.mark.parametrize("value", [None, False])
 def test_saying_no_to_it_is_no_fault(path: str, value: Any) -> None:
@@ -149,6 +157,26 @@ def test_no_cache_is_kept_for_longer_than_the_account_says(
 def test_nobodys_identity_is_forwarded_and_nothing_is_kept(path: str) -> None:
     """What else the client sent passes."""
     whose = {"metadata": {"user_id": "u"}, "client_metadata": {"s": "1"}, "user_profile_id": "p"}
-    body = sent(path, **whose, store=True, other=[7])
+    traced = {"session_id": "s", "trace": {"trace_id": "t"}}
+    body = sent(path, **whose, **traced, store=True, other=[7])
+    assert not traced.keys() & body.keys()
     assert not whose.keys() & body.keys()
     assert (body["store"], body["other"], body["model"]) == (False, [7], "upstream-model")
+
+
+CROSSINGS = {
+    "/v1/chat/completions": Endpoint.ENDPOINT_MESSAGES,
+    "/v1/responses": Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+    "/v1/messages": Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+    "/v1/completions": Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+}
+
+
+@pytest.mark.parametrize(("path", "endpoint"), CROSSINGS.items())
+def test_what_is_forwarded_to_nobody_bars_no_other_api(
+    path: str, endpoint: Endpoint.ValueType
+) -> None:
+    """It is left out there as well."""
+    values = {name: {"a": "b"} for name in NOT_FORWARDED}
+    written = read(path, **values).translation(terms(endpoint)).body(None)
+    assert not values.keys() & json.loads(written).keys()
