@@ -265,27 +265,43 @@ def _output_format(body: dict[str, Any]) -> OutputFormat | None:
 
 
 def _thinking(body: dict[str, Any]) -> Thinking | None:
-    """Read OpenAI's field, else OpenRouter's, else the switch of Anthropic, DeepSeek and others."""
+    """Read OpenAI's field, else OpenRouter's, else the switch of Anthropic, DeepSeek and others.
+
+    Who asks for reasoning is shown it, unless told otherwise: compatible services answer so, and a
+    chat has a place for it.
+    """
     effort = _one_of(body, "reasoning_effort", EFFORTS | {_USUAL})
     effort = None if effort == _USUAL else effort
     wanted = fields.mapping(body, "reasoning")
     switch = fields.mapping(body, "thinking")
-    shown = _shown(body)
+    shown, asked = _shown(body), effort is not None
     if wanted is not None:
-        if fields.flag(wanted, "enabled", "reasoning") is False:
+        enabled = fields.flag(wanted, "enabled", "reasoning")
+        if enabled is False:
             effort = "none"
         if fields.flag(wanted, "exclude", "reasoning"):
             shown = False
         effort = _one_of(wanted, "effort", EFFORTS, "reasoning") or effort
         budget = fields.integer(wanted, "max_tokens", "reasoning", minimum=0)
-        return Thinking(effort, budget, shown=shown)
+        asked = bool(effort or budget or enabled)
+        return _as_shown(Thinking(effort, budget, shown=shown), asked=asked)
     if switch is not None:
         kind = switch.get("type")
         if kind not in ("enabled", "disabled", "adaptive"):
             raise InvalidValue("thinking.type")
         budget = fields.integer(switch, "budget_tokens", "thinking", minimum=0)
-        return Thinking("none" if kind == "disabled" else effort, budget, shown=shown)
-    return None if effort is None and shown is None else Thinking(effort, shown=shown)
+        effort = "none" if kind == "disabled" else effort
+        return _as_shown(Thinking(effort, budget, shown=shown), asked=True)
+    if effort is None and shown is None:
+        return None
+    return _as_shown(Thinking(effort, shown=shown), asked=asked)
+
+
+def _as_shown(thinking: Thinking, *, asked: bool) -> Thinking:
+    is_off = thinking.effort == "none" or thinking.budget_tokens == 0
+    if thinking.shown is None and asked and not is_off:
+        thinking.shown = True
+    return thinking
 
 
 def _shown(body: dict[str, Any]) -> bool | None:

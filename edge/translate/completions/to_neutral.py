@@ -34,5 +34,7 @@ def conversation(request: CompletionRequest) -> Conversation:
             raise UnsupportedParameter(name)
     rest = {name: value for name, value in request.body.items() if name not in _OWN}
     read = to_neutral.conversation({**rest, "messages": []}, request.token_limit)
+    if read.thinking is not None:
+        read.thinking.shown = False  # a completion has no place for it
     read.turns = [Turn("user", [Text("prompt", prompt)], "prompt")]
     return read

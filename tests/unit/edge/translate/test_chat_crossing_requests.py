@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.translate import errors
 from edge.translate.chat import native, to_neutral
+from edge.translate.chat.surface import ChatSurface
 from edge.translate.chat.upstream import ChatUpstream
+from edge.translate.completions.surface import CompletionsSurface
 from edge.translate.errors import InvalidRequest
 from edge.translate.neutral.conversation import (
     Conversation,
@@ -23,6 +26,7 @@ from edge.translate.neutral.conversation import (
     ToolResult,
     Turn,
 )
+from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.unit.edge.translate.terms import terms
 from tests.unit.edge.translate.test_any_input import BODIES, as_parsed
 
@@ -309,14 +313,18 @@ def test_googles_signature_of_a_call_goes_back_to_google_only() -> None:
 
 
 THINKINGS: list[tuple[dict[str, Any], Thinking]] = [
-    ({"reasoning_effort": "low"}, Thinking("low")),
+    ({"reasoning_effort": "low"}, Thinking("low", shown=True)),
+    ({"reasoning_effort": "none"}, Thinking("none")),
     ({"reasoning": {"effort": "high", "exclude": True}}, Thinking("high", shown=False)),
-    ({"reasoning": {"max_tokens": 2000}}, Thinking(None, 2000)),
+    ({"reasoning": {"max_tokens": 2000}}, Thinking(None, 2000, shown=True)),
+    ({"reasoning": {"enabled": True}}, Thinking(shown=True)),
+    ({"reasoning": {}}, Thinking()),
     ({"reasoning": {"enabled": False}}, Thinking("none")),
     ({"reasoning_effort": "default", "reasoning_format": "parsed"}, Thinking(shown=True)),
     ({"reasoning_effort": "low", "reasoning_format": "hidden"}, Thinking("low", shown=False)),
     ({"thinking": {"type": "disabled"}}, Thinking("none")),
-    ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, Thinking(None, 1024)),
+    ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, Thinking(None, 1024, shown=True)),
+    ({"thinking": {"type": "adaptive"}}, Thinking(shown=True)),
 ]
 
 
@@ -326,6 +334,29 @@ def test_reasoning_is_asked_for_in_several_spellings(
 ) -> None:
     """OpenAI's, OpenRouter's, and the switch of Anthropic, DeepSeek and others."""
     assert read(**more).thinking == thinking
+
+
+def test_reasoning_that_was_asked_for_is_shown_whoever_makes_it() -> None:
+    """In each API's own words; a completion has no place for it."""
+    sent = {"messages": user("?"), "reasoning_effort": "low"}
+    chat = ChatSurface().read(orjson.dumps(sent), {}, "", b"")
+    completion = {"prompt": "?", "reasoning_effort": "low"}
+    text = CompletionsSurface().read(orjson.dumps(completion), {}, "", b"")
+    asked = [
+        orjson.loads(one.translation(terms(endpoint)).body(None))
+        for one in (chat, text)
+        for endpoint in (
+            Endpoint.ENDPOINT_GENERATE_CONTENT,
+            Endpoint.ENDPOINT_MESSAGES,
+            Endpoint.ENDPOINT_RESPONSES,
+        )
+    ]
+    assert [one["generationConfig"]["thinkingConfig"]["includeThoughts"] for one in asked[::3]] == [
+        True,
+        False,
+    ]
+    assert [one["thinking"]["display"] for one in asked[1::3]] == ["summarized", "omitted"]
+    assert [one["reasoning"].get("summary") for one in asked[2::3]] == ["auto", None]
 
 
 @given(BODIES, st.sampled_from(["openai", "mistral", "deepseek", "cohere", "openrouter"]))
