@@ -32,16 +32,17 @@ def burn(grants: Sequence[CreditGrant], amount: int) -> list[Part]:
     return parts
 
 
-def use(slices: Sequence[Slice], amount: int) -> list[Slice]:
-    """Use an amount of a lease's slices in burn order; return those that changed.
+def use(slices: Sequence[Slice], amount: int) -> tuple[list[Slice], list[Part]]:
+    """Use an amount of a lease's slices in burn order; return those that changed, and how much.
 
     Raises:
         ValueError: the slices do not have that much open.
     """
-    changed = []
+    changed, parts = [], []
     for piece, taken in _taken(slices, amount):
         changed.append(replace(piece, used=piece.used + taken))
-    return changed
+        parts.append(Part(piece.grant_id, piece.account, taken))
+    return changed, parts
 
 
 def give_back(slices: Sequence[Slice], amount: int) -> tuple[list[Slice], list[Part]]:

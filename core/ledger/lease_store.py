@@ -142,15 +142,21 @@ async def recall(
     return await tx.run(_RECALL, workspace_id=to_uuid(workspace_id), other=other, now=now)
 
 
-async def slices(tx: Transaction, lease_ids: Sequence[bytes]) -> dict[bytes, list[Slice]]:
-    """Read the slices of leases that have something open, in burn order."""
+async def slices(tx: Transaction, lease_ids: Sequence[bytes]) -> list[tuple[bytes, Slice]]:
+    """Read the slices of leases that have something open, with their leases, in burn order."""
     rows = await tx.all(_SLICES, ids=[to_uuid(lease_id) for lease_id in lease_ids])
-    found: dict[bytes, list[Slice]] = {lease_id: [] for lease_id in lease_ids}
-    for row in rows:
-        account = GrantKind(row.kind).account
-        piece = Slice(row.grant_id.bytes, account, row.amount, row.used, row.returned)
-        found[row.lease_id.bytes].append(piece)
-    return found
+    return [(row.lease_id.bytes, _slice_of(row)) for row in rows]
+
+
+async def open_of_grant(tx: Transaction, grant_id: bytes) -> int:
+    """Sum up what leases have open of a grant."""
+    row = await tx.one(
+        "SELECT CAST(coalesce(sum(s.amount - s.used - s.returned), 0) AS bigint) AS open"
+        "  FROM lease_slice AS s JOIN lease AS l ON l.id = s.lease_id"
+        " WHERE s.grant_id = :grant_id AND l.closed_at IS NULL",
+        grant_id=to_uuid(grant_id),
+    )
+    return 0 if row is None else int(row.open)
 
 
 async def add_slices(tx: Transaction, lease_id: bytes, parts: Sequence[Part]) -> None:
@@ -173,6 +179,11 @@ async def update_slices(tx: Transaction, lease_id: bytes, changed: Sequence[Slic
             used=[piece.used for piece in changed],
             returned=[piece.returned for piece in changed],
         )
+
+
+def _slice_of(row: Row[Any]) -> Slice:
+    account = GrantKind(row.kind).account
+    return Slice(row.grant_id.bytes, account, row.amount, row.used, row.returned)
 
 
 def _changing(lease: Lease) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from core.db.database import Transaction
 from core.ledger import lease_store, store
 from core.ledger.burn import burn
 from core.ledger.burn import give_back as give_back_slices
+from core.ledger.current import bring_up_to_date
+from core.ledger.debt import repay
 from core.ledger.entries import lease_grant_entries, lease_return_entries
-from core.ledger.expiry import expire, expire_one
+from core.ledger.expiry import expire
 from core.ledger.model import (
     LEASE_GRACE_SECONDS,
     CreditGrant,
@@ -29,7 +31,7 @@ from core.ledger.model import (
     lease_size,
 )
 from core.ledger.posting import new_txn_id, post
-from core.ledger.wallets import lock_wallet
+from core.ledger.wallets import check_open, lock_wallet
 from kit.reasons import CreditInUse, InsufficientCredits
 
 ACTOR: Final = "core.leases"
@@ -63,13 +65,15 @@ async def acquire(  # noqa: PLR0913 - the fields of the call
 
     Raises:
         NotFound: the workspace has no wallet.
-        InsufficientCredits: available credit and all other leases together are less than needed.
+        WorkspaceNotActive: it is closed.
+        InsufficientCredits: available credit and all other leases together are less than what is
+            needed and owed.
         CreditInUse: other leases hold what is needed; their free parts have been asked back.
     """
     wallet = await lock_wallet(tx, workspace_id)
     silence = timedelta(seconds=lifetime_s + request_max_s + LEASE_GRACE_SECONDS)
     wallet, _ = await _close_silent(tx, wallet, now - silence, now)
-    wallet = await expire_one(tx, wallet, now)
+    wallet = await bring_up_to_date(tx, wallet, now)
     mine = await lease_store.latest(tx, edge_id, epoch, workspace_id)
     if mine is not None and mine.acquire_number >= acquire_number:
         return LeaseState.of(mine, wallet)
@@ -77,9 +81,11 @@ async def acquire(  # noqa: PLR0913 - the fields of the call
         mine = _new_lease(edge_id, epoch, wallet, now)
     if returned is not None and returned[0] == mine.lease_id:
         mine, wallet = await _return(tx, mine, wallet, returned[1], now)
+        wallet = await repay(tx, wallet, now)
+    await check_open(tx, workspace_id)
     grants = await store.burnable_grants(tx, workspace_id, now)
     available = sum(grant.remaining for grant in grants)
-    if available < needed:
+    if available < needed or wallet.receivable > 0:
         await _refuse(tx, mine, wallet, available=available, needed=needed, now=now)
     amount = lease_size(
         needed=needed,
@@ -127,6 +133,7 @@ async def renew(
         wallets[lease.workspace_id] = wallet
         kept.append(after)
     wallets = await expire(tx, wallets, now)
+    wallets = {each: await repay(tx, wallet, now) for each, wallet in wallets.items()}
     return [LeaseState.of(lease, wallets[lease.workspace_id]) for lease in kept]
 
 
@@ -141,6 +148,7 @@ async def give_back(
     (lease,) = await lease_store.of_ids(tx, [lease_id])
     if lease.closed_at is None:
         lease, wallet = await _return(tx, lease, wallet, returned_total, now)
+        wallet = await repay(tx, wallet, now)
     return LeaseState.of(lease, wallet)
 
 
@@ -164,6 +172,8 @@ async def close_epoch(tx: Transaction, edge_id: int, epoch: int, now: datetime) 
         if lease.workspace_id in wallets:
             wallets[lease.workspace_id] = await _close(tx, lease, wallets[lease.workspace_id], now)
             released += lease.held
+    for wallet in wallets.values():
+        await repay(tx, wallet, now)
     return released
 
 
@@ -186,7 +196,8 @@ async def close_expired(
     wallets = await store.lock_wallets(tx, workspaces)
     released = 0
     for wallet in wallets.values():
-        _, freed = await _close_silent(tx, wallet, before, now)
+        after, freed = await _close_silent(tx, wallet, before, now)
+        await repay(tx, after, now)
         released += freed
     return released
 
@@ -211,8 +222,9 @@ async def _refuse(
         "available_nanos": available,
         "held_nanos": wallet.held,
         "held_elsewhere_nanos": elsewhere,
+        "debt_nanos": wallet.receivable,
     }
-    if available + elsewhere < needed:
+    if available + elsewhere < needed + wallet.receivable:
         await tx.commit()
         raise InsufficientCredits(**numbers)
     await lease_store.recall(tx, wallet.workspace_id, mine.lease_id, now)
@@ -269,7 +281,7 @@ async def _release(
     await lease_store.update(tx, after)
     if amount == 0:
         return wallet
-    pieces = (await lease_store.slices(tx, [after.lease_id]))[after.lease_id]
+    pieces = [piece for _, piece in await lease_store.slices(tx, [after.lease_id])]
     changed, parts = give_back_slices(pieces, amount)
     await lease_store.update_slices(tx, after.lease_id, changed)
     await store.move_remaining(tx, [(part.grant_id, part.amount) for part in parts])

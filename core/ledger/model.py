@@ -20,20 +20,34 @@ PAID: Final = "paid"
 HELD: Final = "held"
 FROZEN: Final = "frozen"
 RECEIVABLE: Final = "receivable"
+REFUND_PENDING: Final = "refund_pending"
+TAX_PAYABLE: Final = "tax_payable"
 REV_USAGE: Final = "rev.usage"
 REV_WAIVED: Final = "rev.waived"
 REV_BREAKAGE: Final = "rev.breakage"
+REV_CORRECTIONS: Final = "rev.corrections"
 EXP_PROMO: Final = "exp.promo"
 EXP_UNBILLABLE: Final = "exp.unbillable"
+EXP_BAD_DEBT: Final = "exp.bad_debt"
+EXP_PSP_FEES: Final = "exp.psp_fees"
 STRIPE_CLEARING: Final = "psp.stripe_clearing"
+STRIPE_DISPUTED: Final = "psp.stripe_disputed"
+PSP_BANK: Final = "psp.bank"
 
 CREDIT_ACCOUNTS: Final = frozenset({PROMO, PAID})
 """Free credit of a workspace; each entry names its grant."""
 WALLET_ACCOUNTS: Final = CREDIT_ACCOUNTS | {HELD, FROZEN}
 """The accounts whose sum is a wallet's `posted`."""
+WORKSPACE_ACCOUNTS: Final = WALLET_ACCOUNTS | {RECEIVABLE, REFUND_PENDING}
+"""The accounts that each workspace has; all others are the house's."""
 
 LATE_WAIVER: Final = "late_waiver"
-"""The only kind of transaction that stands outside of every wallet's chain."""
+HOUSE_KINDS: Final = frozenset(
+    {"psp_fee", "psp_payout", "psp_withdrawal", "psp_reinstatement", "psp_adjustment"}
+)
+"""What happens between the payment provider and the house; no workspace is touched."""
+OUTSIDE_KINDS: Final = HOUSE_KINDS | {LATE_WAIVER}
+"""The kinds of transactions that stand outside of every wallet's chain."""
 
 LEASE_GRACE_SECONDS: Final = 60
 """A silent lease is freed this long after the last request on it must have ended."""
@@ -61,7 +75,11 @@ class GrantKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One side of a movement. House accounts have no workspace; free credit names its grant."""
+    """One side of a movement. House accounts have no workspace.
+
+    Credit names its grant wherever it is: free, leased, frozen, or about to be refunded. A debt
+    names one where that grant has paid it.
+    """
 
     account: str
     amount: int

@@ -69,13 +69,14 @@ class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
         act = Act.of_call(self._clock, self._ids)
         wanted = _grant_request(request, act)
         async with self._pool.transaction("system") as tx:
-            grant, after, created = await grant_with_balance(tx, wanted)
-            if created:
-                name = format_id("grant", grant.grant_id)
+            given = await grant_with_balance(tx, wanted)
+            if given.created:
+                name = format_id("grant", given.grant.grant_id)
                 await act.audit(tx, "billing.GrantCredit", name, wanted.workspace_id)
             await tx.commit()
         return credit_pb.GrantCreditResponse(
-            grant=grant_message(grant), balance=balance_message(wanted.workspace_id, after)
+            grant=grant_message(given.grant),
+            balance=balance_message(wanted.workspace_id, given.balance),
         )
 
     async def ListCreditGrants(

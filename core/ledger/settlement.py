@@ -55,11 +55,11 @@ async def settle(
     """
     leases = await lease_store.open_of_workspace(tx, wallet.workspace_id)
     shares, rest = shares_of(leases, charges)
-    await _use_leases(tx, leases, shares)
+    leased = await _use_leases(tx, leases, shares)
     parts = await _use_credit(tx, wallet, rest, now)
     entries = settlement_entries(
         wallet.workspace_id,
-        from_leases=sum(shares.values()),
+        leased=leased,
         parts=parts,
         owed=rest - total(parts),
         unbillable=unbillable,
@@ -127,16 +127,25 @@ def new_settlement_id(now: datetime, wallet: Wallet | None) -> bytes:
     return new_txn_id(now, wallet)
 
 
-async def _use_leases(tx: Transaction, leases: Iterable[Lease], shares: dict[bytes, int]) -> None:
+async def _use_leases(
+    tx: Transaction, leases: Iterable[Lease], shares: dict[bytes, int]
+) -> list[Part]:
+    """Take what leases pay from their slices; return how much of each grant, in burn order."""
     paying = [lease for lease in leases if shares.get(lease.lease_id, 0) > 0]
     if not paying:
-        return
+        return []
     pieces = await lease_store.slices(tx, [lease.lease_id for lease in paying])
+    used = {piece.grant_id: Part(piece.grant_id, piece.account, 0) for _, piece in pieces}
     for lease in paying:
         amount = shares[lease.lease_id]
-        changed = use(pieces[lease.lease_id], amount)
+        mine = [piece for lease_id, piece in pieces if lease_id == lease.lease_id]
+        changed, parts = use(mine, amount)
+        for part in parts:
+            before = used[part.grant_id]
+            used[part.grant_id] = replace(before, amount=before.amount + part.amount)
         await lease_store.update_slices(tx, lease.lease_id, changed)
         await lease_store.update(tx, replace(lease, settled_total=lease.settled_total + amount))
+    return [part for part in used.values() if part.amount > 0]
 
 
 async def _use_credit(tx: Transaction, wallet: Wallet, amount: int, now: datetime) -> list[Part]:

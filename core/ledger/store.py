@@ -19,6 +19,8 @@ from kit.money import MAX_NANOS
 
 _WALLET: Final = "workspace_id, posted, held, frozen, receivable, sequence, head_hash"
 _GRANT: Final = "id, workspace_id, kind, amount, remaining, created_at, expires_at"
+WORKSPACE_CLOSED: Final = 3
+"""`core.accounts.model.WorkspaceState.CLOSED`: accounts stand above the ledger."""
 BURN_ORDER: Final = "priority, expires_at NULLS LAST, id"
 
 _LOCK_WALLETS: Final = f"""
@@ -36,6 +38,11 @@ _INSERT_ENTRIES: Final = """
 INSERT INTO ledger_entry (txn_id, position, account, workspace_id, grant_id, amount)
 SELECT :txn_id, * FROM unnest(CAST(:positions AS smallint[]), CAST(:accounts AS text[]),
     CAST(:workspaces AS uuid[]), CAST(:grants AS uuid[]), CAST(:amounts AS bigint[]))
+"""
+_POSTING: Final = """
+SELECT t.id, t.kind, t.content_hash, e.account, e.amount, e.workspace_id, e.grant_id
+  FROM ledger_txn AS t LEFT JOIN ledger_entry AS e ON e.txn_id = t.id
+ WHERE t.business_key = :key ORDER BY e.position
 """
 _UPDATE_WALLET: Final = """
 UPDATE wallet SET posted = :posted, held = :held, frozen = :frozen, receivable = :receivable,
@@ -68,9 +75,28 @@ class StoredTxn:
     content_hash: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPosting:
+    """A transaction with its entries, as it was written."""
+
+    txn_id: bytes
+    kind: str
+    content_hash: bytes
+    entries: tuple[Entry, ...]
+
+    def sum_of(self, account: str) -> int:
+        """Return what the transaction added to an account."""
+        return sum(entry.amount for entry in self.entries if entry.account == account)
+
+
 def optional_uuid(identifier: bytes | None) -> Any:
     """Return an id as a uuid parameter, or NULL."""
     return None if identifier is None else to_uuid(identifier)
+
+
+def optional_bytes(identifier: Any) -> bytes | None:
+    """Return a uuid column as an id, or None."""
+    return None if identifier is None else bytes(identifier.bytes)
 
 
 async def insert_wallet(tx: Transaction, wallet: Wallet) -> bool:
@@ -125,12 +151,37 @@ async def read_available(tx: Transaction, workspace_ids: Iterable[bytes]) -> dic
     return {row.workspace_id.bytes: row.available for row in rows}
 
 
+async def is_closed(tx: Transaction, workspace_id: bytes) -> bool:
+    """Say whether a workspace is closed for good."""
+    row = await tx.one(
+        "SELECT 1 FROM workspace WHERE id = :id AND state = :closed",
+        id=to_uuid(workspace_id),
+        closed=WORKSPACE_CLOSED,
+    )
+    return row is not None
+
+
 async def find_txn(tx: Transaction, business_key: str) -> StoredTxn | None:
     """Find a transaction by its business key."""
     row = await tx.one(
         "SELECT id, content_hash FROM ledger_txn WHERE business_key = :key", key=business_key
     )
     return None if row is None else StoredTxn(row.id.bytes, row.content_hash)
+
+
+async def read_posting(tx: Transaction, business_key: str) -> StoredPosting | None:
+    """Read a transaction with its entries by its business key."""
+    rows = await tx.all(_POSTING, key=business_key)
+    if not rows:
+        return None
+    entries = tuple(
+        Entry(
+            row.account, row.amount, optional_bytes(row.workspace_id), optional_bytes(row.grant_id)
+        )
+        for row in rows
+        if row.account is not None
+    )
+    return StoredPosting(rows[0].id.bytes, rows[0].kind, bytes(rows[0].content_hash), entries)
 
 
 async def insert_txn(tx: Transaction, posting: Posting, content_hash: bytes) -> bool:

@@ -8,7 +8,7 @@ from core.db.database import Transaction
 from core.ledger import store
 from core.ledger.model import Balance, Wallet, balance_of
 from kit.ids import format_id
-from kit.reasons import NotFound
+from kit.reasons import NotFound, WorkspaceNotActive
 
 
 async def open_wallet(tx: Transaction, workspace_id: bytes) -> Wallet:
@@ -28,6 +28,18 @@ async def lock_wallet(tx: Transaction, workspace_id: bytes) -> Wallet:
     if workspace_id not in found:
         raise NotFound(workspace=format_id("ws", workspace_id))
     return found[workspace_id]
+
+
+async def check_open(tx: Transaction, workspace_id: bytes) -> None:
+    """Refuse new credit and new leases to a workspace that is closed.
+
+    Its wallet still takes what ends something: releases, settlements, refunds, and money that came.
+
+    Raises:
+        WorkspaceNotActive
+    """
+    if await store.is_closed(tx, workspace_id):
+        raise WorkspaceNotActive
 
 
 async def balance(tx: Transaction, workspace_id: bytes, now: datetime) -> Balance:

@@ -138,6 +138,13 @@ class MeteringWorld:
         }
         return usage_record_pb2.UsageRecord(**(values | fields))  # type: ignore[arg-type]
 
+    async def spend(self, workspace_id: bytes, nanos: int, *, edge_id: int = 1) -> bytes:
+        """Report one request that costs so much, a multiple of 10,000; return its id."""
+        record = self.record(workspace_id, input_tokens=0, output_tokens=nanos // 10_000)
+        answer = await self.report([record], edge_id=edge_id)
+        assert not answer.rejected
+        return record.request_id
+
     async def send(self, *batches: pb.RecordUsageRequest) -> list[pb.RecordUsageResponse]:
         """Send batches in one stream and return the answers."""
         return [answer async for answer in self.intake.take(_stream(batches))]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from core.db.database import Database
 from core.db.values import to_uuid
 from core.ledger import credits as ledger_credits
-from core.ledger import leases
+from core.ledger import leases, store
 from core.ledger.model import Balance, CreditGrant, GrantKind, LeaseState
+from core.ledger.proofs.finding import Finding, Tally
+from core.ledger.proofs.verify import verify
 from core.ledger.wallets import open_wallet
+from core.metering.proofs import UsageProofs
 from kit.clock import to_micros
 from kit.ids import IdSource
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 DOLLAR = 1_000_000_000
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -65,21 +71,17 @@ class MoneyWorld:
         *,
         key: str | None = None,
         expires_at: datetime | None = None,
+        tax: int = 0,
     ) -> CreditGrant:
         """Give credit."""
+        key = key or f"promo:{self.ids.new().hex()}"
+        request = ledger_credits.GrantRequest(
+            workspace_id, kind, amount, expires_at, key, "operator", self.now, tax
+        )
         async with self.database.rpc.transaction("system") as tx:
-            grant = await ledger_credits.grant_credit(
-                tx,
-                workspace_id=workspace_id,
-                kind=kind,
-                amount=amount,
-                expires_at=expires_at,
-                business_key=key or f"promo:{self.ids.new().hex()}",
-                actor="operator",
-                now=self.now,
-            )
+            given = await ledger_credits.grant_with_balance(tx, request)
             await tx.commit()
-        return grant
+        return given.grant
 
     async def acquire(
         self,
@@ -135,6 +137,33 @@ class MoneyWorld:
             released = await leases.close_epoch(tx, edge_id, epoch, self.now)
             await tx.commit()
         return released
+
+    async def run(self, step: Callable[..., Awaitable[_T]], **words: object) -> _T:
+        """Run a use case as finance, in a transaction of its own."""
+        async with self.database.rpc.transaction("system") as tx:
+            made = await step(tx, **words, actor="finance", now=self.now)
+            await tx.commit()
+        return made
+
+    async def account(self, name: str) -> int:
+        """Return the sum of an account's entries."""
+        sql = "SELECT CAST(coalesce(sum(amount), 0) AS bigint) AS total FROM ledger_entry"
+        async with self.database.jobs.transaction("system") as tx:
+            row = await tx.one(f"{sql} WHERE account = :name", name=name)
+        assert row is not None
+        return int(row.total)
+
+    async def remaining(self, grant: CreditGrant) -> int:
+        """Return what is free of a grant."""
+        async with self.database.jobs.transaction("system") as tx:
+            found = await store.read_grant(tx, grant.grant_id)
+        assert found is not None
+        return found.remaining
+
+    async def findings(self) -> list[Finding]:
+        """Prove everything."""
+        async with self.database.jobs.transaction("system", snapshot=True) as tx:
+            return [found async for found in verify(tx, None, UsageProofs(), Tally())]
 
     async def balance(self, workspace_id: bytes) -> Balance:
         """Read a balance as the workspace itself may."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from core.db.database import Transaction
-from core.ledger.model import LATE_WAIVER, Entry, Posting, Wallet
+from core.ledger.model import OUTSIDE_KINDS, Entry, Posting, Wallet
 from core.ledger.proofs.finding import Finding, Tally, differing, stream
 from core.ledger.store import optional_uuid
 from kit.ids import format_id
@@ -68,13 +68,13 @@ async def check_chains(
 async def check_outside(
     tx: Transaction, workspace_id: bytes | None, tally: Tally
 ) -> AsyncIterator[Finding]:
-    """Check the transactions outside of all chains: late waivers, covered by their own hash."""
+    """Check the transactions outside of all chains: each is covered by its own hash."""
     scope = {"workspace": optional_uuid(workspace_id)}
     async for row in stream(tx, "outside", _OUTSIDE, scope):
         posting = _posting_of(row)
         name = format_id("txn", posting.txn_id)
         findings = [
-            *differing("wallet_chain", name, LATE_WAIVER, posting.kind),
+            *differing("wallet_chain", name, True, posting.kind in OUTSIDE_KINDS),  # noqa: FBT003
             *differing("wallet_chain", name, posting.content_hash, row["content_hash"]),
             *_check_entries(row, posting, tally),
         ]

@@ -13,7 +13,8 @@ from kit.ids import format_id
 _GRANTS: Final = """
 SELECT g.id, CAST(coalesce(sum(e.amount), 0) AS text) AS expected,
        CAST(g.remaining AS text) AS found
-  FROM credit_grant AS g LEFT JOIN ledger_entry AS e ON e.grant_id = g.id
+  FROM credit_grant AS g
+  LEFT JOIN ledger_entry AS e ON e.grant_id = g.id AND e.account IN ('promo', 'paid')
  WHERE %(workspace)s::uuid IS NULL OR g.workspace_id = %(workspace)s::uuid
  GROUP BY g.id HAVING coalesce(sum(e.amount), 0) <> g.remaining
 """
@@ -50,8 +51,46 @@ SELECT id, '0' AS expected, CAST(granted_total - returned_total - settled_total 
  WHERE closed_at IS NOT NULL AND granted_total <> returned_total + settled_total
    AND (%(workspace)s::uuid IS NULL OR workspace_id = %(workspace)s::uuid)
 """
+# Wallets that are older than the grants' names on leased credit are left out: their chains hold.
+_LEASED: Final = """
+SELECT g.id, CAST(coalesce(s.open, 0) AS text) AS expected,
+       CAST(coalesce(e.held, 0) AS text) AS found
+  FROM credit_grant AS g
+  LEFT JOIN (SELECT grant_id, sum(amount - used - returned) AS open
+               FROM lease_slice GROUP BY grant_id) AS s ON s.grant_id = g.id
+  LEFT JOIN (SELECT grant_id, sum(amount) AS held
+               FROM ledger_entry WHERE account = 'held' GROUP BY grant_id) AS e
+    ON e.grant_id = g.id
+ WHERE (%(workspace)s::uuid IS NULL OR g.workspace_id = %(workspace)s::uuid)
+   AND coalesce(s.open, 0) <> coalesce(e.held, 0)
+   AND NOT EXISTS (SELECT 1 FROM ledger_entry AS old WHERE old.workspace_id = g.workspace_id
+                      AND old.account = 'held' AND old.grant_id IS NULL)
+"""
+_FROZEN: Final = """
+SELECT g.id, CAST(coalesce(d.frozen, 0) AS text) AS expected,
+       CAST(coalesce(e.frozen, 0) AS text) AS found
+  FROM credit_grant AS g
+  LEFT JOIN (SELECT p.grant_id, sum(d.frozen_nanos) AS frozen
+               FROM dispute AS d JOIN payment AS p ON p.id = d.payment_id
+              WHERE d.closed_at IS NULL GROUP BY p.grant_id) AS d ON d.grant_id = g.id
+  LEFT JOIN (SELECT grant_id, sum(amount) AS frozen
+               FROM ledger_entry WHERE account = 'frozen' GROUP BY grant_id) AS e
+    ON e.grant_id = g.id
+ WHERE (%(workspace)s::uuid IS NULL OR g.workspace_id = %(workspace)s::uuid)
+   AND coalesce(d.frozen, 0) <> coalesce(e.frozen, 0)
+"""
+_PENDING: Final = """
+SELECT g.id, '0 or more' AS expected, CAST(sum(e.amount) AS text) AS found
+  FROM credit_grant AS g JOIN ledger_entry AS e ON e.grant_id = g.id
+ WHERE e.account = 'refund_pending'
+   AND (%(workspace)s::uuid IS NULL OR g.workspace_id = %(workspace)s::uuid)
+ GROUP BY g.id HAVING sum(e.amount) < 0
+"""
 _CHECKS: Final = (
     ("grant_sums", "grant", _GRANTS),
+    ("grant_sums", "grant", _LEASED),
+    ("grant_sums", "grant", _FROZEN),
+    ("grant_sums", "grant", _PENDING),
     ("grant_sums", "ws", _FREE),
     ("lease_sums", "ws", _HELD),
     ("lease_sums", "lease", _SLICES),

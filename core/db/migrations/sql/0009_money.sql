@@ -219,6 +219,26 @@ ALTER TABLE workspace
     ADD COLUMN spend_month_nanos bigint CHECK (spend_month_nanos > 0),
     ADD COLUMN spend_life_nanos bigint CHECK (spend_life_nanos > 0);
 
+-- What grants have in disputes and refunds, and what debts they paid: few entries of many.
+CREATE INDEX ledger_entry_lineage ON ledger_entry (grant_id, account)
+    WHERE account IN ('frozen', 'refund_pending', 'receivable') AND grant_id IS NOT NULL;
+
+-- A charge given back, whole or in part. The transaction itself names record and request id.
+CREATE TABLE charge_correction (
+    txn_id uuid PRIMARY KEY REFERENCES ledger_txn,
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    request_id text NOT NULL UNIQUE CHECK (request_id ~ '^[0-9a-zA-Z_:-]{8,64}$'),
+    record_id uuid NOT NULL,
+    settlement_id uuid NOT NULL REFERENCES ledger_txn,
+    amount bigint NOT NULL CHECK (amount > 0),
+    reason smallint NOT NULL CHECK (reason > 0)
+);
+CREATE INDEX charge_correction_record ON charge_correction (record_id);
+CREATE INDEX charge_correction_settlement ON charge_correction (settlement_id);
+CREATE INDEX charge_correction_workspace ON charge_correction (workspace_id, txn_id);
+GRANT SELECT, INSERT ON charge_correction TO oneapi_system;
+GRANT SELECT ON charge_correction TO oneapi_app;
+
 GRANT SELECT ON billing_account, payment, refund, dispute, fraud_warning, stripe_inbox,
     stripe_cursor, document_counter, billing_document, signed_root, proof_report, mail_outbox
     TO oneapi_system;
@@ -234,7 +254,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY[
         'billing_account', 'payment', 'refund', 'dispute', 'fraud_warning', 'billing_document',
-        'mail_outbox'
+        'mail_outbox', 'charge_correction'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);

@@ -40,8 +40,11 @@ def test_slices_are_used_in_order_and_given_back_in_reverse(
         place.to_bytes(16, "big"): Slice(place.to_bytes(16, "big"), "paid", amount)
         for place, amount in enumerate(amounts)
     }
-    for changed in use(list(slices.values()), used):
+    changed_by_use, taken = use(list(slices.values()), used)
+    for changed in changed_by_use:
         slices[changed.grant_id] = changed
+    assert total(taken) == used
+    assert [part.amount for part in taken] == [piece.used for piece in changed_by_use]
     back, parts = give_back(list(slices.values()), sum(amounts) - used)
     for changed in back:
         slices[changed.grant_id] = changed

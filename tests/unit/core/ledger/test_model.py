@@ -14,6 +14,8 @@ from core.ledger.entries import (
     grant_entries,
     lease_grant_entries,
     lease_return_entries,
+    relief_entries,
+    repayment_entries,
     settlement_entries,
     waiver_entries,
 )
@@ -30,23 +32,42 @@ PARTS = st.lists(
 )
 
 
-@given(st.sampled_from(GrantKind), st.integers(1, 10**12), AMOUNTS, PARTS, AMOUNTS, AMOUNTS)
+@given(
+    st.sampled_from(GrantKind), st.integers(1, 10**12), AMOUNTS, AMOUNTS, PARTS, AMOUNTS, AMOUNTS
+)
 def test_every_posting_rule_sums_to_zero_without_zero_entries(
-    kind: GrantKind, amount: int, debt: int, parts: list[Part], owed: int, unbillable: int
+    kind: GrantKind,
+    amount: int,
+    debt: int,
+    tax: int,
+    parts: list[Part],
+    owed: int,
+    unbillable: int,
 ) -> None:
     """Double entry, by construction."""
     rules = (
-        grant_entries(WORKSPACE, GRANT, kind, amount, debt),
+        grant_entries(WORKSPACE, GRANT, kind, amount, debt, tax),
         lease_grant_entries(WORKSPACE, parts),
         lease_return_entries(WORKSPACE, parts),
-        settlement_entries(
-            WORKSPACE, from_leases=amount, parts=parts, owed=owed, unbillable=unbillable
-        ),
+        settlement_entries(WORKSPACE, leased=parts, parts=parts, owed=owed, unbillable=unbillable),
         waiver_entries(unbillable),
+        repayment_entries(WORKSPACE, parts),
     )
     for entries in rules:
         assert sum(entry.amount for entry in entries) == 0
         assert all(entry.amount != 0 for entry in entries)
+
+
+@given(st.integers(1, 10**12), PARTS, AMOUNTS)
+def test_a_debt_that_should_not_have_been_is_taken_back_wherever_it_is_by_now(
+    owed: int, repaid: list[Part], written_off: int
+) -> None:
+    """All entries together are worth the debt; what was repaid is un-paid by name."""
+    entries = relief_entries(WORKSPACE, owed=owed, repaid=repaid, written_off=written_off)
+    assert sum(entry.amount for entry in entries) == owed
+    assert all(entry.amount != 0 for entry in entries)
+    named = [entry for entry in entries if entry.grant_id is not None]
+    assert sum(entry.amount for entry in named) == 0
 
 
 def test_a_wallet_moves_by_its_own_entries_only() -> None:
