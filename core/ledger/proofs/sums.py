@@ -86,6 +86,29 @@ SELECT g.id, '0 or more' AS expected, CAST(sum(e.amount) AS text) AS found
    AND (%(workspace)s::uuid IS NULL OR g.workspace_id = %(workspace)s::uuid)
  GROUP BY g.id HAVING sum(e.amount) < 0
 """
+# The table against the entries; the transaction's key names the record and the request.
+_CORRECTIONS: Final = """
+SELECT t.id, coalesce(c.key || ' ' || c.amount, 'none') AS expected,
+       t.business_key || ' ' || coalesce(e.amount, 0) AS found
+  FROM ledger_txn AS t
+  LEFT JOIN (SELECT txn_id, amount, workspace_id,
+                    'correction:' || replace(record_id::text, '-', '') || ':' || request_id AS key
+               FROM charge_correction) AS c
+    ON c.txn_id = t.id AND c.workspace_id = t.workspace_id
+  LEFT JOIN (SELECT txn_id, -sum(amount) AS amount
+               FROM ledger_entry WHERE account = 'rev.corrections' GROUP BY txn_id) AS e
+    ON e.txn_id = t.id
+ WHERE t.kind = 'correction'
+   AND (%(workspace)s::uuid IS NULL OR t.workspace_id = %(workspace)s::uuid)
+   AND (c.key IS DISTINCT FROM t.business_key OR c.amount IS DISTINCT FROM e.amount)
+"""
+# More given back than was charged; records that are in the archive only are not looked at.
+_OVERCORRECTED: Final = """
+SELECT r.id, CAST(r.charge_nanos AS text) AS expected, CAST(sum(c.amount) AS text) AS found
+  FROM charge_correction AS c JOIN usage_record AS r ON r.id = c.record_id
+ WHERE %(workspace)s::uuid IS NULL OR c.workspace_id = %(workspace)s::uuid
+ GROUP BY r.id, r.charge_nanos HAVING sum(c.amount) > r.charge_nanos
+"""
 _CHECKS: Final = (
     ("grant_sums", "grant", _GRANTS),
     ("grant_sums", "grant", _LEASED),
@@ -95,6 +118,8 @@ _CHECKS: Final = (
     ("lease_sums", "ws", _HELD),
     ("lease_sums", "lease", _SLICES),
     ("lease_sums", "lease", _CLOSED),
+    ("corrections", "txn", _CORRECTIONS),
+    ("corrections", "req", _OVERCORRECTED),
 )
 
 

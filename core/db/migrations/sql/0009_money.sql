@@ -237,6 +237,16 @@ CREATE INDEX charge_correction_record ON charge_correction (record_id);
 CREATE INDEX charge_correction_settlement ON charge_correction (settlement_id);
 CREATE INDEX charge_correction_workspace ON charge_correction (workspace_id, txn_id);
 GRANT SELECT, INSERT ON charge_correction TO oneapi_system;
+
+-- What a workspace with spend limits was charged in a period, as `spend_window` is of a key.
+CREATE TABLE workspace_spend_window (
+    workspace_id uuid NOT NULL REFERENCES workspace,
+    period smallint NOT NULL CHECK (period BETWEEN 1 AND 3), -- day, month, life
+    period_start date NOT NULL,
+    charged bigint NOT NULL CHECK (charged >= 0),
+    PRIMARY KEY (workspace_id, period, period_start)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON workspace_spend_window TO oneapi_system;
 GRANT SELECT ON charge_correction TO oneapi_app;
 
 GRANT SELECT ON billing_account, payment, refund, dispute, fraud_warning, stripe_inbox,
