@@ -47,7 +47,7 @@ def _expand(world: World, owner: Json, steps: list[str], path: str) -> None:
     if (owner.get("object"), name) in _LEFT_OUT:
         owner.setdefault(name, _left_out(world, owner, name))
         return
-    if name not in owner:
+    if name not in owner or name == "id":
         raise _refused(path)
     value = owner[name]
     if value is None:
