@@ -254,7 +254,7 @@ class Exchange:
         ending.has_output = end.has_output
         ending.events = end.events
         ending.content_bytes = end.content_bytes
-        ending.estimated = end.estimated
+        ending.estimated, ending.searches = end.estimated, end.searches
         if end.kind is EndKind.PROPER:
             ending.error_class = usage.ERROR_CLASS_UNSPECIFIED
             ending.outcome = usage.OUTCOME_SUCCEEDED
@@ -302,7 +302,7 @@ class Exchange:
         ending.error_class = usage.ERROR_CLASS_UNSPECIFIED
         ending.finish_reason, ending.quantities = result.finish_reason, result.quantities
         ending.has_output, ending.content_bytes = result.has_output, result.content_bytes
-        ending.estimated = result.estimated
+        ending.estimated, ending.searches = result.estimated, result.searches
         ending.http_status = 0 if self._gone else 200
         if not await self._record():
             await self._tell(Failure(usage.ERROR_CLASS_SPOOL))

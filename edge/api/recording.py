@@ -76,6 +76,8 @@ class Ending:
     first_token_ms: int = 0
     estimated: Quantities | None = None
     """What to charge without counts where the API has units of its own."""
+    searches: int = 0
+    """Searches of the web that were seen in the answer."""
 
 
 class Recording:
@@ -223,4 +225,5 @@ class Recording:
             events=ending.events,
             content_bytes=ending.content_bytes,
             limit=self.output_bound,
+            searches=ending.searches,
         )
