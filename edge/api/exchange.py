@@ -109,16 +109,11 @@ class Exchange:
             await self._whole(found)
 
     async def _ask(self) -> Answer | Failure:
-        choice = self._accepted.admitted.choice
-        candidates = self._parts.router.order(
-            choice.route,
-            self._accepted.intent.key_id + choice.model.public_id.encode(),
-        )
+        policy = self._accepted.admitted.choice.route.policy
+        candidates = [way.candidate for way in self._accepted.ways]
         try:
             self._asking = True
-            return await self._attempts.run(
-                candidates, choice.route.policy, self._build, lambda: self._over
-            )
+            return await self._attempts.run(candidates, policy, self._build, lambda: self._over)
         except asyncio.CancelledError:
             # Our own cancellation of the wait, not the server's of the request.
             if not self._over or self._task is None or self._task.uncancel() > 0:
@@ -128,7 +123,7 @@ class Exchange:
             self._asking = False
 
     def _build(self, candidate: Candidate) -> UpstreamRequest:
-        translation = self._translation = self._accepted.translations[id(candidate)]
+        translation = self._translation = self._accepted.translation_for(candidate)
         body = translation.body(self._accepted.admitted.limit.applied)
         endpoint = self._parts.endpoints.of(
             candidate.upstream, translation.path, translation.headers, translation.content_type

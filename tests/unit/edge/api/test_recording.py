@@ -63,7 +63,7 @@ async def recording(tmp_path: Path) -> AsyncIterator[Recording]:
     surface = ChatSurface()
     request = surface.read(b'{"messages":[{}]}', {}, "", b"")
     ticket = spool.begin(intent, PRICE)
-    accepted = Accepted(surface, request, SHAPE, admitted, {}, intent, ticket, clock.monotonic())
+    accepted = Accepted(surface, request, SHAPE, admitted, [], intent, ticket, clock.monotonic())
     attempts = Attempts(cast("Any", None), Router(clock), clock, accepted.started)
     record = Record(Parts(**parts), accepted, attempts)
     record.ending.outcome = usage.OUTCOME_SUCCEEDED
