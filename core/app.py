@@ -149,7 +149,7 @@ class Core:
             workspace_service(pool, clock, ids),
             key_service(pool, clock, ids, self._peppers),
             catalog_service(pool, clock, ids, self._upstreams),
-            credit_service(pool, clock, ids),
+            credit_service(pool, clock, ids, self._settings.support_goodwill_nanos),
             ledger_service(pool, self._database.jobs, UsageProofs()),
             usage_service(pool, clock),
             incident_service(pool, clock, ids),

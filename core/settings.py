@@ -8,9 +8,10 @@ from pydantic import Field
 
 from core.billing.documents.settings import SellerSettings
 from core.billing.stripe.settings import StripeSettings
+from core.ledger.settings import LedgerSettings
 
 
-class CoreSettings(StripeSettings, SellerSettings):
+class CoreSettings(StripeSettings, SellerSettings, LedgerSettings):
     """What core is told, beside what all processes are."""
 
     database_url: str = Field(validation_alias="DATABASE_URL", repr=False)
