@@ -25,7 +25,8 @@ def main() -> int:
     if refuses_to_start(log, os.environ, settings.profile):
         return EXIT_SETTINGS
     if settings.profile == "production":
-        log.event("profile_incomplete", missing=":".join(_missing(settings)))
+        missing = ":".join(_missing(settings))
+        log.event("profile_incomplete", missing=missing)
         return EXIT_SETTINGS
     try:
         asyncio.run(serve(settings))
@@ -42,6 +43,8 @@ def _missing(settings: CoreSettings) -> list[str]:
         missing.append("stripe_key")
     if not settings.names_a_seller:
         missing.append("seller")
+    if not settings.sends_mail:
+        missing.append("smtp_host")
     return missing
 
 

@@ -18,6 +18,7 @@ from core.admission.watch import Snapshots, Watch
 from core.audit import Act
 from core.billing.documents.issue import Documents
 from core.billing.stripe.opening import open_stripe
+from core.billing.wiring import Billing
 from core.catalog.providers import Providers
 from core.catalog.rpc import catalog_service
 from core.catalog.sealing import Sealer
@@ -75,6 +76,9 @@ class Core:
         self._stripe = open_stripe(settings)
         self._documents = Documents(settings.seller, self._ids)
         self._database = Database.connect(settings.database_url)
+        self._billing = Billing(
+            settings, self._stripe, self._database, clock, self._ids, log, self._documents
+        )
         self._feed = ChangeFeed(self._database.rpc, clock, log)
         self._intake = Intake(self._database.metering, clock, self._ids, log)
 
@@ -149,7 +153,8 @@ class Core:
             workspace_service(pool, clock, ids),
             key_service(pool, clock, ids, self._peppers),
             catalog_service(pool, clock, ids, self._upstreams),
-            credit_service(pool, clock, ids, self._settings.support_goodwill_nanos),
+            credit_service(pool, clock, ids),
+            *self._billing.services(),
             ledger_service(pool, self._database.jobs, UsageProofs()),
             usage_service(pool, clock),
             incident_service(pool, clock, ids),
@@ -163,6 +168,7 @@ class Core:
             self._feed.run(),
             keep_partitions(self._database.jobs, self._clock, self._log),
             self._tidy(),
+            *self._billing.loops(),
         ]
 
     async def _tidy(self) -> None:

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from core.billing.documents.settings import SellerSettings
-from core.billing.stripe.settings import StripeSettings
-from core.ledger.settings import LedgerSettings
+from core.billing.settings import BillingSettings
 
 
-class CoreSettings(StripeSettings, SellerSettings, LedgerSettings):
+class CoreSettings(BillingSettings):
     """What core is told, beside what all processes are."""
 
     database_url: str = Field(validation_alias="DATABASE_URL", repr=False)

@@ -148,7 +148,7 @@ class Database:
 
     @classmethod
     def connect(
-        cls, dsn: str, *, rpc_pool: int = 8, metering_pool: int = 4, jobs_pool: int = 2
+        cls, dsn: str, *, rpc_pool: int = 8, metering_pool: int = 4, jobs_pool: int = 4
     ) -> Database:
         """Make the pools; connections are opened when first needed."""
         return cls(

@@ -13,8 +13,7 @@ from kit.rpc.client import open_channel
 from kit.rpc.identity import Tokens
 from kit.rpc.server import Service, start_server
 
-CALLERS = ("edge", "archiver", "operator", "core", "finance", "support")
-TOKENS = {name: f"token-of-{name}" for name in CALLERS}
+TOKENS = {name: f"token-of-{name}" for name in ("edge", "archiver", "operator", "core", "finance")}
 
 
 @asynccontextmanager

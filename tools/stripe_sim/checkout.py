@@ -399,10 +399,12 @@ def lines_of(world: World, call: Call) -> Json:
     return lists.cut(session["_line_items"], call.url, call.params)
 
 
+# Prices are never converted here, so `adaptive_pricing` changes nothing.
 _NEW: Final = words(
-    "allowed_payment_method_types automatic_tax billing_address_collection cancel_url"
-    " client_reference_id customer customer_creation customer_email customer_update expires_at"
-    " line_items locale metadata mode payment_intent_data.description payment_intent_data.metadata"
+    "adaptive_pricing allowed_payment_method_types automatic_tax billing_address_collection"
+    " cancel_url client_reference_id customer customer_creation customer_email customer_update"
+    " expires_at line_items locale metadata mode payment_intent_data.description"
+    " payment_intent_data.metadata"
     " payment_intent_data.receipt_email payment_intent_data.setup_future_usage"
     " payment_intent_data.statement_descriptor_suffix submit_type"
     " success_url tax_id_collection ui_mode"

@@ -25,6 +25,7 @@ CREATE TABLE billing_account (
     auto_not_before timestamptz,
     updated_at timestamptz NOT NULL
 );
+CREATE INDEX billing_account_auto ON billing_account (workspace_id) WHERE auto_state = 2;
 
 CREATE TABLE payment (
     id uuid PRIMARY KEY,

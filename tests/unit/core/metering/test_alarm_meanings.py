@@ -8,7 +8,7 @@ from kit.alarm_meanings import MEANINGS
 from kit.settings import PROJECT_ROOT
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 
-_RAISED = re.compile(r"(?:Alarm|_alarm)\(\s*\"([a-z_]+)\"")
+_RAISED = re.compile(r"(?:Alarm|_alarm)\(\s*(?:tx,\s*act,\s*)?\"([a-z_]+)\"")
 _OF_SPOOL = re.compile(r"def _alarm_of\(.*?\Z", re.DOTALL)
 _WORD = re.compile(r"\"([a-z]+_[a-z_]+)\"")
 

@@ -1,1 +1,0 @@
-"""Disputes: what is frozen for them, what speaks for us, and how they end; fraud warnings."""

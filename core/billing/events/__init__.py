@@ -1,0 +1,1 @@
+"""What the provider tells us: an inbox, a sweep of what never came, and its balance."""

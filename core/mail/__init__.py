@@ -1,0 +1,1 @@
+"""Mail: written down with what it tells of, sent by a loop."""
