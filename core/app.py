@@ -153,7 +153,7 @@ class Core:
             workspace_service(pool, clock, ids),
             key_service(pool, clock, ids, self._peppers),
             catalog_service(pool, clock, ids, self._upstreams),
-            credit_service(pool, clock, ids),
+            credit_service(pool, clock, ids, self._settings.support_goodwill_nanos),
             *self._billing.services(),
             ledger_service(pool, self._database.jobs, UsageProofs()),
             usage_service(pool, clock),

@@ -7,9 +7,10 @@ from pathlib import Path
 from pydantic import Field
 
 from core.billing.settings import BillingSettings
+from core.ledger.settings import LedgerSettings
 
 
-class CoreSettings(BillingSettings):
+class CoreSettings(BillingSettings, LedgerSettings):
     """What core is told, beside what all processes are."""
 
     database_url: str = Field(validation_alias="DATABASE_URL", repr=False)

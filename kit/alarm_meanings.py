@@ -57,6 +57,30 @@ MEANINGS: Final = {
         "A spool came from an edge process that core does not know; its usage counts all the same.",
         "Find out which edge points at this core, and whether the database was restored.",
     ),
+    "refund_mismatch": (
+        "The provider refunded what does not fit its payment: another currency, or too much.",
+        "Look at the refund there; nothing was taken from the workspace.",
+    ),
+    "dispute_opened": (
+        "A cardholder's bank disputes a payment; its unused credit is frozen.",
+        "Read `1api dispute evidence`, and submit it before it is due.",
+    ),
+    "dispute_lost": (
+        "A dispute was lost: expected is the credit that it took, found what is owed of it.",
+        "Collect the debt or give it up; a workspace in debt gets no credit to spend.",
+    ),
+    "dispute_mismatch": (
+        "A dispute is in another currency than its payment, or in a state that is not known.",
+        "Look at it at the provider; nothing was frozen.",
+    ),
+    "dispute_changed_after_close": (
+        "The provider moved money of a dispute that was settled already.",
+        "Look at it there and decide who gets it; the books have the money.",
+    ),
+    "fraud_warning": (
+        "A card network warns that a payment may be fraud; a refund of what is left is proposed.",
+        "Approve the refund to prevent a dispute, or reject it.",
+    ),
 }
 _UNKNOWN: Final = ("An alarm that this version does not know.", "Update the command line.")
 

@@ -7,13 +7,16 @@ import click
 from core.cli.audit import audit
 from core.cli.catalog import catalog
 from core.cli.credit import credit
+from core.cli.dispute import dispute
 from core.cli.key import key
 from core.cli.ledger import ledger
+from core.cli.refund import refund
 from core.cli.restart import restart
 from core.cli.up import up
 from core.cli.usage import usage
 from core.cli.workspace import workspace
 
 commands: list[click.Command] = [
-    *(up, restart, workspace, key, credit, usage, catalog, ledger, audit),
+    *(up, restart, workspace, key, credit, refund, dispute, usage, catalog),
+    *(ledger, audit),
 ]

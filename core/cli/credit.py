@@ -65,6 +65,35 @@ def grant(
     output(context, {**_grant_row(answer.grant), "balance": balance_row(answer.balance)})
 
 
+@credit.command()
+@click.argument("request_id")
+@click.option("--amount", required=True, metavar="USD", help="Such as 0.05.")
+@click.option(
+    "--reason",
+    type=click.Choice(["wrong_charge", "service_fault", "agreed"]),
+    default="wrong_charge",
+    show_default=True,
+)
+@click.option("--call-id", help="Repeat a call with the same id and nothing is given back twice.")
+@click.pass_context
+def correct(
+    context: click.Context, request_id: str, amount: str, reason: str, call_id: str | None
+) -> None:
+    """Give back a part of what a request was charged, to the credit that paid it."""
+    from oneapi.billing.v1.credit_service_pb2 import CorrectChargeRequest  # noqa: PLC0415
+
+    answer = call(
+        SERVICE,
+        "CorrectCharge",
+        request_id=call_id or new_call_id(),
+        charged_request_id=request_id,
+        amount={"amount_nanos": nanos_of(amount), "currency_code": "USD"},
+        reason=CorrectChargeRequest.Reason.Value(f"REASON_{reason.upper()}"),
+    )
+    balance_after = balance_row(answer.balance)
+    output(context, {"transaction_id": answer.transaction_id, "balance": balance_after})
+
+
 @credit.command("list")
 @workspace_option
 @click.pass_context

@@ -19,12 +19,13 @@ from core.ledger.model import (
     balance_of,
 )
 from core.ledger.posting import new_txn_id, post, posted_before
+from core.ledger.settings import GOODWILL_PERIOD
 from core.ledger.store import StoredPosting
 from core.ledger.wallets import balance, check_open
 from kit.canonical import Canonical
 from kit.clock import to_micros
 from kit.money import MAX_NANOS
-from kit.reasons import AmountOutOfRange, InvalidArgument
+from kit.reasons import AmountOutOfRange, InvalidArgument, RateLimited
 
 __all__ = ["GrantRequest", "Granted", "balance", "grant_credit", "grant_with_balance"]
 
@@ -48,6 +49,8 @@ class GrantRequest:
     now: datetime
     tax: int = 0
     """What was paid on top for the tax office; bought credit only."""
+    goodwill_max: int | None = None
+    """What the actor may give this workspace as goodwill in 30 days; None is without a limit."""
 
     @property
     def content(self) -> tuple[tuple[str, Canonical], ...]:
@@ -102,6 +105,7 @@ async def grant_with_balance(tx: Transaction, request: GrantRequest) -> Granted:
         WorkspaceNotActive: it is closed.
         InvalidArgument: it would expire at once, or tax on credit that is not bought.
         AmountOutOfRange: not above zero, or beyond the ledger's range.
+        RateLimited: more goodwill than the actor may give.
         RequestIdReused: the business key was used for other credit.
     """
     wallet = await lock_current(tx, request.workspace_id, request.now)
@@ -111,6 +115,7 @@ async def grant_with_balance(tx: Transaction, request: GrantRequest) -> Granted:
     _check(request, wallet)
     if request.kind is not GrantKind.PAID:
         await check_open(tx, request.workspace_id)
+        await _check_goodwill(tx, request)
     grant = _new_grant(request, wallet)
     await store.insert_grant(tx, grant)
     posted = await post(tx, _posting(request, grant, wallet), wallet)
@@ -134,6 +139,16 @@ def _check(request: GrantRequest, wallet: Wallet) -> None:
         raise InvalidArgument(fields="tax")
     if request.expires_at is not None and request.expires_at <= request.now:
         raise InvalidArgument(fields="expires_at")
+
+
+async def _check_goodwill(tx: Transaction, request: GrantRequest) -> None:
+    if request.goodwill_max is None:
+        return
+    since = request.now - GOODWILL_PERIOD
+    given = await store.goodwill_given(tx, request.workspace_id, request.actor, since)
+    left = request.goodwill_max - given
+    if request.amount > left:
+        raise RateLimited(limit="goodwill", left_nanos=max(0, left))
 
 
 def _new_grant(request: GrantRequest, wallet: Wallet) -> CreditGrant:

@@ -9,6 +9,7 @@ from core.audit import Act
 from core.db.database import Pool
 from core.db.paging import id_token, page_size, parse_id_token, split_page
 from core.ledger import listing, store
+from core.ledger.corrections import CorrectionReason, correct
 from core.ledger.credits import GrantRequest, balance, grant_with_balance
 from core.ledger.messages import (
     balance_message,
@@ -19,13 +20,13 @@ from core.ledger.messages import (
     summary_message,
     transaction_message,
 )
-from core.ledger.model import GrantKind
+from core.ledger.model import GrantKind, balance_of
 from core.ledger.proofs.finding import RecordProofs, Tally
 from core.ledger.proofs.verify import verify
 from core.timestamps import from_timestamp
 from kit.clock import Clock, now
 from kit.ids import IdSource, format_id, parse_id
-from kit.reasons import InvalidArgument, NotFound
+from kit.reasons import CallerNotAllowed, InvalidArgument, NotFound
 from kit.rpc.server import Service
 from oneapi.billing.v1 import credit_service_pb2 as credit_pb
 from oneapi.billing.v1 import credit_service_pb2_grpc, ledger_service_pb2_grpc
@@ -34,9 +35,11 @@ from oneapi.billing.v1 import ledger_service_pb2 as ledger_pb
 CREDIT_NAME = "oneapi.billing.v1.CreditService"
 LEDGER_NAME = "oneapi.billing.v1.LedgerService"
 _CALLERS = frozenset({"operator", "finance"})
-CREDIT_ALLOWED = dict.fromkeys(("GrantCredit", "ListCreditGrants"), _CALLERS) | {
+SUPPORT = "support"
+CREDIT_ALLOWED = dict.fromkeys(("GrantCredit", "ListCreditGrants"), _CALLERS | {SUPPORT}) | {
+    "CorrectCharge": _CALLERS,
     # Edges ask for the workspace of a key that they have authenticated.
-    "GetBalance": _CALLERS | {"edge"},
+    "GetBalance": _CALLERS | {SUPPORT, "edge"},
 }
 LEDGER_ALLOWED = dict.fromkeys(
     ("ListTransactions", "GetTransaction", "GetTrialBalance", "VerifyLedger"), _CALLERS
@@ -47,11 +50,12 @@ _GIVEN = frozenset({int(GrantKind.PROMOTIONAL), int(GrantKind.GOODWILL)})
 class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
     """Credits of workspaces."""
 
-    def __init__(self, pool: Pool, clock: Clock, ids: IdSource) -> None:
-        """Work on the pool's database."""
+    def __init__(self, pool: Pool, clock: Clock, ids: IdSource, goodwill_max: int) -> None:
+        """Work on the pool's database; support may give a workspace so many nano-dollars."""
         self._pool = pool
         self._clock = clock
         self._ids = ids
+        self._goodwill_max = goodwill_max
 
     async def GetBalance(
         self, request: credit_pb.GetBalanceRequest, context: Any
@@ -67,7 +71,7 @@ class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
     ) -> credit_pb.GrantCreditResponse:
         """Give promotional or goodwill credit, once for each request id."""
         act = Act.of_call(self._clock, self._ids)
-        wanted = _grant_request(request, act)
+        wanted = _grant_request(request, act, self._goodwill_max)
         async with self._pool.transaction("system") as tx:
             given = await grant_with_balance(tx, wanted)
             if given.created:
@@ -90,6 +94,33 @@ class CreditServicer(credit_service_pb2_grpc.CreditServiceServicer):
         page, token = split_page(rows, size, lambda grant: id_token(grant.grant_id))
         return credit_pb.ListCreditGrantsResponse(
             grants=map(grant_message, page), next_page_token=token
+        )
+
+    async def CorrectCharge(
+        self, request: credit_pb.CorrectChargeRequest, context: Any
+    ) -> credit_pb.CorrectChargeResponse:
+        """Give back a part of a charge, once for each request id."""
+        act = Act.of_call(self._clock, self._ids)
+        async with self._pool.transaction("system") as tx:
+            posted = await correct(
+                tx,
+                request_id=request.request_id,
+                record_id=parse_id("req", request.charged_request_id),
+                amount=request.amount.amount_nanos,
+                reason=CorrectionReason(request.reason),
+                actor=act.actor,
+                now=act.now,
+            )
+            wallet = posted.wallet
+            if wallet is None:
+                raise LookupError(posted.txn_id)
+            if posted.created:
+                name = request.charged_request_id
+                await act.audit(tx, "billing.CorrectCharge", name, wallet.workspace_id)
+            await tx.commit()
+        return credit_pb.CorrectChargeResponse(
+            transaction_id=format_id("txn", posted.txn_id),
+            balance=balance_message(wallet.workspace_id, balance_of(wallet)),
         )
 
 
@@ -155,10 +186,10 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         yield ledger_pb.VerifyLedgerResponse(summary=summary_message(tally))
 
 
-def credit_service(pool: Pool, clock: Clock, ids: IdSource) -> Service:
+def credit_service(pool: Pool, clock: Clock, ids: IdSource, goodwill_max: int) -> Service:
     """Return the service for the server."""
     add = credit_service_pb2_grpc.add_CreditServiceServicer_to_server
-    return Service(CREDIT_NAME, add, CreditServicer(pool, clock, ids), CREDIT_ALLOWED)
+    return Service(CREDIT_NAME, add, CreditServicer(pool, clock, ids, goodwill_max), CREDIT_ALLOWED)
 
 
 def ledger_service(pool: Pool, proof_pool: Pool, records: RecordProofs) -> Service:
@@ -167,9 +198,14 @@ def ledger_service(pool: Pool, proof_pool: Pool, records: RecordProofs) -> Servi
     return Service(LEDGER_NAME, add, LedgerServicer(pool, proof_pool, records), LEDGER_ALLOWED)
 
 
-def _grant_request(request: credit_pb.GrantCreditRequest, act: Act) -> GrantRequest:
+def _grant_request(
+    request: credit_pb.GrantCreditRequest, act: Act, goodwill_max: int
+) -> GrantRequest:
     if int(request.kind) not in _GIVEN:
         raise InvalidArgument(fields="kind")
+    is_support = act.actor == SUPPORT
+    if is_support and request.kind != int(GrantKind.GOODWILL):
+        raise CallerNotAllowed(caller=act.actor)
     expires = from_timestamp(request.expires_at) if request.HasField("expires_at") else None
     return GrantRequest(
         workspace_id=parse_id("ws", request.workspace_id),
@@ -179,6 +215,7 @@ def _grant_request(request: credit_pb.GrantCreditRequest, act: Act) -> GrantRequ
         business_key=f"credit:{request.request_id}",
         actor=act.actor,
         now=act.now,
+        goodwill_max=goodwill_max if is_support else None,
     )
 
 

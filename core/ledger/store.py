@@ -259,6 +259,21 @@ async def read_grant(tx: Transaction, grant_id: bytes) -> CreditGrant | None:
     return None if row is None else grant_of(row)
 
 
+async def goodwill_given(tx: Transaction, workspace_id: bytes, actor: str, since: datetime) -> int:
+    """Sum up what an actor gave a workspace as goodwill since a moment."""
+    row = await tx.one(
+        "SELECT CAST(coalesce(sum(g.amount), 0) AS bigint) AS total"
+        "  FROM credit_grant AS g JOIN ledger_txn AS t ON t.id = g.id"
+        " WHERE g.workspace_id = :id AND g.kind = :goodwill AND g.created_at > :since"
+        "   AND t.actor = :actor",
+        id=to_uuid(workspace_id),
+        goodwill=int(GrantKind.GOODWILL),
+        since=since,
+        actor=actor,
+    )
+    return 0 if row is None else int(row.total)
+
+
 async def burnable_grants(tx: Transaction, workspace_id: bytes, now: datetime) -> list[CreditGrant]:
     """Read the grants that have free, unexpired credit, in burn order."""
     rows = await tx.all(

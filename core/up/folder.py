@@ -22,7 +22,7 @@ from kit.cli import CommandFailed, Exit
 from kit.files import write_private
 from kit.process import LockHeld, hold_lock
 
-CALLERS: Final = ("edge", "archiver", "operator", "core", "finance")
+CALLERS: Final = ("edge", "archiver", "operator", "core", "finance", "support")
 LOG_MAX_BYTES: Final = 8 * 1024 * 1024
 _CHILDREN_WAIT_SECONDS: Final = 60.0
 _TOKEN_BYTES: Final = 32

@@ -1,6 +1,6 @@
 """An endpoint of the data plane as raw ASGI: steps one to four of a request's life, in this order.
 
-id -> key -> body -> request -> model, lane, price -> translations -> limits, hold -> INTENT
+id -> key -> body -> request -> model, lane, price -> ways -> limits, hold -> INTENT
 
 What differs between endpoints is their surface (`edge/translate/surface.py`).
 """
@@ -8,7 +8,7 @@ What differs between endpoints is their surface (`edge/translate/surface.py`).
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from edge import errors
@@ -37,6 +37,7 @@ from edge.api.http import (
     sent_of,
 )
 from edge.api.recording import Accepted, Parts
+from edge.api.ways import Way, bound, ways_of
 from edge.core_link import CoreLink
 from edge.errors import ApiError
 from edge.metering.errors import SpoolFull, SpoolUnavailable
@@ -44,7 +45,7 @@ from edge.metering.records import Intent
 from edge.server.cycle import WHOLE
 from edge.translate.errors import InvalidRequest
 from edge.translate.surface import EVENT_STREAM as EVENTS
-from edge.translate.surface import ClientRequest, Surface, Terms, Translation
+from edge.translate.surface import ClientRequest, Surface, Terms
 from kit.clock import now_micros
 from kit.hold import RequestShape
 from kit.ids import format_id, new_request_id
@@ -63,10 +64,6 @@ _GENERATE_CONTENT: Final = endpoint_pb2.ENDPOINT_GENERATE_CONTENT
 _IN_FLIGHT: Final = pb2.ClaimIdempotencyKeyResponse.RESULT_IN_FLIGHT
 
 
-Translations = dict[int, Translation]
-"""By the identity of the candidate."""
-
-
 @dataclass(slots=True)
 class Decided:
     """A request that may be served, on these terms."""
@@ -74,7 +71,7 @@ class Decided:
     request: ClientRequest
     shape: RequestShape
     admitted: Admitted
-    translations: Translations
+    ways: list[Way]
 
 
 class Endpoint:
@@ -198,7 +195,7 @@ class Endpoint:
         self, sent: Sent, grant: Grant, request: ClientRequest, request_id: bytes
     ) -> Decided:
         choice = self._choose(sent, grant, request)
-        shape, translations = self._translated(request, choice, request_id)
+        shape, ways = self._ways(grant, request, choice, request_id)
         admission = self._parts.admission
         try:
             if request.is_free:
@@ -216,50 +213,38 @@ class Endpoint:
             if error.status == _LIMITED and (left := self._link.limits.state(grant)) is not None:
                 error.headers |= answer_headers.of_limits(left)
             raise
-        return Decided(request, shape, admitted, translations)
+        return Decided(request, shape, admitted, ways)
 
-    def _translated(
-        self, request: ClientRequest, choice: Choice, request_id: bytes
-    ) -> tuple[RequestShape, Translations]:
-        """Return what bounds the request, and how it reaches each candidate that can take it.
+    def _ways(
+        self, grant: Grant, request: ClientRequest, choice: Choice, request_id: bytes
+    ) -> tuple[RequestShape, list[Way]]:
+        """Return what bounds the request, and how it reaches the candidates that may be tried.
 
-        The route keeps only those: a fallback never meets one that cannot.
+        A fallback never meets one that cannot take it.
         """
-        model = choice.model
-        created = now_micros(self._parts.clock) // 1_000_000
-        refusal: InvalidRequest | None = None
-        translations: Translations = {}
-        kept: list[Candidate] = []
-        try:
-            shape = request.shape(model)
-        except InvalidRequest as error:
-            raise errors.invalid(error.code, error.message, error.param) from None
-        for candidate in choice.route.candidates:
-            terms = Terms(
+        model, created = choice.model, now_micros(self._parts.clock) // 1_000_000
+        text_id = format_id("req", request_id)
+
+        def terms_of(candidate: Candidate) -> Terms:
+            return Terms(
                 candidate.upstream.name,
                 candidate.upstream_model,
                 candidate.surfaces,
                 candidate.upstream.ends_with_terminal_frame,
                 model.public_id,
                 model.max_output_tokens,
-                format_id("req", request_id),
+                text_id,
                 created,
             )
-            try:
-                translation = request.translation(terms)
-            except InvalidRequest as error:
-                refusal = refusal or error
-                continue
-            translations[id(candidate)] = translation
-            kept.append(candidate)
-            # What is written anew may be longer than what the client wrote.
-            written = translation.written_bytes - request.media_bytes
-            shape.text_bytes = max(shape.text_bytes, written)
-        if refusal is not None:
-            if not kept:
-                raise errors.invalid(refusal.code, refusal.message, refusal.param)
-            choice.route = replace(choice.route, candidates=tuple(kept))
-        return shape, translations
+
+        order = self._parts.router.order(choice.route, grant.key_id + model.public_id.encode())
+        try:
+            shape = request.shape(model)
+            ways = ways_of(request, order, choice.route.max_attempts, terms_of)
+        except InvalidRequest as error:
+            raise errors.invalid(error.code, error.message, error.param) from None
+        bound(shape, ways, request.media_bytes)
+        return shape, ways
 
     async def _claimed(self, sent: Sent, decided: Decided, request_id: bytes) -> ClientKey:
         try:
@@ -299,7 +284,7 @@ class Endpoint:
             decided.request,
             decided.shape,
             admitted,
-            decided.translations,
+            decided.ways,
             intent,
             ticket,
             started,

@@ -109,16 +109,11 @@ class Exchange:
             await self._whole(found)
 
     async def _ask(self) -> Answer | Failure:
-        choice = self._accepted.admitted.choice
-        candidates = self._parts.router.order(
-            choice.route,
-            self._accepted.intent.key_id + choice.model.public_id.encode(),
-        )
+        policy = self._accepted.admitted.choice.route.policy
+        candidates = [way.candidate for way in self._accepted.ways]
         try:
             self._asking = True
-            return await self._attempts.run(
-                candidates, choice.route.policy, self._build, lambda: self._over
-            )
+            return await self._attempts.run(candidates, policy, self._build, lambda: self._over)
         except asyncio.CancelledError:
             # Our own cancellation of the wait, not the server's of the request.
             if not self._over or self._task is None or self._task.uncancel() > 0:
@@ -128,7 +123,7 @@ class Exchange:
             self._asking = False
 
     def _build(self, candidate: Candidate) -> UpstreamRequest:
-        translation = self._translation = self._accepted.translations[id(candidate)]
+        translation = self._translation = self._accepted.translation_for(candidate)
         body = translation.body(self._accepted.admitted.limit.applied)
         endpoint = self._parts.endpoints.of(
             candidate.upstream, translation.path, translation.headers, translation.content_type
@@ -254,7 +249,7 @@ class Exchange:
         ending.has_output = end.has_output
         ending.events = end.events
         ending.content_bytes = end.content_bytes
-        ending.estimated = end.estimated
+        ending.estimated, ending.searches = end.estimated, end.searches
         if end.kind is EndKind.PROPER:
             ending.error_class = usage.ERROR_CLASS_UNSPECIFIED
             ending.outcome = usage.OUTCOME_SUCCEEDED
@@ -302,7 +297,7 @@ class Exchange:
         ending.error_class = usage.ERROR_CLASS_UNSPECIFIED
         ending.finish_reason, ending.quantities = result.finish_reason, result.quantities
         ending.has_output, ending.content_bytes = result.has_output, result.content_bytes
-        ending.estimated = result.estimated
+        ending.estimated, ending.searches = result.estimated, result.searches
         ending.http_status = 0 if self._gone else 200
         if not await self._record():
             await self._tell(Failure(usage.ERROR_CLASS_SPOOL))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.admission.admit import Admission, Admitted
+from edge.admission.catalog import Candidate
 from edge.api.alarms import Alarms
+from edge.api.ways import Way
 from edge.metering.errors import InvalidRecordError, OutcomeNotDurable
 from edge.metering.records import MAX_ATTEMPTS, Intent, Outcome
 from edge.metering.spool import Spool
@@ -49,11 +51,15 @@ class Accepted:
     request: ClientRequest
     shape: RequestShape
     admitted: Admitted
-    translations: dict[int, Translation]
-    """How the request reaches each candidate of its route, by the candidate's identity."""
+    ways: list[Way]
+    """The candidates to try, in this order, and how the request reaches each."""
     intent: Intent
     ticket: Ticket
     started: float
+
+    def translation_for(self, candidate: Candidate) -> Translation:
+        """Return how the request reaches one of its candidates."""
+        return next(way.translation for way in self.ways if way.candidate is candidate)
 
     @property
     def request_id(self) -> str:
@@ -76,6 +82,8 @@ class Ending:
     first_token_ms: int = 0
     estimated: Quantities | None = None
     """What to charge without counts where the API has units of its own."""
+    searches: int = 0
+    """Searches of the web that were seen in the answer."""
 
 
 class Recording:
@@ -223,4 +231,5 @@ class Recording:
             events=ending.events,
             content_bytes=ending.content_bytes,
             limit=self.output_bound,
+            searches=ending.searches,
         )

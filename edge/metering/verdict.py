@@ -2,7 +2,7 @@
 
 provider's usage known, some output or a proper finish  -> the provider's usage
 provider's usage known from before the output that was  -> its input, and an estimate of the
-delivered until the client left                            delivered output
+delivered until the client left                            delivered output and searches
 no output, and an error or an empty finish              -> nothing (waived if usage was reported)
 usage unknown, the answer was whole                     -> an estimate, never above the hold
 usage unknown, the client left                          -> an estimate of input and delivered
@@ -83,6 +83,8 @@ def _is_empty_failure(facts: Facts) -> bool:
 def _counted(facts: Facts, reported: Quantities) -> Verdict:
     """Charge what the provider counted, and what it made after that until the client left.
 
+    Searches of the web that were seen belong to it.
+
     Anthropic and Google count the input before they answer. Without this, a client could take the
     whole answer and leave before its end, and pay for the input only.
     """
@@ -90,9 +92,11 @@ def _counted(facts: Facts, reported: Quantities) -> Verdict:
     if facts.outcome == usage.OUTCOME_CANCELLED and unfinished and facts.has_output:
         estimate = facts.estimate()
         missing = output_tokens(estimate) - output_tokens(reported)
-        if missing > 0:
+        searches = estimate[Dimension.TOOL_CALLS] - reported[Dimension.TOOL_CALLS]
+        if missing > 0 or searches > 0:
             completed = [*reported]
-            completed[Dimension.OUTPUT] += missing
+            completed[Dimension.OUTPUT] += max(0, missing)
+            completed[Dimension.TOOL_CALLS] += max(0, searches)
             verdict = _charged(tuple(completed), facts.price, usage.USAGE_SOURCE_ESTIMATED)
             if verdict.charge_nanos <= facts.hold_nanos:
                 return verdict

@@ -12,6 +12,7 @@ from edge.translate.operation import (
     Schema,
     list_of,
     object_of,
+    optional,
     reference,
     told,
 )
@@ -42,11 +43,33 @@ GOOGLE_MODEL: Final = object_of(
     },
     required=("name", "supportedGenerationMethods"),
 )
+ANTHROPIC_MODEL: Final = object_of(
+    {
+        "type": {"const": "model"},
+        "id": told(TEXT, "The public model id."),
+        "display_name": TEXT,
+        "created_at": {"type": "string", "format": "date-time"},
+        "lifecycle": {"const": "active"},
+        "max_input_tokens": COUNT,
+        "max_tokens": told(COUNT, "The most output tokens."),
+    },
+    required=("type", "id", "display_name", "created_at"),
+)
 SCHEMAS: Final[dict[str, Schema]] = {
     "Model": MODEL,
     "ModelList": object_of(
         {"object": {"const": "list"}, "data": list_of(reference("Model"))},
         required=("object", "data"),
+    ),
+    "AnthropicModel": ANTHROPIC_MODEL,
+    "AnthropicModelList": object_of(
+        {
+            "data": told(list_of(reference("AnthropicModel")), "Models for text, on one page."),
+            "has_more": {"const": False},
+            "first_id": optional(TEXT),
+            "last_id": optional(TEXT),
+        },
+        required=("data", "has_more", "first_id", "last_id"),
     ),
     "GoogleModel": GOOGLE_MODEL,
     "GoogleModelList": object_of(
@@ -54,19 +77,24 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
 }
 MODEL_PARAMETER: Final = {"name": "model", "in": "path", "required": True, "schema": TEXT}
-_IN_GOOGLES: Final = "With a header of Google's SDKs (`x-goog-api-key`) in Google's shape."
+_IN_OTHERS: Final = (
+    "With Google's header for keys (`x-goog-api-key`) in Google's shape, with Anthropic's for its "
+    "version (`anthropic-version`) in Anthropic's."
+)
+_ERRORS: Final = ("Openai", "Anthropic", "Google")
+_SHAPES: Final = ("", "Anthropic", "Google")
 
 
 def paths() -> dict[str, Any]:
     """Return these paths."""
     listed = "Models that can be used; with a key that requires zero retention, by that key."
     one = "One model, by public id or alias."
-    either = {"anyOf": [reference("ModelList"), reference("GoogleModelList")]}
-    either_one = {"anyOf": [reference("Model"), reference("GoogleModel")]}
+    either = {"anyOf": [reference(f"{api}ModelList") for api in _SHAPES]}
+    either_one = {"anyOf": [reference(f"{api}Model") for api in _SHAPES]}
     return {
-        "/v1/models": {"get": _get("listModels", f"{listed} {_IN_GOOGLES}", either)},
+        "/v1/models": {"get": _get("listModels", f"{listed} {_IN_OTHERS}", either)},
         "/v1/models/{model}": {
-            "get": _get("getModel", f"{one} {_IN_GOOGLES}", either_one)
+            "get": _get("getModel", f"{one} {_IN_OTHERS}", either_one)
             | {"parameters": [MODEL_PARAMETER]}
         },
         "/v1beta/models": {"get": _get("listGoogleModels", listed, reference("GoogleModelList"))},
@@ -82,7 +110,7 @@ def paths() -> dict[str, Any]:
 
 
 def _get(name: str, words: str, schema: Schema) -> dict[str, Any]:
-    envelope = {"anyOf": [reference("OpenaiError"), reference("GoogleError")]}
+    envelope = {"anyOf": [reference(f"{api}Error") for api in _ERRORS]}
     error = {"description": "See the table of errors.", "content": {JSON: {"schema": envelope}}}
     answer = {
         "description": "The answer.",

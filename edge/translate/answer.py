@@ -19,7 +19,8 @@ class WholeAnswer:
     """A whole answer: what the client gets, and what the record says about it.
 
     `quantities` is None where the provider counted nothing usable; then the caller estimates, by
-    `estimated` where the API has units of its own (images, seconds), else by the size of the texts.
+    `estimated` where the API has units of its own (images, seconds), else by the size of the texts
+    and the `searches` of the web that were seen in the answer.
     """
 
     body: bytes = field(repr=False)
@@ -30,6 +31,7 @@ class WholeAnswer:
     content_bytes: int
     content_type: bytes = JSON_TYPE
     estimated: Quantities | None = None
+    searches: int = 0
 
 
 class StreamEnding(Enum):
@@ -63,7 +65,7 @@ class StreamEnd:
     and the terminal frame of a proper end, or the upstream's own error. After a cut without one it
     is empty, and the caller sends the surface's error event. `quantities` is the last usage that
     was seen, also before a cut; None means that the caller estimates: by `estimated` where the API
-    has units of its own, else from `events` and `content_bytes`.
+    has units of its own, else from `events`, `content_bytes` and `searches`.
     """
 
     kind: EndKind
@@ -77,6 +79,7 @@ class StreamEnd:
     events: int
     content_bytes: int
     estimated: Quantities | None = None
+    searches: int = 0
 
 
 class AnswerStream(Protocol):

@@ -30,13 +30,17 @@ def output_tokens(events: int, content_bytes: int, *, limit: int) -> int:
     return min(delivered, limit)
 
 
-def estimated(shape: RequestShape, *, events: int, content_bytes: int, limit: int) -> Quantities:
+def estimated(
+    shape: RequestShape, *, events: int, content_bytes: int, limit: int, searches: int = 0
+) -> Quantities:
     """Return what a request is charged for whose provider sent no usage.
 
-    `limit` is the output limit of all choices together, as the hold was taken for.
+    `limit` is the output limit of all choices together, as the hold was taken for; `searches` of
+    the web were seen in the answer. What they made the provider read is not known, so not charged.
     """
     return quantities(
         input=min(input_tokens(shape), shape.input_tokens),
         output=output_tokens(events, content_bytes, limit=limit),
         requests=1,
+        tool_calls=min(searches, shape.tool_calls),
     )

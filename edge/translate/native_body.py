@@ -6,7 +6,7 @@ fields below are treated alike in every client API, whoever serves the request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from edge.translate.errors import UnsupportedParameter
@@ -36,29 +36,31 @@ NOT_FORWARDED: Final = (
     *("session_id", "trace"),
 )
 """What says who or where the client is, and changes no answer."""
+_UNBOUND: Final = frozenset(UNBOUND_FIELDS)
+
+_NOT_FORWARDED: Final = frozenset(NOT_FORWARDED)
 
 IN_MEMORY: Final = "in_memory"
 """The one word about a cache that can only shorten its life."""
 
 
-def refuse_unbound(body: Mapping[str, Any], names: tuple[str, ...] = UNBOUND_FIELDS) -> None:
+def refuse_unbound(body: Mapping[str, Any], names: Collection[str] = _UNBOUND) -> None:
     """Refuse what makes the cost of a request unbounded.
 
     Raises:
         UnsupportedParameter: one of these fields is there; it is named.
     """
-    for name in names:
+    for name, value in body.items():
         # An empty object switches a tool on as well.
-        value = body.get(name)
-        if value is not None and value is not False:
+        if name in names and value is not None and value is not False:
             raise UnsupportedParameter(name)
 
 
 def forwarded(body: Mapping[str, Any], upstream_model: str) -> dict[str, Any]:
     """Return a copy of a body for a provider: its own model, nobody's identity, nothing kept."""
     copied = {**body, "model": upstream_model}
-    for name in NOT_FORWARDED:
-        copied.pop(name, None)
+    if not _NOT_FORWARDED.isdisjoint(copied):
+        copied = {name: value for name, value in copied.items() if name not in _NOT_FORWARDED}
     if copied.get("store"):
         copied["store"] = False
     _shorten_caches(copied)

@@ -28,7 +28,8 @@ class Look:
 
     `edits`: members of its top level as raw JSON, None removes. `made`: the model made something;
     `content_bytes` of it. `finished`: the reason of a choice that ended (choice, reason).
-    `seen`: the choices that it is about, where an API can have several. `error`: the provider
+    `seen`: the choices that it is about, where an API can have several. `searches` of the web ended
+    in it. `error`: the provider
     reports an error, in its words (for the client only).
     """
 
@@ -39,6 +40,7 @@ class Look:
     is_terminal: bool = False
     is_dropped: bool = False
     seen: tuple[int, ...] = ()
+    searches: int = 0
     error: str | None = None
 
 
@@ -64,6 +66,7 @@ class NativeStream:
         "_look",
         "_max_held_bytes",
         "_reasons",
+        "_searches",
         "_seen",
         "_tally",
         "_terminal",
@@ -100,6 +103,7 @@ class NativeStream:
         self._choices = choices
         self._reasons: dict[int, FinishReason.ValueType] = {}
         self._seen: set[int] = set()
+        self._searches = 0
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._counts_sent: tuple[int, int] | None = None
@@ -141,6 +145,7 @@ class NativeStream:
             events=self.events,
             content_bytes=self.content_bytes,
             estimated=self._estimate() if self._estimate is not None else None,
+            searches=self._searches,
         )
 
     def _is_proper(self, *, body_complete: bool) -> bool:
@@ -193,6 +198,7 @@ class NativeStream:
         self.content_bytes += look.content_bytes
         self._reasons.update(look.finished)
         self._seen.update(look.seen)
+        self._searches += look.searches
         if look.is_terminal:
             self._terminal = self.over = True
         if look.is_dropped:

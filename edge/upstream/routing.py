@@ -43,9 +43,9 @@ class Router:
         self.capacity = Capacity()
 
     def order(self, route: Route, sticky_to: bytes) -> list[Candidate]:
-        """Return the candidates to try, at most the route's number of attempts."""
+        """Return the candidates in the order in which to try them."""
         if len(route.candidates) == 1:
-            return list(route.candidates[: route.max_attempts])
+            return list(route.candidates)
         balance, is_full = route.policy.balance, self.capacity.is_full
         keyed = [
             (
@@ -57,7 +57,7 @@ class Router:
             )
             for index, item in enumerate(route.candidates)
         ]
-        return [route.candidates[index] for *_, index in sorted(keyed)][: route.max_attempts]
+        return [route.candidates[index] for *_, index in sorted(keyed)]
 
     def has_spare(self, route: Route) -> bool:
         """Say whether some candidate is healthy and has room that nobody waits for."""

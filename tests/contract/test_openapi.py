@@ -96,14 +96,19 @@ def test_a_wrong_answer_is_found(service: Described) -> None:
 def test_lists_of_models_are_as_they_are_described(
     service: Described, client: httpx.Client
 ) -> None:
-    """In both shapes, with a key and without one."""
+    """In every shape, with a key and without one."""
     schemas = service.document["components"]
-    for path, name in (("/v1/models", "ModelList"), ("/v1beta/models", "GoogleModelList")):
+    anthropics = {"anthropic-version": "2023-06-01"}
+    for path, name, more in (
+        ("/v1/models", "ModelList", {}),
+        ("/v1/models", "AnthropicModelList", anthropics),
+        ("/v1beta/models", "GoogleModelList", {}),
+    ):
         validator = jsonschema_rs.Draft202012Validator(
             {"$ref": f"#/components/schemas/{name}", "components": schemas}
         )
         for headers in ({}, key_header(service, 0)):
-            assert validator.is_valid(client.get(path, headers=headers).json())
+            assert validator.is_valid(client.get(path, headers=headers | more).json())
 
 
 def test_every_operation_works_where_the_demo_provider_runs(service: Described) -> None:

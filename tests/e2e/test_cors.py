@@ -105,6 +105,6 @@ def test_a_page_that_is_named_no_more_is_refused_at_once(
     def refused() -> bool:
         return page.post("/chat/completions", json=CHAT).status_code == 403
 
-    until(refused, 5.0)
+    until(refused)
     stack.run("workspace", "update", workspace, "--cors-origin", ORIGIN)
-    until(lambda: not refused(), 5.0)
+    until(lambda: not refused())

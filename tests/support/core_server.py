@@ -13,7 +13,8 @@ from kit.rpc.client import open_channel
 from kit.rpc.identity import Tokens
 from kit.rpc.server import Service, start_server
 
-TOKENS = {name: f"token-of-{name}" for name in ("edge", "archiver", "operator", "core", "finance")}
+CALLERS = ("edge", "archiver", "operator", "core", "finance", "support")
+TOKENS = {name: f"token-of-{name}" for name in CALLERS}
 
 
 @asynccontextmanager

@@ -98,7 +98,9 @@ def search(world: World, kind: str, url: str, params: Json, visible_before: int)
     """
     matches = query_of(params["query"])
     found = [
-        one for one in reversed(world.all(kind)) if one["created"] < visible_before and matches(one)
+        one
+        for one in reversed(world.all(kind))
+        if not one.get("deleted") and one["created"] < visible_before and matches(one)
     ]
     limit = limit_of(params)
     start = _start_of(params.get("page", "0"))

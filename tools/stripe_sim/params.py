@@ -104,10 +104,18 @@ def _add(shape: Shape, annotation: Any, names: Mapping[str, Any]) -> None:
     elif origin is dict:
         shape.values = _shape(arguments[-1], names)
     elif typing_extensions.is_typeddict(annotation):
-        read = _fields(annotation)
-        shape.fields, shape.required = read.fields, read.required
+        _add_object(shape, _fields(annotation))
     else:
         _add_leaf(shape, annotation)
+
+
+def _add_object(shape: Shape, read: Shape) -> None:
+    """Accept the fields of one more object; required is what all of them need."""
+    if shape.fields is None:
+        shape.fields, shape.required = read.fields, read.required
+    else:
+        shape.fields = {**shape.fields, **(read.fields or {})}
+        shape.required &= read.required
 
 
 def _add_leaf(shape: Shape, annotation: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from tools.stripe_sim import cards, lists, metadata
 from tools.stripe_sim.calls import Call, Operation, words
 from tools.stripe_sim.cards import Card
-from tools.stripe_sim.errors import CardDeclined, InvalidRequest, Json
+from tools.stripe_sim.errors import CardDeclined, InvalidRequest, Json, MissingParameter
 from tools.stripe_sim.world import World
 
 KIND: Final = "payment_method"
@@ -161,6 +161,9 @@ def create(world: World, call: Call) -> Json:
     if given.get("type") != "card" or "number" not in given.get("card", {}):
         raise InvalidRequest("The simulator creates payment methods of cards only", param="type")
     typed = given["card"]
+    for name in ("exp_month", "exp_year"):
+        if name not in typed:
+            raise MissingParameter(f"card[{name}]")
     card = checked_card(
         world, typed["number"], typed["exp_month"], typed["exp_year"], typed.get("cvc")
     )
@@ -190,6 +193,8 @@ def attach(world: World, call: Call) -> Json:
     Raises:
         CardDeclined: the bank refuses the card.
     """
+    if "customer" not in call.params:
+        raise MissingParameter("customer")
     customer = world.get("customer", call.params["customer"], "customer", in_path=False)
     method = of_customer(world, call.id, customer["id"])
     card = card_of(method)

@@ -11,6 +11,8 @@ from tools.stripe_sim.world import World
 DEPTH_MAX: Final = 4
 # Lists that are left out unless they are asked for, by the kind of their owner.
 _LEFT_OUT: Final = {("charge", "refunds"), ("checkout.session", "line_items")}
+# What an object has only later; asking for it before is no fault.
+_NOT_YET: Final = {("refund", "failure_balance_transaction")}
 
 
 def public(value: Any) -> Any:
@@ -47,7 +49,9 @@ def _expand(world: World, owner: Json, steps: list[str], path: str) -> None:
     if (owner.get("object"), name) in _LEFT_OUT:
         owner.setdefault(name, _left_out(world, owner, name))
         return
-    if name not in owner:
+    if (owner.get("object"), name) in _NOT_YET and name not in owner:
+        return
+    if name not in owner or name == "id":
         raise _refused(path)
     value = owner[name]
     if value is None:

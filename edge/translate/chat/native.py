@@ -161,6 +161,7 @@ def response(
         finish_reason=finish.of_choices(reasons),
         has_output=made,
         content_bytes=size,
+        searches=searches if made else 0,
     )
 
 

@@ -65,6 +65,8 @@ def bound_of(request: ChatRequest, limits: ModelLimits) -> tuple[RequestShape, i
 
 def _searches(request: ChatRequest, limits: ModelLimits) -> int:
     """Return how many searches of the web the request causes."""
+    if WEB_SEARCH not in request.body:
+        return 0
     if request.body.get(WEB_SEARCH) is False or fields.mapping(request.body, WEB_SEARCH) is None:
         return 0
     if request.choices > searches.calls_of(limits):
@@ -74,6 +76,8 @@ def _searches(request: ChatRequest, limits: ModelLimits) -> int:
 
 def _refuse_provider_tools(request: ChatRequest) -> None:
     native_body.refuse_unbound(request.body)
+    if not request.has_tools:
+        return
     for name in ("tools", "functions"):
         tool_count.check(request.body.get(name) or (), name)
     for index, tool in enumerate(request.body.get("tools") or ()):
@@ -170,9 +174,11 @@ def _data_bytes(part: Mapping[str, Any]) -> int:
 
 def _wants_audio(body: Mapping[str, Any], limits: ModelLimits) -> bool:
     modalities = body.get("modalities")
-    if modalities is not None and not isinstance(modalities, list):
+    if modalities is None:
+        return False
+    if not isinstance(modalities, list):
         raise InvalidType("modalities", "an array")
-    wanted = set(map(str, modalities or ()))
+    wanted = set(map(str, modalities))
     if wanted - {"text", "audio"}:
         raise UnsupportedValue("modalities")
     if "audio" not in wanted:

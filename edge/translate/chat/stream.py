@@ -135,6 +135,7 @@ class ChatStream:
             has_output=self.has_output,
             events=self.events,
             content_bytes=self.content_bytes,
+            searches=self.searches if self.has_output else 0,
         )
 
     def _is_proper(self, *, body_complete: bool) -> bool:

@@ -17,7 +17,7 @@ from edge.translate.errors import MalformedAnswer
 from edge.translate.json_body import answer_object, written
 from edge.translate.messages import searches as web
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
-from edge.translate.messages.stream import MessagesLook, block_bytes
+from edge.translate.messages.stream import MessagesLook, block_bytes, is_search
 from edge.translate.messages.usage import UsageCounts
 from edge.translate.native_body import forwarded
 from edge.translate.native_stream import NativeStream
@@ -98,6 +98,7 @@ class NativeMessages:
             finish_reason=finish.finish_reason(answer.get("stop_reason")),
             has_output=bool(sizes),
             content_bytes=sum(sizes),
+            searches=sum(map(is_search, _blocks(answer))),
         )
 
 

@@ -48,6 +48,7 @@ PROVIDER_FIELDS: Final = ("mcp_servers", "container", "fallbacks")
 """Servers that the provider calls, containers that it keeps, other models that it asks."""
 OTHER_UNBOUND: Final = tuple(name for name in UNBOUND_FIELDS if name not in PROVIDER_FIELDS)
 """What other providers of this API know; an empty list of Anthropic's own fields says nothing."""
+_OTHER_UNBOUND: Final = frozenset(OTHER_UNBOUND)
 _DATA_SOURCES: Final = frozenset({"base64", "url"})
 
 
@@ -119,7 +120,7 @@ def refuse_kept(body: Mapping[str, Any]) -> None:
 
 
 def _refuse_provider_fields(body: Mapping[str, Any]) -> None:
-    refuse_unbound(body, OTHER_UNBOUND)
+    refuse_unbound(body, _OTHER_UNBOUND)
     for name in PROVIDER_FIELDS:
         if body.get(name):
             raise UnsupportedParameter(name)

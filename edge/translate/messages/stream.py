@@ -10,6 +10,7 @@ import orjson
 from edge.translate import finish, splice
 from edge.translate.json_body import made_bytes
 from edge.translate.messages.errors import stream_error
+from edge.translate.messages.shape import FOUND_PAGES
 from edge.translate.messages.usage import UsageCounts
 from edge.translate.native_stream import CostOf, Look
 from edge.translate.usage import with_cost
@@ -98,6 +99,15 @@ def block_bytes(block: Any) -> int | None:
     return None
 
 
+def is_search(block: Mapping[str, Any]) -> bool:
+    """Say whether a block is what a search of the web found; one that failed costs nothing.
+
+    (Anthropic's guide to web search, usage and pricing.)
+    """
+    return block.get("type") == FOUND_PAGES and isinstance(block.get("content"), list)
+
+
 def _made(block: Any) -> Look:
     size = block_bytes(block)
-    return Look({}, made=size is not None, content_bytes=size or 0)
+    searches = int(isinstance(block, dict) and is_search(block))
+    return Look({}, made=size is not None, content_bytes=size or 0, searches=searches)

@@ -17,7 +17,7 @@ from edge.translate.quirks import quirks_of
 from edge.translate.responses import sealed
 from edge.translate.responses.edits import ResponseEdits
 from edge.translate.responses.failure import Progress, Running, failed_frames
-from edge.translate.responses.output import finish_of, is_made, size_of
+from edge.translate.responses.output import finish_of, is_made, searches_in, size_of
 from edge.translate.responses.stream import ResponsesLook
 from edge.translate.surface import Header, Terms
 from edge.translate.tiers import LANE_TIERS
@@ -102,6 +102,7 @@ class NativeResponses:
             finish_reason=finish_of(response),
             has_output=any(map(is_made, output)),
             content_bytes=sum(map(size_of, output)),
+            searches=searches_in(response),
         )
 
     def _failed_event(self, message: str) -> bytes:

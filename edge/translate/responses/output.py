@@ -65,10 +65,11 @@ def searches_in(response: Mapping[str, Any]) -> int:
 
     OpenAI bills `search` actions only (guide to web search, "Output and citations").
     """
-    return sum(map(_is_search, objects(response.get("output"))))
+    return sum(map(is_search, objects(response.get("output"))))
 
 
-def _is_search(item: Mapping[str, Any]) -> bool:
+def is_search(item: Mapping[str, Any]) -> bool:
+    """Say whether an item is a search of the web that took place."""
     action = item.get("action")
     is_reading = isinstance(action, dict) and action.get("type") in _READING_ACTIONS
     is_search = item.get("type") == "web_search_call" and item.get("status") == "completed"

@@ -8,7 +8,7 @@ from edge.translate import splice
 from edge.translate.native_stream import CostOf, Look
 from edge.translate.responses.edits import ResponseEdits
 from edge.translate.responses.failure import FAILURE_CODES, SERVER_ERROR, Progress
-from edge.translate.responses.output import failure_of, finish_of, is_made, size_of
+from edge.translate.responses.output import failure_of, finish_of, is_made, is_search, size_of
 
 NO_MESSAGE: Final = "The upstream reported an error."
 CONTENT_EVENTS: Final = frozenset(
@@ -79,7 +79,8 @@ class ResponsesLook:
         if index in self._counted:
             # Encrypted reasoning comes with the end of its item only.
             return Look({}, made=bool(item.get("encrypted_content")))
-        return Look({}, made=is_made(item), content_bytes=size_of(item))
+        searches = int(is_search(item))
+        return Look({}, made=is_made(item), content_bytes=size_of(item), searches=searches)
 
     def _failed(self, event: dict[str, Any], response: Any, cost_of: CostOf) -> Look:
         if isinstance(response, dict):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from core.ledger.model import GrantKind
 from core.ledger.rpc import credit_service, ledger_service
 from core.metering.proofs import UsageProofs
 from kit.ids import IdSource, format_id
@@ -21,17 +23,18 @@ from oneapi.billing.v1 import (
 from oneapi.billing.v1 import ledger_service_pb2 as ledger_pb
 from oneapi.common.v1.money_pb2 import Money
 from tests.support.core_server import calling, serving
-from tests.support.metering_world import WorldClock
+from tests.support.metering_world import MeteringWorld, WorldClock
 from tests.support.money_world import DOLLAR, MoneyWorld
 
 PROMOTIONAL = ledger_pb2.CreditGrant.KIND_PROMOTIONAL
+GOODWILL = ledger_pb2.CreditGrant.KIND_GOODWILL
 
 
 @pytest.fixture
 async def port(world: MoneyWorld) -> AsyncIterator[int]:
     """A server of both services."""
     database = world.database
-    credit = credit_service(database.rpc, WorldClock(world), IdSource())
+    credit = credit_service(database.rpc, WorldClock(world), IdSource(), 25 * DOLLAR)
     ledger = ledger_service(database.rpc, database.jobs, UsageProofs())
     async with serving([credit, ledger]) as served:
         yield served
@@ -141,13 +144,16 @@ async def test_an_unknown_workspace_is_not_found(
     assert await _reason(credit.GrantCredit(_grant(unknown))) == "NotFound"
 
 
-async def test_an_edge_may_not_read_balances(world: MoneyWorld, port: int) -> None:
-    """Deny by default: edges have leases."""
-    workspace = await world.workspace()
+async def test_an_edge_reads_balances_and_nothing_else(world: MoneyWorld, port: int) -> None:
+    """It asks for the workspace of a key that it has authenticated; it gives no credit."""
+    workspace = await world.workspace(1)
     request = credit_service_pb2.GetBalanceRequest(workspace_id=format_id("ws", workspace))
+    listing = credit_service_pb2.ListCreditGrantsRequest(workspace_id=format_id("ws", workspace))
     async with calling(port, "edge") as channel:
         stub = credit_service_pb2_grpc.CreditServiceStub(channel)
-        assert await _reason(stub.GetBalance(request)) == "CallerNotAllowed"
+        assert (await stub.GetBalance(request)).balance.total.amount_nanos == DOLLAR
+        assert await _reason(stub.ListCreditGrants(listing)) == "CallerNotAllowed"
+        assert await _reason(stub.GrantCredit(_grant(workspace))) == "CallerNotAllowed"
 
 
 async def test_transactions_are_listed_newest_first_in_pages(
@@ -216,3 +222,67 @@ async def test_verification_streams_findings_and_a_summary(
     summary = answers[-1].summary
     assert (summary.wallets, summary.transactions, summary.entries) == (1, 1, 2)
     assert summary.findings == len(answers) - 1 == 2
+
+
+@pytest.fixture
+async def support(port: int) -> AsyncIterator[credit_service_pb2_grpc.CreditServiceAsyncStub]:
+    """CreditService as support calls it."""
+    async with calling(port, "support") as channel:
+        yield credit_service_pb2_grpc.CreditServiceStub(channel)
+
+
+async def test_support_gives_goodwill_up_to_its_limit(
+    world: MoneyWorld, support: credit_service_pb2_grpc.CreditServiceAsyncStub
+) -> None:
+    """For each workspace and any 30 days; what finance gives does not count."""
+    workspace, other = await world.workspace(), await world.workspace()
+    await world.grant(workspace, 100 * DOLLAR, GrantKind.GOODWILL)
+
+    def wish(number: int, dollars: int, whose: bytes = workspace) -> Any:
+        request = f"goodwill-{number}"
+        return _grant(whose, dollars * DOLLAR, request_id=request, kind=GOODWILL)
+
+    await support.GrantCredit(wish(1, 20))
+    assert await _reason(support.GrantCredit(wish(2, 6))) == "RateLimited"
+    await support.GrantCredit(wish(3, 5))
+    await support.GrantCredit(wish(3, 5))
+    await support.GrantCredit(wish(4, 25, other))
+    world.pass_time(30 * 86_400 - 1)
+    assert await _reason(support.GrantCredit(wish(5, 1))) == "RateLimited"
+    world.pass_time(1)
+    await support.GrantCredit(wish(5, 25))
+    assert (await world.balance(workspace)).total == 150 * DOLLAR
+
+
+async def test_support_may_do_nothing_else(
+    world: MoneyWorld, support: credit_service_pb2_grpc.CreditServiceAsyncStub
+) -> None:
+    """No promotions, no corrections."""
+    workspace = await world.workspace()
+    assert await _reason(support.GrantCredit(_grant(workspace))) == "CallerNotAllowed"
+    request = credit_service_pb2.CorrectChargeRequest()
+    assert await _reason(support.CorrectCharge(request)) == "CallerNotAllowed"
+
+
+async def test_a_charge_is_given_back_once_and_audited(
+    world: MoneyWorld,
+    metering: MeteringWorld,
+    credit: credit_service_pb2_grpc.CreditServiceAsyncStub,
+) -> None:
+    """By the request's own id."""
+    workspace = await world.workspace(10)
+    record = await metering.spend(workspace, 4 * DOLLAR)
+    request = credit_service_pb2.CorrectChargeRequest(
+        request_id="fix-00001",
+        charged_request_id=format_id("req", record),
+        amount=Money(amount_nanos=DOLLAR, currency_code="USD"),
+        reason=credit_service_pb2.CorrectChargeRequest.REASON_SERVICE_FAULT,
+    )
+    first = await credit.CorrectCharge(request)
+    assert await credit.CorrectCharge(request) == first
+    assert first.balance.available.amount_nanos == 7 * DOLLAR
+    request.ClearField("reason")
+    assert await _reason(credit.CorrectCharge(request)) == "InvalidArgument"
+    async with world.database.rpc.transaction("system") as tx:
+        rows = await tx.all("SELECT action, object_id FROM audit_log")
+    assert [tuple(row) for row in rows] == [("billing.CorrectCharge", format_id("req", record))]

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from edge.metering import metering as metering_module
-from edge.metering.adoption import Adopter
+from edge.metering.adoption import SHIP_SECONDS, Adopter
 from edge.metering.counters import Counters
 from edge.metering.metering import AWAY_SECONDS, Metering
 from edge.metering.records import Outcome
@@ -39,7 +39,7 @@ from tests.unit.edge.metering.samples import (
 class Worker:
     """A live worker in slot 2 that adopts."""
 
-    def __init__(self, data_dir: Path, channel: grpc.aio.Channel) -> None:
+    def __init__(self, data_dir: Path, channel: grpc.aio.Channel, ship_seconds: float) -> None:
         self.counters = Counters()
         self.events = io.StringIO()
         self.slot = Slot.acquire(data_dir, preferred=2)
@@ -50,7 +50,7 @@ class Worker:
             admission_stub(channel),
             counters=self.counters,
             log=EventLog("test", stream=self.events),
-            ship_seconds=0.5,
+            ship_seconds=ship_seconds,
         )
 
 
@@ -67,9 +67,11 @@ async def leave_spool(data_dir: Path, edge_id: int, epoch: int) -> list[Outcome]
 
 
 @contextmanager
-def working(data_dir: Path, channel: grpc.aio.Channel) -> Iterator[Worker]:
+def working(
+    data_dir: Path, channel: grpc.aio.Channel, ship_seconds: float = SHIP_SECONDS
+) -> Iterator[Worker]:
     """Have a worker that adopts when told, and then gives up its slot."""
-    worker = Worker(data_dir, channel)
+    worker = Worker(data_dir, channel, ship_seconds)
     try:
         yield worker
     finally:
@@ -80,6 +82,13 @@ def working(data_dir: Path, channel: grpc.aio.Channel) -> Iterator[Worker]:
 async def worker(tmp_path: Path, channel: grpc.aio.Channel) -> AsyncIterator[Worker]:
     """Give a worker that adopts when told."""
     with working(tmp_path, channel) as made:
+        yield made
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path, channel: grpc.aio.Channel) -> AsyncIterator[Worker]:
+    """Give one that soon lets go of what core does not take."""
+    with working(tmp_path, channel, 0.8) as made:
         yield made
 
 
@@ -140,22 +149,22 @@ async def test_an_interrupted_adoption_is_harmless(
 
 
 async def test_without_core_the_spool_waits(
-    worker: Worker, tmp_path: Path, core: RunningCore
+    impatient: Worker, tmp_path: Path, core: RunningCore
 ) -> None:
     """It is let go after a while, said so in the log, and adopted when core is back."""
     await leave_spool(tmp_path, 1, 9)
     await core.stop()
-    await worker.adopter.adopt_all(live_epoch=1)
-    assert "spool_not_adopted" in worker.events.getvalue()
+    await impatient.adopter.adopt_all(live_epoch=1)
+    assert "spool_not_adopted" in impatient.events.getvalue()
     back = await RunningCore.start(CoreDouble(), core.port)
     while not back.double.closed:
-        await worker.adopter.adopt_all(live_epoch=1)
+        await impatient.adopter.adopt_all(live_epoch=1)
     assert len(back.double.records) == 4
     await back.stop()
 
 
 async def test_a_large_spool_may_take_longer_than_the_patience_with_core(
-    worker: Worker, tmp_path: Path, core: RunningCore
+    impatient: Worker, tmp_path: Path, core: RunningCore
 ) -> None:
     """What counts is that core takes something: else a long outage's spool never ended."""
     slot = Slot.take(tmp_path, 1)
@@ -166,7 +175,7 @@ async def test_a_large_spool_may_take_longer_than_the_patience_with_core(
     await spool.close()
     slot.release()
     core.double.faults.pause_seconds = 0.3
-    await worker.adopter.adopt_all(live_epoch=1)
+    await impatient.adopter.adopt_all(live_epoch=1)
     assert core.double.closed == [(1, 9, 5_000)]
     assert len(core.double.batches) == 5
 
@@ -248,7 +257,7 @@ async def test_a_worker_whose_core_is_gone_leaves_its_spool_soon(
     await metering.stop(drain_seconds=60, in_touch=lambda: False)
     assert asyncio.get_running_loop().time() - started < 10 * AWAY_SECONDS
     back = await RunningCore.start(core.double, core.port)
-    with working(tmp_path, channel) as worker:
+    with working(tmp_path, channel, 0.8) as worker:
         await eventually_adopted(worker)
     await back.stop()
     assert len(core.double.records) == 3

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.links.client import Wire
 
-SOON_SECONDS = 5.0
+SOON_SECONDS = 20.0
 SILENCE_SECONDS = 0.2
 
 

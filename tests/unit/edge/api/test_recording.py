@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from edge.metering.spool import Spool
 from edge.translate.chat.surface import ChatSurface
 from edge.upstream.attempts import Attempts
 from edge.upstream.routing import Router
-from kit.charge import quantities
+from kit.charge import Dimension, quantities
 from kit.clock import SystemClock
 from kit.log import EventLog
 from oneapi.common.v1.data_policy_pb2 import DataPolicy
@@ -63,7 +63,7 @@ async def recording(tmp_path: Path) -> AsyncIterator[Recording]:
     surface = ChatSurface()
     request = surface.read(b'{"messages":[{}]}', {}, "", b"")
     ticket = spool.begin(intent, PRICE)
-    accepted = Accepted(surface, request, SHAPE, admitted, {}, intent, ticket, clock.monotonic())
+    accepted = Accepted(surface, request, SHAPE, admitted, [], intent, ticket, clock.monotonic())
     attempts = Attempts(cast("Any", None), Router(clock), clock, accepted.started)
     record = Record(Parts(**parts), accepted, attempts)
     record.ending.outcome = usage.OUTCOME_SUCCEEDED
@@ -71,6 +71,16 @@ async def recording(tmp_path: Path) -> AsyncIterator[Recording]:
     record.ending.quantities = quantities(input=1_000, output=10)
     yield Recording(world, spool, record, tmp_path / "5", log)
     await spool.close()
+
+
+async def test_searches_that_were_seen_are_in_an_estimate(recording: Recording) -> None:
+    """As many as the hold was taken for."""
+    recording.record.ending.quantities = None
+    recording.record.ending.searches = 1
+    accepted = recording.record._accepted
+    accepted.shape = replace(SHAPE, tool_calls=1)
+    assert await recording.record.record()
+    assert recording.outcome().quantities[Dimension.TOOL_CALLS] == 1
 
 
 async def test_an_outcome_is_written_and_the_hold_becomes_the_charge(recording: Recording) -> None:

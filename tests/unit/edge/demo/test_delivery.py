@@ -95,7 +95,7 @@ def test_an_empty_answer_costs_no_output(client: httpx.Client) -> None:
 def test_stall_never_sends_a_byte(client: httpx.Client) -> None:
     """The client's own patience decides."""
     with pytest.raises(httpx.ReadTimeout):
-        client.post(PATH, json=body("demo-stall"), timeout=0.3)
+        client.post(PATH, json=body("demo-stall"), timeout=httpx.Timeout(10, read=0.3))
 
 
 async def test_stalled_requests_do_not_hold_up_others(demo: DemoProcess) -> None:

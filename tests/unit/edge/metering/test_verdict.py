@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from edge.metering.verdict import NO_CHARGE, Facts, decide
-from kit.charge import NOTHING, Price, PriceTier, Quantities, quantities
+from kit.charge import NOTHING, Dimension, Price, PriceTier, Quantities, quantities
 from oneapi.metering.v1.usage_record_pb2 import FinishReason, Outcome, UsageSource, WaiveReason
 
 PRICE = Price(1, 1, 1, 0, (PriceTier(0, (1_000_000,) * 12),))
@@ -97,6 +97,29 @@ def test_what_was_delivered_after_an_early_count_is_estimated() -> None:
     verdict = decide(facts(("client left", LEFT, NONE, EARLY, True, True, False)))
     assert verdict.quantities == quantities(input=10, cached_input=2, output=3, requests=1)
     assert (verdict.charge_nanos, verdict.usage_source) == (16, ESTIMATED)
+
+
+def test_searches_seen_after_an_early_count_are_charged() -> None:
+    """Also where no output is missing, and never twice."""
+    seen = [*ESTIMATE]
+    seen[Dimension.TOOL_CALLS] = 2
+    left = facts(("client left", LEFT, NONE, EARLY, True, True, False))
+    left.estimate = lambda: tuple(seen)
+    for used, calls in (
+        (EARLY, 2),
+        (USAGE, 2),
+        (with_calls(USAGE, 1), 2),
+        (with_calls(USAGE, 3), 3),
+    ):
+        left.usage = used
+        verdict = decide(left)
+        assert verdict.quantities[Dimension.TOOL_CALLS] == calls
+        assert verdict.quantities[Dimension.OUTPUT] >= used[Dimension.OUTPUT]
+
+
+def with_calls(used: Quantities, calls: int) -> Quantities:
+    """Return quantities with so many searches."""
+    return (*used[: Dimension.TOOL_CALLS], calls)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from edge.admission.catalog import LANE_NAMES, Catalog
-from edge.api import google_models, models
+from edge.api import anthropic_models, google_models, models
 from edge.api import headers as answer_headers
 from edge.api.http import READ_HEADERS
 from edge.errors import lane_unavailable, spend_limit_reached
@@ -71,7 +71,7 @@ async def test_the_headers_of_answers_are_those_that_are_sent() -> None:
 
 
 def test_the_paths_without_a_key_are_those_of_the_router() -> None:
-    """Lists of models in both shapes, what a key's workspace has, and the probes."""
+    """Lists of models in every shape, what a key's workspace has, and the probes."""
     described = {path for path in made()["paths"] if path not in served_paths()}
     listed = {f"{prefix}/models" for prefix in ("/v1", google_models.PREFIX)}
     assert described == {
@@ -84,13 +84,23 @@ def test_the_paths_without_a_key_are_those_of_the_router() -> None:
 
 
 def test_a_model_is_as_it_is_described() -> None:
-    """In OpenAI's shape and in Google's."""
-    catalog = small_catalog()
-    components = made()["components"]
-    for name, shape in (("Model", models._shape), ("GoogleModel", google_models.shape)):
-        validator = jsonschema_rs.Draft202012Validator(components["schemas"][name])
+    """In OpenAI's shape, in Anthropic's and in Google's; each is named where it is answered."""
+    catalog, document = small_catalog(), made()
+    answer = document["paths"]["/v1/models/{model}"]["get"]["responses"]["200"]
+    named = [one["$ref"] for one in answer["content"]["application/json"]["schema"]["anyOf"]]
+    shapes = {
+        "Model": models._shape,
+        "AnthropicModel": anthropic_models.shape,
+        "GoogleModel": google_models.shape,
+    }
+    assert named == [f"#/components/schemas/{name}" for name in shapes]
+    for name, shape in shapes.items():
+        schema = document["components"]["schemas"][name]
+        validator = jsonschema_rs.Draft202012Validator(schema)
         for model in catalog.servable(SECOND):
-            assert validator.is_valid(orjson.loads(orjson.dumps(shape(catalog, model))))
+            shown = orjson.loads(orjson.dumps(shape(catalog, model)))
+            assert validator.is_valid(shown)
+            assert name == "GoogleModel" or shown.keys() == schema["properties"].keys()
 
 
 def test_every_lane_has_words() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from edge.server.cycle import DEPARTURE, AnswerCut
-from tests.unit.edge.server.conftest import running
+from tests.unit.edge.server.conftest import PATIENCE_SECONDS, running
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -14,7 +14,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 async def test_a_departure_is_told_once_while_the_answer_runs() -> None:
     """The call-back cancels the upstream; nobody polls for it."""
     told: list[str] = []
-    left = asyncio.Event()
+    begun, left = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         def depart() -> None:
@@ -23,15 +23,15 @@ async def test_a_departure_is_told_once_while_the_answer_runs() -> None:
 
         scope[DEPARTURE](depart)
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        begun.set()
         await left.wait()
 
     async with running(app) as server:
         _, writer = await server.connect()
         writer.write(GET)
-        await writer.drain()
-        await asyncio.sleep(0.05)
-        writer.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await begun.wait()
+            writer.transport.abort()
             await left.wait()
         await asyncio.sleep(0.05)
     assert told == ["gone"]

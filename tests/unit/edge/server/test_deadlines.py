@@ -69,11 +69,11 @@ class TestSlowSenders:
 
     async def test_a_next_request_has_its_own_header_deadline(self) -> None:
         """Between two requests the longer keep-alive time holds."""
-        async with running(echo, header_seconds=0.05, keep_alive_seconds=5) as server:
+        async with running(echo, header_seconds=0.4, keep_alive_seconds=20) as server:
             reader, writer = await server.connect()
             writer.write(_GET)
             await read_one(reader)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.6)
             writer.write(_GET)
             await read_one(reader)
             writer.write(b"GET / HT")
@@ -127,12 +127,12 @@ class TestSlowSenders:
 
     async def test_a_slow_but_steady_body_passes(self) -> None:
         """The deadline runs between bytes."""
-        async with running(echo, body_idle_seconds=0.3) as server:
+        async with running(echo, body_idle_seconds=0.8) as server:
             reader, writer = await server.connect()
             writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
             for _ in range(20):
                 writer.write(b"x")
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.06)
             _, body = await read_one(reader)
             assert b'"body": "' + b"x" * 20 in body
             writer.close()
@@ -159,11 +159,11 @@ class TestSlowSenders:
         """No deadline of the client's runs while it is our turn, unread body or not."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             await echo(scope, receive, send)
 
         async with running(
-            app, header_seconds=0.05, body_idle_seconds=0.05, keep_alive_seconds=0.05
+            app, header_seconds=0.4, body_idle_seconds=0.4, keep_alive_seconds=0.1
         ) as server:
             size = 3_000_000
             head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
@@ -178,15 +178,15 @@ class TestSlowSenders:
         """What we did not read for a while is not counted against the client."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.9)
+            await asyncio.sleep(1.1)
             await echo(scope, receive, send)
 
-        async with running(app, body_idle_seconds=0.5) as server:
+        async with running(app, body_idle_seconds=0.9) as server:
             reader, writer = await server.connect(limit=1_000_000)
             # One read is more than the application may leave unread: we pause.
             writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 80001\r\n\r\n")
             writer.write(b"x" * 80_000)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(1.4)
             writer.write(b"x")
             head, _ = await read_one(reader)
             assert head.startswith(b"HTTP/1.1 200 ")

@@ -125,12 +125,78 @@ def test_a_hold_covers_the_dearest_that_can_happen() -> None:
     assert HoldBound(shape, PRICE).nanos(100) == (readings + 100) * 1_000 + 3 * 10**7
 
 
-def test_an_estimate_has_no_searches() -> None:
-    """Nobody knows whether any took place: what was held for them is not charged."""
+def test_an_estimate_has_the_searches_that_were_seen() -> None:
+    """No more than were held for; what else was held for them is not charged."""
     plain, searching = shaped(RESPONSES, tools=[FUNCTION]), shaped(RESPONSES, tools=[SEARCH])
     searching.text_bytes = plain.text_bytes
     facts = {"events": 3, "content_bytes": 10, "limit": 100}
-    assert estimated(searching, **facts) == estimated(plain, **facts)
+    assert estimated(searching, **facts) == estimated(plain, **facts, searches=2)
+    for seen, charged in ((1, 1), (3, 3), (4, 3)):
+        found = estimated(searching, **facts, searches=seen)
+        assert found[Dimension.TOOL_CALLS] == charged
+        assert found[: Dimension.TOOL_CALLS] == estimated(plain, **facts)[: Dimension.TOOL_CALLS]
+
+
+def _item(**members: Any) -> dict[str, Any]:
+    return {"type": "web_search_call", "status": "completed", **members}
+
+
+def _found(content: Any) -> dict[str, Any]:
+    return {"type": "web_search_tool_result", "tool_use_id": "s", "content": content}
+
+
+RESULTS = [_found([{"type": "web_search_result"}]), _found([]), _found({"error_code": "x"})]
+ITEMS = [_item(action={"type": "search"}), _item(), _item(action={"type": "open_page"})]
+UNCOUNTED: list[tuple[Api, dict[str, Any], list[dict[str, Any]], dict[str, Any], int]] = [
+    (
+        CHAT,
+        {"web_search_options": {}, "n": 2},
+        [{"choices": [{"index": 0, "delta": {"content": "a"}}]}],
+        {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]},
+        2,
+    ),
+    (CHAT, {"web_search_options": {}}, [], {"choices": []}, 0),
+    (
+        RESPONSES,
+        {"tools": [SEARCH]},
+        [
+            {"type": "response.output_item.done", "output_index": place, "item": item}
+            for place, item in enumerate(ITEMS)
+        ],
+        {"status": "completed", "output": ITEMS},
+        2,
+    ),
+    (
+        MESSAGES,
+        {"tools": [PLAIN]},
+        [
+            {"type": "content_block_start", "index": place, "content_block": block}
+            for place, block in enumerate(RESULTS)
+        ],
+        {"type": "message", "content": RESULTS},
+        2,
+    ),
+]
+
+
+@pytest.mark.parametrize(("api", "members", "events", "answer", "seen"), UNCOUNTED)
+def test_searches_are_seen_where_nothing_was_counted(
+    api: Api,
+    members: dict[str, Any],
+    events: list[dict[str, Any]],
+    answer: dict[str, Any],
+    seen: int,
+) -> None:
+    """Those that took place, in streams that are cut and in whole answers."""
+    request = read(api, **members)
+    request.shape(SEARCHING)
+    native = request.translation(terms(api[1]))
+    assert native.whole(orjson.dumps(answer), b"", price_of).searches == seen
+    stream = native.stream(price_of)
+    for event in events:
+        stream.feed(b"data: " + orjson.dumps(event) + b"\n\n")
+    end = stream.finish(body_complete=False)
+    assert (end.searches, end.quantities) == (seen, None)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 PATIENT = Timeouts(connect_seconds=5, first_byte_seconds=5, idle_seconds=5)
 HASTY = Timeouts(connect_seconds=5, first_byte_seconds=0.05, idle_seconds=0.05)
+HASTY_INSIDE = Timeouts(connect_seconds=5, first_byte_seconds=5, idle_seconds=0.3)
+"""For answers that begin: a busy machine may take its time for that."""
 SHORT_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 

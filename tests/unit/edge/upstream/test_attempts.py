@@ -78,8 +78,8 @@ class World:
         return self.runs[-1]
 
     async def until(self, happened: Callable[[], bool]) -> None:
-        """Wait for something to happen, five seconds at most."""
-        async with asyncio.timeout(5):
+        """Wait for something to happen, half a minute at most."""
+        async with asyncio.timeout(30):
             while not happened():  # noqa: ASYNC110  it is told by nobody
                 await asyncio.sleep(0.01)
 

@@ -17,6 +17,7 @@ from edge.upstream.client import (
 from tests.unit.edge.upstream.servers import (
     CHUNKED_HEAD,
     HASTY,
+    HASTY_INSIDE,
     PATIENT,
     SHORT_ANSWER,
     chunk,
@@ -74,7 +75,7 @@ class TestDeadlines:
             upstream(says(CHUNKED_HEAD + chunk(b"one"), then_hang=True)) as server,
             closing(UpstreamClient()) as client,
         ):
-            response = await client.send(server.request(timeouts=HASTY))
+            response = await client.send(server.request(timeouts=HASTY_INSIDE))
             assert await response.next_chunk() == b"one"
             with pytest.raises(errors.IdleTimeout):
                 await response.next_chunk()
@@ -83,9 +84,9 @@ class TestDeadlines:
     async def test_a_slow_but_steady_stream_outlives_the_idle_time(self) -> None:
         """The idle time runs between bytes, not over the whole answer."""
         pieces = [CHUNKED_HEAD, *map(chunk, sse_frames(12)), b"0\r\n\r\n"]
-        timeouts = Timeouts(connect_seconds=5, first_byte_seconds=5, idle_seconds=0.2)
+        timeouts = Timeouts(connect_seconds=5, first_byte_seconds=5, idle_seconds=0.8)
         async with (
-            upstream(says(*pieces, seconds_between=0.03)) as server,
+            upstream(says(*pieces, seconds_between=0.1)) as server,
             closing(UpstreamClient()) as client,
         ):
             body = await whole_stream(client, server.request(timeouts=timeouts))
@@ -97,8 +98,8 @@ class TestDeadlines:
             upstream(says(CHUNKED_HEAD + chunk(b"x" * 300_000) + b"0\r\n\r\n")) as server,
             closing(UpstreamClient()) as client,
         ):
-            response = await client.send(server.request(timeouts=HASTY))
-            await asyncio.sleep(0.2)
+            response = await client.send(server.request(timeouts=HASTY_INSIDE))
+            await asyncio.sleep(0.5)
             assert await response.read(300_000) == b"x" * 300_000
 
     async def test_an_upstream_that_does_not_read_is_a_write_failure(self) -> None:

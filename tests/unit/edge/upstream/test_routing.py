@@ -27,9 +27,9 @@ def candidate(
     return Candidate(upstream, "model", weight, priority, 1.0, 1.0, max_running)
 
 
-def route(*candidates: Candidate, attempts: int = 3) -> Route:
+def route(*candidates: Candidate) -> Route:
     """Return a route."""
-    return Route(candidates, attempts)
+    return Route(candidates, 3)
 
 
 @pytest.fixture
@@ -56,12 +56,6 @@ def test_priority_decides_before_weight(router: Router) -> None:
     """A backup stays one, however heavy."""
     asked = route(candidate(2, priority=1, weight=1_000_000), candidate(1))
     assert all(numbers(router, asked) == [1, 2] for _ in range(50))
-
-
-def test_no_more_candidates_than_attempts(router: Router) -> None:
-    """The route bounds what one request may cause."""
-    asked = route(*(candidate(number) for number in range(1, 9)), attempts=2)
-    assert len(numbers(router, asked)) == 2
 
 
 def test_weight_decides_the_share_of_the_first_place(router: Router) -> None:

@@ -122,7 +122,7 @@ def test_a_stalled_stream_stays_open(client: httpx.Client, replay: ReplayProcess
     replay.set_faults(stall_at_event=2)
     received: list[bytes] = []
     asked = {"model": ReplayProcess.model(STREAM)}
-    with client.stream("POST", PATH, json=asked, timeout=0.3) as answered:
+    with client.stream("POST", PATH, json=asked, timeout=httpx.Timeout(10, read=1.0)) as answered:
         parts = answered.iter_raw()
         with pytest.raises(httpx.ReadTimeout):
             received.extend(parts)
@@ -174,7 +174,9 @@ def test_slow_headers_wait(client: httpx.Client, replay: ReplayProcess) -> None:
     """The status line itself is late."""
     replay.set_faults(slow_headers_ms=60_000)
     with pytest.raises(httpx.ReadTimeout):
-        client.post(PATH, json={"model": ReplayProcess.model(WHOLE)}, timeout=0.2)
+        client.post(
+            PATH, json={"model": ReplayProcess.model(WHOLE)}, timeout=httpx.Timeout(10, read=0.2)
+        )
 
 
 @pytest.mark.parametrize("stem", [STREAM, WHOLE])

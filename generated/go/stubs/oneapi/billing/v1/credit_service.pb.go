@@ -23,6 +23,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Why.
+type CorrectChargeRequest_Reason int32
+
+const (
+	// Not said.
+	CorrectChargeRequest_REASON_UNSPECIFIED CorrectChargeRequest_Reason = 0
+	// The charge was wrong.
+	CorrectChargeRequest_REASON_WRONG_CHARGE CorrectChargeRequest_Reason = 1
+	// The service did not do what it should.
+	CorrectChargeRequest_REASON_SERVICE_FAULT CorrectChargeRequest_Reason = 2
+	// It was agreed with the customer.
+	CorrectChargeRequest_REASON_AGREED CorrectChargeRequest_Reason = 3
+)
+
+// Enum value maps for CorrectChargeRequest_Reason.
+var (
+	CorrectChargeRequest_Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "REASON_WRONG_CHARGE",
+		2: "REASON_SERVICE_FAULT",
+		3: "REASON_AGREED",
+	}
+	CorrectChargeRequest_Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED":   0,
+		"REASON_WRONG_CHARGE":  1,
+		"REASON_SERVICE_FAULT": 2,
+		"REASON_AGREED":        3,
+	}
+)
+
+func (x CorrectChargeRequest_Reason) Enum() *CorrectChargeRequest_Reason {
+	p := new(CorrectChargeRequest_Reason)
+	*p = x
+	return p
+}
+
+func (x CorrectChargeRequest_Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CorrectChargeRequest_Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_oneapi_billing_v1_credit_service_proto_enumTypes[0].Descriptor()
+}
+
+func (CorrectChargeRequest_Reason) Type() protoreflect.EnumType {
+	return &file_oneapi_billing_v1_credit_service_proto_enumTypes[0]
+}
+
+func (x CorrectChargeRequest_Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CorrectChargeRequest_Reason.Descriptor instead.
+func (CorrectChargeRequest_Reason) EnumDescriptor() ([]byte, []int) {
+	return file_oneapi_billing_v1_credit_service_proto_rawDescGZIP(), []int{6, 0}
+}
+
 // Asks for a balance.
 type GetBalanceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -371,6 +428,134 @@ func (x *ListCreditGrantsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// Asks to give back a part of a charge.
+type CorrectChargeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller (AIP-155).
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The request that was charged.
+	ChargedRequestId string `protobuf:"bytes,2,opt,name=charged_request_id,json=chargedRequestId,proto3" json:"charged_request_id,omitempty"`
+	// How much, above zero and at most what was charged and not given back.
+	Amount *v1.Money `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Why.
+	Reason        CorrectChargeRequest_Reason `protobuf:"varint,4,opt,name=reason,proto3,enum=oneapi.billing.v1.CorrectChargeRequest_Reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectChargeRequest) Reset() {
+	*x = CorrectChargeRequest{}
+	mi := &file_oneapi_billing_v1_credit_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectChargeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectChargeRequest) ProtoMessage() {}
+
+func (x *CorrectChargeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_billing_v1_credit_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectChargeRequest.ProtoReflect.Descriptor instead.
+func (*CorrectChargeRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_billing_v1_credit_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CorrectChargeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CorrectChargeRequest) GetChargedRequestId() string {
+	if x != nil {
+		return x.ChargedRequestId
+	}
+	return ""
+}
+
+func (x *CorrectChargeRequest) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *CorrectChargeRequest) GetReason() CorrectChargeRequest_Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return CorrectChargeRequest_REASON_UNSPECIFIED
+}
+
+// What was given back, and the balance of now.
+type CorrectChargeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transaction.
+	TransactionId string `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// The workspace's balance.
+	Balance       *Balance `protobuf:"bytes,2,opt,name=balance,proto3" json:"balance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorrectChargeResponse) Reset() {
+	*x = CorrectChargeResponse{}
+	mi := &file_oneapi_billing_v1_credit_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorrectChargeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorrectChargeResponse) ProtoMessage() {}
+
+func (x *CorrectChargeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_billing_v1_credit_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorrectChargeResponse.ProtoReflect.Descriptor instead.
+func (*CorrectChargeResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_billing_v1_credit_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CorrectChargeResponse) GetTransactionId() string {
+	if x != nil {
+		return x.TransactionId
+	}
+	return ""
+}
+
+func (x *CorrectChargeResponse) GetBalance() *Balance {
+	if x != nil {
+		return x.Balance
+	}
+	return nil
+}
+
 var File_oneapi_billing_v1_credit_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_billing_v1_credit_service_proto_rawDesc = "" +
@@ -398,12 +583,27 @@ const file_oneapi_billing_v1_credit_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"z\n" +
 	"\x18ListCreditGrantsResponse\x126\n" +
 	"\x06grants\x18\x01 \x03(\v2\x1e.oneapi.billing.v1.CreditGrantR\x06grants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb5\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc4\x02\n" +
+	"\x14CorrectChargeRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12,\n" +
+	"\x12charged_request_id\x18\x02 \x01(\tR\x10chargedRequestId\x12/\n" +
+	"\x06amount\x18\x03 \x01(\v2\x17.oneapi.common.v1.MoneyR\x06amount\x12F\n" +
+	"\x06reason\x18\x04 \x01(\x0e2..oneapi.billing.v1.CorrectChargeRequest.ReasonR\x06reason\"f\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13REASON_WRONG_CHARGE\x10\x01\x12\x18\n" +
+	"\x14REASON_SERVICE_FAULT\x10\x02\x12\x11\n" +
+	"\rREASON_AGREED\x10\x03\"t\n" +
+	"\x15CorrectChargeResponse\x12%\n" +
+	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\x124\n" +
+	"\abalance\x18\x02 \x01(\v2\x1a.oneapi.billing.v1.BalanceR\abalance2\x99\x03\n" +
 	"\rCreditService\x12Y\n" +
 	"\n" +
 	"GetBalance\x12$.oneapi.billing.v1.GetBalanceRequest\x1a%.oneapi.billing.v1.GetBalanceResponse\x12\\\n" +
 	"\vGrantCredit\x12%.oneapi.billing.v1.GrantCreditRequest\x1a&.oneapi.billing.v1.GrantCreditResponse\x12k\n" +
-	"\x10ListCreditGrants\x12*.oneapi.billing.v1.ListCreditGrantsRequest\x1a+.oneapi.billing.v1.ListCreditGrantsResponseB\xc1\x01\n" +
+	"\x10ListCreditGrants\x12*.oneapi.billing.v1.ListCreditGrantsRequest\x1a+.oneapi.billing.v1.ListCreditGrantsResponse\x12b\n" +
+	"\rCorrectCharge\x12'.oneapi.billing.v1.CorrectChargeRequest\x1a(.oneapi.billing.v1.CorrectChargeResponseB\xc1\x01\n" +
 	"\x15com.oneapi.billing.v1B\x12CreditServiceProtoP\x01Z.1api.club/go/stubs/oneapi/billing/v1;billingv1\xa2\x02\x03OBX\xaa\x02\x11Oneapi.Billing.V1\xca\x02\x11Oneapi\\Billing\\V1\xe2\x02\x1dOneapi\\Billing\\V1\\GPBMetadata\xea\x02\x13Oneapi::Billing::V1b\x06proto3"
 
 var (
@@ -418,39 +618,48 @@ func file_oneapi_billing_v1_credit_service_proto_rawDescGZIP() []byte {
 	return file_oneapi_billing_v1_credit_service_proto_rawDescData
 }
 
-var file_oneapi_billing_v1_credit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_oneapi_billing_v1_credit_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_oneapi_billing_v1_credit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_oneapi_billing_v1_credit_service_proto_goTypes = []any{
-	(*GetBalanceRequest)(nil),        // 0: oneapi.billing.v1.GetBalanceRequest
-	(*GetBalanceResponse)(nil),       // 1: oneapi.billing.v1.GetBalanceResponse
-	(*GrantCreditRequest)(nil),       // 2: oneapi.billing.v1.GrantCreditRequest
-	(*GrantCreditResponse)(nil),      // 3: oneapi.billing.v1.GrantCreditResponse
-	(*ListCreditGrantsRequest)(nil),  // 4: oneapi.billing.v1.ListCreditGrantsRequest
-	(*ListCreditGrantsResponse)(nil), // 5: oneapi.billing.v1.ListCreditGrantsResponse
-	(*Balance)(nil),                  // 6: oneapi.billing.v1.Balance
-	(CreditGrant_Kind)(0),            // 7: oneapi.billing.v1.CreditGrant.Kind
-	(*v1.Money)(nil),                 // 8: oneapi.common.v1.Money
-	(*timestamppb.Timestamp)(nil),    // 9: google.protobuf.Timestamp
-	(*CreditGrant)(nil),              // 10: oneapi.billing.v1.CreditGrant
+	(CorrectChargeRequest_Reason)(0), // 0: oneapi.billing.v1.CorrectChargeRequest.Reason
+	(*GetBalanceRequest)(nil),        // 1: oneapi.billing.v1.GetBalanceRequest
+	(*GetBalanceResponse)(nil),       // 2: oneapi.billing.v1.GetBalanceResponse
+	(*GrantCreditRequest)(nil),       // 3: oneapi.billing.v1.GrantCreditRequest
+	(*GrantCreditResponse)(nil),      // 4: oneapi.billing.v1.GrantCreditResponse
+	(*ListCreditGrantsRequest)(nil),  // 5: oneapi.billing.v1.ListCreditGrantsRequest
+	(*ListCreditGrantsResponse)(nil), // 6: oneapi.billing.v1.ListCreditGrantsResponse
+	(*CorrectChargeRequest)(nil),     // 7: oneapi.billing.v1.CorrectChargeRequest
+	(*CorrectChargeResponse)(nil),    // 8: oneapi.billing.v1.CorrectChargeResponse
+	(*Balance)(nil),                  // 9: oneapi.billing.v1.Balance
+	(CreditGrant_Kind)(0),            // 10: oneapi.billing.v1.CreditGrant.Kind
+	(*v1.Money)(nil),                 // 11: oneapi.common.v1.Money
+	(*timestamppb.Timestamp)(nil),    // 12: google.protobuf.Timestamp
+	(*CreditGrant)(nil),              // 13: oneapi.billing.v1.CreditGrant
 }
 var file_oneapi_billing_v1_credit_service_proto_depIdxs = []int32{
-	6,  // 0: oneapi.billing.v1.GetBalanceResponse.balance:type_name -> oneapi.billing.v1.Balance
-	7,  // 1: oneapi.billing.v1.GrantCreditRequest.kind:type_name -> oneapi.billing.v1.CreditGrant.Kind
-	8,  // 2: oneapi.billing.v1.GrantCreditRequest.amount:type_name -> oneapi.common.v1.Money
-	9,  // 3: oneapi.billing.v1.GrantCreditRequest.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 4: oneapi.billing.v1.GrantCreditResponse.grant:type_name -> oneapi.billing.v1.CreditGrant
-	6,  // 5: oneapi.billing.v1.GrantCreditResponse.balance:type_name -> oneapi.billing.v1.Balance
-	10, // 6: oneapi.billing.v1.ListCreditGrantsResponse.grants:type_name -> oneapi.billing.v1.CreditGrant
-	0,  // 7: oneapi.billing.v1.CreditService.GetBalance:input_type -> oneapi.billing.v1.GetBalanceRequest
-	2,  // 8: oneapi.billing.v1.CreditService.GrantCredit:input_type -> oneapi.billing.v1.GrantCreditRequest
-	4,  // 9: oneapi.billing.v1.CreditService.ListCreditGrants:input_type -> oneapi.billing.v1.ListCreditGrantsRequest
-	1,  // 10: oneapi.billing.v1.CreditService.GetBalance:output_type -> oneapi.billing.v1.GetBalanceResponse
-	3,  // 11: oneapi.billing.v1.CreditService.GrantCredit:output_type -> oneapi.billing.v1.GrantCreditResponse
-	5,  // 12: oneapi.billing.v1.CreditService.ListCreditGrants:output_type -> oneapi.billing.v1.ListCreditGrantsResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	9,  // 0: oneapi.billing.v1.GetBalanceResponse.balance:type_name -> oneapi.billing.v1.Balance
+	10, // 1: oneapi.billing.v1.GrantCreditRequest.kind:type_name -> oneapi.billing.v1.CreditGrant.Kind
+	11, // 2: oneapi.billing.v1.GrantCreditRequest.amount:type_name -> oneapi.common.v1.Money
+	12, // 3: oneapi.billing.v1.GrantCreditRequest.expires_at:type_name -> google.protobuf.Timestamp
+	13, // 4: oneapi.billing.v1.GrantCreditResponse.grant:type_name -> oneapi.billing.v1.CreditGrant
+	9,  // 5: oneapi.billing.v1.GrantCreditResponse.balance:type_name -> oneapi.billing.v1.Balance
+	13, // 6: oneapi.billing.v1.ListCreditGrantsResponse.grants:type_name -> oneapi.billing.v1.CreditGrant
+	11, // 7: oneapi.billing.v1.CorrectChargeRequest.amount:type_name -> oneapi.common.v1.Money
+	0,  // 8: oneapi.billing.v1.CorrectChargeRequest.reason:type_name -> oneapi.billing.v1.CorrectChargeRequest.Reason
+	9,  // 9: oneapi.billing.v1.CorrectChargeResponse.balance:type_name -> oneapi.billing.v1.Balance
+	1,  // 10: oneapi.billing.v1.CreditService.GetBalance:input_type -> oneapi.billing.v1.GetBalanceRequest
+	3,  // 11: oneapi.billing.v1.CreditService.GrantCredit:input_type -> oneapi.billing.v1.GrantCreditRequest
+	5,  // 12: oneapi.billing.v1.CreditService.ListCreditGrants:input_type -> oneapi.billing.v1.ListCreditGrantsRequest
+	7,  // 13: oneapi.billing.v1.CreditService.CorrectCharge:input_type -> oneapi.billing.v1.CorrectChargeRequest
+	2,  // 14: oneapi.billing.v1.CreditService.GetBalance:output_type -> oneapi.billing.v1.GetBalanceResponse
+	4,  // 15: oneapi.billing.v1.CreditService.GrantCredit:output_type -> oneapi.billing.v1.GrantCreditResponse
+	6,  // 16: oneapi.billing.v1.CreditService.ListCreditGrants:output_type -> oneapi.billing.v1.ListCreditGrantsResponse
+	8,  // 17: oneapi.billing.v1.CreditService.CorrectCharge:output_type -> oneapi.billing.v1.CorrectChargeResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_billing_v1_credit_service_proto_init() }
@@ -464,13 +673,14 @@ func file_oneapi_billing_v1_credit_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_billing_v1_credit_service_proto_rawDesc), len(file_oneapi_billing_v1_credit_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   6,
+			NumEnums:      1,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_oneapi_billing_v1_credit_service_proto_goTypes,
 		DependencyIndexes: file_oneapi_billing_v1_credit_service_proto_depIdxs,
+		EnumInfos:         file_oneapi_billing_v1_credit_service_proto_enumTypes,
 		MessageInfos:      file_oneapi_billing_v1_credit_service_proto_msgTypes,
 	}.Build()
 	File_oneapi_billing_v1_credit_service_proto = out.File

@@ -22,6 +22,7 @@ const (
 	CreditService_GetBalance_FullMethodName       = "/oneapi.billing.v1.CreditService/GetBalance"
 	CreditService_GrantCredit_FullMethodName      = "/oneapi.billing.v1.CreditService/GrantCredit"
 	CreditService_ListCreditGrants_FullMethodName = "/oneapi.billing.v1.CreditService/ListCreditGrants"
+	CreditService_CorrectCharge_FullMethodName    = "/oneapi.billing.v1.CreditService/CorrectCharge"
 )
 
 // CreditServiceClient is the client API for CreditService service.
@@ -33,9 +34,13 @@ type CreditServiceClient interface {
 	// Reads the balance of a workspace.
 	GetBalance(ctx context.Context, in *GetBalanceRequest, opts ...grpc.CallOption) (*GetBalanceResponse, error)
 	// Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155).
+	// Support gives goodwill only, and so much for each workspace and 30 days as is set.
 	GrantCredit(ctx context.Context, in *GrantCreditRequest, opts ...grpc.CallOption) (*GrantCreditResponse, error)
 	// Lists the credit grants of a workspace, newest first (AIP-158).
 	ListCreditGrants(ctx context.Context, in *ListCreditGrantsRequest, opts ...grpc.CallOption) (*ListCreditGrantsResponse, error)
+	// Gives back a part of what one request was charged, to the credit that paid it. Replays its
+	// answer for the same request id (AIP-155).
+	CorrectCharge(ctx context.Context, in *CorrectChargeRequest, opts ...grpc.CallOption) (*CorrectChargeResponse, error)
 }
 
 type creditServiceClient struct {
@@ -76,6 +81,16 @@ func (c *creditServiceClient) ListCreditGrants(ctx context.Context, in *ListCred
 	return out, nil
 }
 
+func (c *creditServiceClient) CorrectCharge(ctx context.Context, in *CorrectChargeRequest, opts ...grpc.CallOption) (*CorrectChargeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CorrectChargeResponse)
+	err := c.cc.Invoke(ctx, CreditService_CorrectCharge_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CreditServiceServer is the server API for CreditService service.
 // All implementations must embed UnimplementedCreditServiceServer
 // for forward compatibility.
@@ -85,9 +100,13 @@ type CreditServiceServer interface {
 	// Reads the balance of a workspace.
 	GetBalance(context.Context, *GetBalanceRequest) (*GetBalanceResponse, error)
 	// Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155).
+	// Support gives goodwill only, and so much for each workspace and 30 days as is set.
 	GrantCredit(context.Context, *GrantCreditRequest) (*GrantCreditResponse, error)
 	// Lists the credit grants of a workspace, newest first (AIP-158).
 	ListCreditGrants(context.Context, *ListCreditGrantsRequest) (*ListCreditGrantsResponse, error)
+	// Gives back a part of what one request was charged, to the credit that paid it. Replays its
+	// answer for the same request id (AIP-155).
+	CorrectCharge(context.Context, *CorrectChargeRequest) (*CorrectChargeResponse, error)
 	mustEmbedUnimplementedCreditServiceServer()
 }
 
@@ -106,6 +125,9 @@ func (UnimplementedCreditServiceServer) GrantCredit(context.Context, *GrantCredi
 }
 func (UnimplementedCreditServiceServer) ListCreditGrants(context.Context, *ListCreditGrantsRequest) (*ListCreditGrantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCreditGrants not implemented")
+}
+func (UnimplementedCreditServiceServer) CorrectCharge(context.Context, *CorrectChargeRequest) (*CorrectChargeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CorrectCharge not implemented")
 }
 func (UnimplementedCreditServiceServer) mustEmbedUnimplementedCreditServiceServer() {}
 func (UnimplementedCreditServiceServer) testEmbeddedByValue()                       {}
@@ -182,6 +204,24 @@ func _CreditService_ListCreditGrants_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CreditService_CorrectCharge_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CorrectChargeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CreditServiceServer).CorrectCharge(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CreditService_CorrectCharge_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CreditServiceServer).CorrectCharge(ctx, req.(*CorrectChargeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CreditService_ServiceDesc is the grpc.ServiceDesc for CreditService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -200,6 +240,10 @@ var CreditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListCreditGrants",
 			Handler:    _CreditService_ListCreditGrants_Handler,
+		},
+		{
+			MethodName: "CorrectCharge",
+			Handler:    _CreditService_CorrectCharge_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

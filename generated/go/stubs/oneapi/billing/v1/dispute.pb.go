@@ -117,7 +117,7 @@ type Dispute struct {
 	Withdrawn *v1.Money `protobuf:"bytes,8,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	// What of it came back.
 	Reinstated *v1.Money `protobuf:"bytes,9,opt,name=reinstated,proto3" json:"reinstated,omitempty"`
-	// The credit that is frozen for it, or was when it was lost.
+	// The credit that is frozen for it now.
 	Frozen *v1.Money `protobuf:"bytes,10,opt,name=frozen,proto3" json:"frozen,omitempty"`
 	// What the workspace came to owe by losing it.
 	Owed *v1.Money `protobuf:"bytes,11,opt,name=owed,proto3" json:"owed,omitempty"`

@@ -28,7 +28,7 @@ from oneapi.billing.v1 import ledger_pb2 as oneapi_dot_billing_dot_v1_dot_ledger
 from oneapi.common.v1 import money_pb2 as oneapi_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&oneapi/billing/v1/credit_service.proto\x12\x11oneapi.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eoneapi/billing/v1/ledger.proto\x1a\x1coneapi/common/v1/money.proto\"P\n\x11GetBalanceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"J\n\x12GetBalanceResponse\x12\x34\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.oneapi.billing.v1.BalanceR\x07\x62\x61lance\"\xbb\x02\n\x12GrantCreditRequest\x12;\n\nrequest_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[0-9a-zA-Z_-]{8,64}$R\trequestId\x12;\n\x0cworkspace_id\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x37\n\x04kind\x18\x03 \x01(\x0e\x32#.oneapi.billing.v1.CreditGrant.KindR\x04kind\x12\x37\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06\x61mount\x12\x39\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\"\x81\x01\n\x13GrantCreditResponse\x12\x34\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.oneapi.billing.v1.CreditGrantR\x05grant\x12\x34\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x1a.oneapi.billing.v1.BalanceR\x07\x62\x61lance\"\xa5\x01\n\x17ListCreditGrantsRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"z\n\x18ListCreditGrantsResponse\x12\x36\n\x06grants\x18\x01 \x03(\x0b\x32\x1e.oneapi.billing.v1.CreditGrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb5\x02\n\rCreditService\x12Y\n\nGetBalance\x12$.oneapi.billing.v1.GetBalanceRequest\x1a%.oneapi.billing.v1.GetBalanceResponse\x12\\\n\x0bGrantCredit\x12%.oneapi.billing.v1.GrantCreditRequest\x1a&.oneapi.billing.v1.GrantCreditResponse\x12k\n\x10ListCreditGrants\x12*.oneapi.billing.v1.ListCreditGrantsRequest\x1a+.oneapi.billing.v1.ListCreditGrantsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&oneapi/billing/v1/credit_service.proto\x12\x11oneapi.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eoneapi/billing/v1/ledger.proto\x1a\x1coneapi/common/v1/money.proto\"P\n\x11GetBalanceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"J\n\x12GetBalanceResponse\x12\x34\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1a.oneapi.billing.v1.BalanceR\x07\x62\x61lance\"\xbb\x02\n\x12GrantCreditRequest\x12;\n\nrequest_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[0-9a-zA-Z_-]{8,64}$R\trequestId\x12;\n\x0cworkspace_id\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x37\n\x04kind\x18\x03 \x01(\x0e\x32#.oneapi.billing.v1.CreditGrant.KindR\x04kind\x12\x37\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06\x61mount\x12\x39\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\"\x81\x01\n\x13GrantCreditResponse\x12\x34\n\x05grant\x18\x01 \x01(\x0b\x32\x1e.oneapi.billing.v1.CreditGrantR\x05grant\x12\x34\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x1a.oneapi.billing.v1.BalanceR\x07\x62\x61lance\"\xa5\x01\n\x17ListCreditGrantsRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"z\n\x18ListCreditGrantsResponse\x12\x36\n\x06grants\x18\x01 \x03(\x0b\x32\x1e.oneapi.billing.v1.CreditGrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x91\x03\n\x14\x43orrectChargeRequest\x12;\n\nrequest_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[0-9a-zA-Z_-]{8,64}$R\trequestId\x12G\n\x12\x63harged_request_id\x18\x02 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^req_[0-9a-f]{32}$R\x10\x63hargedRequestId\x12\x37\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06\x61mount\x12R\n\x06reason\x18\x04 \x01(\x0e\x32..oneapi.billing.v1.CorrectChargeRequest.ReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06reason\"f\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13REASON_WRONG_CHARGE\x10\x01\x12\x18\n\x14REASON_SERVICE_FAULT\x10\x02\x12\x11\n\rREASON_AGREED\x10\x03\"t\n\x15\x43orrectChargeResponse\x12%\n\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId\x12\x34\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x1a.oneapi.billing.v1.BalanceR\x07\x62\x61lance2\x99\x03\n\rCreditService\x12Y\n\nGetBalance\x12$.oneapi.billing.v1.GetBalanceRequest\x1a%.oneapi.billing.v1.GetBalanceResponse\x12\\\n\x0bGrantCredit\x12%.oneapi.billing.v1.GrantCreditRequest\x1a&.oneapi.billing.v1.GrantCreditResponse\x12k\n\x10ListCreditGrants\x12*.oneapi.billing.v1.ListCreditGrantsRequest\x1a+.oneapi.billing.v1.ListCreditGrantsResponse\x12\x62\n\rCorrectCharge\x12\'.oneapi.billing.v1.CorrectChargeRequest\x1a(.oneapi.billing.v1.CorrectChargeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCREDITGRANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTCREDITGRANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTCREDITGRANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\031r\0272\025^[0-9a-zA-Z_-]{8,64}$'
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['charged_request_id']._loaded_options = None
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['charged_request_id']._serialized_options = b'\272H\026r\0242\022^req_[0-9a-f]{32}$'
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['amount']._loaded_options = None
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['amount']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_CORRECTCHARGEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_GETBALANCEREQUEST']._serialized_start=185
   _globals['_GETBALANCEREQUEST']._serialized_end=265
   _globals['_GETBALANCERESPONSE']._serialized_start=267
@@ -61,6 +69,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCREDITGRANTSREQUEST']._serialized_end=959
   _globals['_LISTCREDITGRANTSRESPONSE']._serialized_start=961
   _globals['_LISTCREDITGRANTSRESPONSE']._serialized_end=1083
-  _globals['_CREDITSERVICE']._serialized_start=1086
-  _globals['_CREDITSERVICE']._serialized_end=1395
+  _globals['_CORRECTCHARGEREQUEST']._serialized_start=1086
+  _globals['_CORRECTCHARGEREQUEST']._serialized_end=1487
+  _globals['_CORRECTCHARGEREQUEST_REASON']._serialized_start=1385
+  _globals['_CORRECTCHARGEREQUEST_REASON']._serialized_end=1487
+  _globals['_CORRECTCHARGERESPONSE']._serialized_start=1489
+  _globals['_CORRECTCHARGERESPONSE']._serialized_end=1605
+  _globals['_CREDITSERVICE']._serialized_start=1608
+  _globals['_CREDITSERVICE']._serialized_end=2017
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oneapi.billing.v1 import ledger_pb2 as _ledger_pb2
 from oneapi.common.v1 import money_pb2 as _money_pb2
 import builtins as _builtins
@@ -196,3 +197,94 @@ class ListCreditGrantsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListCreditGrantsResponse: _TypeAlias = ListCreditGrantsResponse  # noqa: Y015
+
+@_typing.final
+class CorrectChargeRequest(_message.Message):
+    """Asks to give back a part of a charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CorrectChargeRequest._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: CorrectChargeRequest._Reason.ValueType  # 0
+        """Not said."""
+        REASON_WRONG_CHARGE: CorrectChargeRequest._Reason.ValueType  # 1
+        """The charge was wrong."""
+        REASON_SERVICE_FAULT: CorrectChargeRequest._Reason.ValueType  # 2
+        """The service did not do what it should."""
+        REASON_AGREED: CorrectChargeRequest._Reason.ValueType  # 3
+        """It was agreed with the customer."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """Why."""
+
+    REASON_UNSPECIFIED: CorrectChargeRequest.Reason.ValueType  # 0
+    """Not said."""
+    REASON_WRONG_CHARGE: CorrectChargeRequest.Reason.ValueType  # 1
+    """The charge was wrong."""
+    REASON_SERVICE_FAULT: CorrectChargeRequest.Reason.ValueType  # 2
+    """The service did not do what it should."""
+    REASON_AGREED: CorrectChargeRequest.Reason.ValueType  # 3
+    """It was agreed with the customer."""
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CHARGED_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Chosen by the caller (AIP-155)."""
+    charged_request_id: _builtins.str
+    """The request that was charged."""
+    reason: Global___CorrectChargeRequest.Reason.ValueType
+    """Why."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much, above zero and at most what was charged and not given back."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        charged_request_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        reason: Global___CorrectChargeRequest.Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "charged_request_id", b"charged_request_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectChargeRequest: _TypeAlias = CorrectChargeRequest  # noqa: Y015
+
+@_typing.final
+class CorrectChargeResponse(_message.Message):
+    """What was given back, and the balance of now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """The transaction."""
+    @_builtins.property
+    def balance(self) -> _ledger_pb2.Balance:
+        """The workspace's balance."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        balance: _ledger_pb2.Balance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectChargeResponse: _TypeAlias = CorrectChargeResponse  # noqa: Y015

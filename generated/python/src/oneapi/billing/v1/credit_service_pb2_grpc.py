@@ -50,6 +50,11 @@ class CreditServiceStub:
                 request_serializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.ListCreditGrantsRequest.SerializeToString,
                 response_deserializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.ListCreditGrantsResponse.FromString,
                 _registered_method=True)
+        self.CorrectCharge = channel.unary_unary(
+                '/oneapi.billing.v1.CreditService/CorrectCharge',
+                request_serializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.CorrectChargeRequest.SerializeToString,
+                response_deserializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.CorrectChargeResponse.FromString,
+                _registered_method=True)
 
 
 class CreditServiceServicer:
@@ -65,6 +70,7 @@ class CreditServiceServicer:
 
     def GrantCredit(self, request, context):
         """Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155).
+        Support gives goodwill only, and so much for each workspace and 30 days as is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +78,14 @@ class CreditServiceServicer:
 
     def ListCreditGrants(self, request, context):
         """Lists the credit grants of a workspace, newest first (AIP-158).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CorrectCharge(self, request, context):
+        """Gives back a part of what one request was charged, to the credit that paid it. Replays its
+        answer for the same request id (AIP-155).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +108,11 @@ def add_CreditServiceServicer_to_server(servicer, server):
                     servicer.ListCreditGrants,
                     request_deserializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.ListCreditGrantsRequest.FromString,
                     response_serializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.ListCreditGrantsResponse.SerializeToString,
+            ),
+            'CorrectCharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectCharge,
+                    request_deserializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.CorrectChargeRequest.FromString,
+                    response_serializer=oneapi_dot_billing_dot_v1_dot_credit__service__pb2.CorrectChargeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +197,33 @@ class CreditService:
             '/oneapi.billing.v1.CreditService/ListCreditGrants',
             oneapi_dot_billing_dot_v1_dot_credit__service__pb2.ListCreditGrantsRequest.SerializeToString,
             oneapi_dot_billing_dot_v1_dot_credit__service__pb2.ListCreditGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectCharge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.billing.v1.CreditService/CorrectCharge',
+            oneapi_dot_billing_dot_v1_dot_credit__service__pb2.CorrectChargeRequest.SerializeToString,
+            oneapi_dot_billing_dot_v1_dot_credit__service__pb2.CorrectChargeResponse.FromString,
             options,
             channel_credentials,
             insecure,

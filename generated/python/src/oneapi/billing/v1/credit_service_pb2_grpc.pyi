@@ -36,9 +36,15 @@ class CreditServiceStub:
     GetBalance: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.GetBalanceRequest, _credit_service_pb2.GetBalanceResponse]
     """Reads the balance of a workspace."""
     GrantCredit: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.GrantCreditRequest, _credit_service_pb2.GrantCreditResponse]
-    """Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155)."""
+    """Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155).
+    Support gives goodwill only, and so much for each workspace and 30 days as is set.
+    """
     ListCreditGrants: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.ListCreditGrantsRequest, _credit_service_pb2.ListCreditGrantsResponse]
     """Lists the credit grants of a workspace, newest first (AIP-158)."""
+    CorrectCharge: _grpc.UnaryUnaryMultiCallable[_credit_service_pb2.CorrectChargeRequest, _credit_service_pb2.CorrectChargeResponse]
+    """Gives back a part of what one request was charged, to the credit that paid it. Replays its
+    answer for the same request id (AIP-155).
+    """
 
 @_typing.type_check_only
 class CreditServiceAsyncStub(CreditServiceStub):
@@ -48,9 +54,15 @@ class CreditServiceAsyncStub(CreditServiceStub):
     GetBalance: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.GetBalanceRequest, _credit_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """Reads the balance of a workspace."""
     GrantCredit: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.GrantCreditRequest, _credit_service_pb2.GrantCreditResponse]  # type: ignore[assignment]
-    """Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155)."""
+    """Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155).
+    Support gives goodwill only, and so much for each workspace and 30 days as is set.
+    """
     ListCreditGrants: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.ListCreditGrantsRequest, _credit_service_pb2.ListCreditGrantsResponse]  # type: ignore[assignment]
     """Lists the credit grants of a workspace, newest first (AIP-158)."""
+    CorrectCharge: _aio.UnaryUnaryMultiCallable[_credit_service_pb2.CorrectChargeRequest, _credit_service_pb2.CorrectChargeResponse]  # type: ignore[assignment]
+    """Gives back a part of what one request was charged, to the credit that paid it. Replays its
+    answer for the same request id (AIP-155).
+    """
 
 class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Credits of workspaces."""
@@ -69,7 +81,9 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _credit_service_pb2.GrantCreditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credit_service_pb2.GrantCreditResponse, _abc.Awaitable[_credit_service_pb2.GrantCreditResponse]]:
-        """Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155)."""
+        """Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155).
+        Support gives goodwill only, and so much for each workspace and 30 days as is set.
+        """
 
     @_abc_1.abstractmethod
     def ListCreditGrants(
@@ -78,5 +92,15 @@ class CreditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_credit_service_pb2.ListCreditGrantsResponse, _abc.Awaitable[_credit_service_pb2.ListCreditGrantsResponse]]:
         """Lists the credit grants of a workspace, newest first (AIP-158)."""
+
+    @_abc_1.abstractmethod
+    def CorrectCharge(
+        self,
+        request: _credit_service_pb2.CorrectChargeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credit_service_pb2.CorrectChargeResponse, _abc.Awaitable[_credit_service_pb2.CorrectChargeResponse]]:
+        """Gives back a part of what one request was charged, to the credit that paid it. Replays its
+        answer for the same request id (AIP-155).
+        """
 
 def add_CreditServiceServicer_to_server(servicer: CreditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

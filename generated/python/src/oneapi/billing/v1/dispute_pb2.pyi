@@ -112,7 +112,7 @@ class Dispute(_message.Message):
 
     @_builtins.property
     def frozen(self) -> _money_pb2.Money:
-        """The credit that is frozen for it, or was when it was lost."""
+        """The credit that is frozen for it now."""
 
     @_builtins.property
     def owed(self) -> _money_pb2.Money:

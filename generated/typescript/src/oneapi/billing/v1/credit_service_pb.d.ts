@@ -2,7 +2,7 @@
 // @generated from file oneapi/billing/v1/credit_service.proto (package oneapi.billing.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Balance, CreditGrant, CreditGrant_Kind } from "./ledger_pb.js";
 import type { Money } from "../../common/v1/money_pb.js";
@@ -190,6 +190,114 @@ export declare type ListCreditGrantsResponse = Message<"oneapi.billing.v1.ListCr
 export declare const ListCreditGrantsResponseSchema: GenMessage<ListCreditGrantsResponse>;
 
 /**
+ * Asks to give back a part of a charge.
+ *
+ * @generated from message oneapi.billing.v1.CorrectChargeRequest
+ */
+export declare type CorrectChargeRequest = Message<"oneapi.billing.v1.CorrectChargeRequest"> & {
+  /**
+   * Chosen by the caller (AIP-155).
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * The request that was charged.
+   *
+   * @generated from field: string charged_request_id = 2;
+   */
+  chargedRequestId: string;
+
+  /**
+   * How much, above zero and at most what was charged and not given back.
+   *
+   * @generated from field: oneapi.common.v1.Money amount = 3;
+   */
+  amount?: Money | undefined;
+
+  /**
+   * Why.
+   *
+   * @generated from field: oneapi.billing.v1.CorrectChargeRequest.Reason reason = 4;
+   */
+  reason: CorrectChargeRequest_Reason;
+};
+
+/**
+ * Describes the message oneapi.billing.v1.CorrectChargeRequest.
+ * Use `create(CorrectChargeRequestSchema)` to create a new message.
+ */
+export declare const CorrectChargeRequestSchema: GenMessage<CorrectChargeRequest>;
+
+/**
+ * Why.
+ *
+ * @generated from enum oneapi.billing.v1.CorrectChargeRequest.Reason
+ */
+export enum CorrectChargeRequest_Reason {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The charge was wrong.
+   *
+   * @generated from enum value: REASON_WRONG_CHARGE = 1;
+   */
+  WRONG_CHARGE = 1,
+
+  /**
+   * The service did not do what it should.
+   *
+   * @generated from enum value: REASON_SERVICE_FAULT = 2;
+   */
+  SERVICE_FAULT = 2,
+
+  /**
+   * It was agreed with the customer.
+   *
+   * @generated from enum value: REASON_AGREED = 3;
+   */
+  AGREED = 3,
+}
+
+/**
+ * Describes the enum oneapi.billing.v1.CorrectChargeRequest.Reason.
+ */
+export declare const CorrectChargeRequest_ReasonSchema: GenEnum<CorrectChargeRequest_Reason>;
+
+/**
+ * What was given back, and the balance of now.
+ *
+ * @generated from message oneapi.billing.v1.CorrectChargeResponse
+ */
+export declare type CorrectChargeResponse = Message<"oneapi.billing.v1.CorrectChargeResponse"> & {
+  /**
+   * The transaction.
+   *
+   * @generated from field: string transaction_id = 1;
+   */
+  transactionId: string;
+
+  /**
+   * The workspace's balance.
+   *
+   * @generated from field: oneapi.billing.v1.Balance balance = 2;
+   */
+  balance?: Balance | undefined;
+};
+
+/**
+ * Describes the message oneapi.billing.v1.CorrectChargeResponse.
+ * Use `create(CorrectChargeResponseSchema)` to create a new message.
+ */
+export declare const CorrectChargeResponseSchema: GenMessage<CorrectChargeResponse>;
+
+/**
  * Credits of workspaces.
  *
  * @generated from service oneapi.billing.v1.CreditService
@@ -207,6 +315,7 @@ export declare const CreditService: GenService<{
   },
   /**
    * Gives promotional or goodwill credit. Replays its answer for the same request id (AIP-155).
+   * Support gives goodwill only, and so much for each workspace and 30 days as is set.
    *
    * @generated from rpc oneapi.billing.v1.CreditService.GrantCredit
    */
@@ -224,6 +333,17 @@ export declare const CreditService: GenService<{
     methodKind: "unary";
     input: typeof ListCreditGrantsRequestSchema;
     output: typeof ListCreditGrantsResponseSchema;
+  },
+  /**
+   * Gives back a part of what one request was charged, to the credit that paid it. Replays its
+   * answer for the same request id (AIP-155).
+   *
+   * @generated from rpc oneapi.billing.v1.CreditService.CorrectCharge
+   */
+  correctCharge: {
+    methodKind: "unary";
+    input: typeof CorrectChargeRequestSchema;
+    output: typeof CorrectChargeResponseSchema;
   },
 }>;
 

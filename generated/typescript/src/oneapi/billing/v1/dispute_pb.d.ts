@@ -82,7 +82,7 @@ export declare type Dispute = Message<"oneapi.billing.v1.Dispute"> & {
   reinstated?: Money | undefined;
 
   /**
-   * The credit that is frozen for it, or was when it was lost.
+   * The credit that is frozen for it now.
    *
    * @generated from field: oneapi.common.v1.Money frozen = 10;
    */

@@ -1,0 +1,93 @@
+"""All SQL that finds evidence: usage sums, documents, what of a grant was charged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from core.db.database import Transaction
+from core.db.values import to_uuid
+
+_USES: Final = """
+WITH part AS (
+    SELECT CAST(hour AT TIME ZONE 'UTC' AS date) AS day, key_id, model_number,
+           requests, charge_nanos
+      FROM usage_hourly WHERE workspace_id = :workspace AND hour >= :whole_hours
+    UNION ALL
+    SELECT CAST(started_at AT TIME ZONE 'UTC' AS date), key_id, model_number, 1, charge_nanos
+      FROM usage_record
+     WHERE workspace_id = :workspace AND id >= :first AND id < :whole_hours_id
+)
+SELECT part.day, part.key_id, coalesce(m.public_id, '') AS model,
+       CAST(sum(part.requests) AS bigint) AS requests,
+       CAST(sum(part.charge_nanos) AS bigint) AS charges
+  FROM part LEFT JOIN model AS m ON m.number = part.model_number
+ GROUP BY part.day, part.key_id, model ORDER BY part.day, part.key_id, model
+"""
+_BOUND: Final = """
+SELECT started_at FROM usage_record WHERE workspace_id = :workspace AND id >= :first
+ ORDER BY id {} LIMIT 1
+"""
+_USED: Final = """
+SELECT CAST(-coalesce(sum(e.amount), 0) AS bigint) AS total
+  FROM ledger_entry AS e JOIN ledger_txn AS t ON t.id = e.txn_id
+ WHERE e.grant_id = :grant AND e.account IN ('paid', 'held')
+   AND t.kind IN ('settle', 'correction')
+"""
+_DOCUMENTS: Final = """
+SELECT series || '-' || number AS name FROM billing_document WHERE payment_id = :payment
+ ORDER BY issued_at, id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The use of one key and model on one day (UTC)."""
+
+    day: date
+    key_id: bytes
+    model: str
+    requests: int
+    charges: int
+
+
+async def uses(
+    tx: Transaction, workspace_id: bytes, *, since: bytes, hour: datetime, hour_id: bytes
+) -> tuple[Use, ...]:
+    """Sum usage by day, key and model: records from `since` on, and whole hours from `hour` on."""
+    rows = await tx.all(
+        _USES,
+        workspace=to_uuid(workspace_id),
+        first=to_uuid(since),
+        whole_hours=hour,
+        whole_hours_id=to_uuid(hour_id),
+    )
+    return tuple(
+        Use(row.day, row.key_id.bytes, row.model, row.requests, row.charges) for row in rows
+    )
+
+
+async def bounds(
+    tx: Transaction, workspace_id: bytes, since: bytes
+) -> tuple[datetime | None, datetime | None]:
+    """Read when the first and the last request from `since` on began."""
+    scope = {"workspace": to_uuid(workspace_id), "first": to_uuid(since)}
+    first = await tx.one(_BOUND.format("ASC"), **scope)
+    last = await tx.one(_BOUND.format("DESC"), **scope)
+    return (
+        None if first is None else first.started_at,
+        None if last is None else last.started_at,
+    )
+
+
+async def used_of_grant(tx: Transaction, grant_id: bytes) -> int:
+    """Sum what was charged to a grant, less corrections, in nano-dollars."""
+    row = await tx.one(_USED, grant=to_uuid(grant_id))
+    return 0 if row is None else int(row.total)
+
+
+async def document_names(tx: Transaction, payment_id: bytes) -> tuple[str, ...]:
+    """Read the numbers of the documents about a payment, in the order of issue."""
+    rows = await tx.all(_DOCUMENTS, payment=to_uuid(payment_id))
+    return tuple(row.name for row in rows)
