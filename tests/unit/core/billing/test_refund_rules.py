@@ -57,7 +57,8 @@ def test_a_refund_that_succeeded_can_only_come_back() -> None:
 @given(st.lists(st.sampled_from(LIFE), max_size=8))
 def test_looks_in_any_order_end_alike(looks: list[Sight]) -> None:
     """After the last look is in, the money left once and came back once."""
-    state, posted = RefundState.APPROVED, set()
+    state = RefundState.APPROVED
+    posted: set[Effect] = set()
     for seen in (*looks, RETURNED):
         state, effects = settle(state, seen)
         posted.update(effects)
