@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from core.billing.parking import NotKnownYet
 from core.billing.shares import Share
 from core.db.database import Transaction
 from core.db.values import to_uuid
 from kit.ids import format_id
-from kit.reasons import DomainError, NotFound
-from oneapi.common.v1.error_reason_pb2 import ErrorReason
+from kit.reasons import NotFound
 
 PREFIX: Final = "pay"
 _SUCCEEDED: Final = 4
@@ -35,12 +35,6 @@ SELECT g.amount, g.expires_at,
            AND s.grant_id = g.id) AS leased
   FROM credit_grant AS g WHERE g.id = :grant
 """
-
-
-class PaymentNotKnownYet(DomainError):
-    """The payment that this is about is not known yet, or has not been credited yet."""
-
-    reason = ErrorReason.ERROR_REASON_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +79,11 @@ async def find_paid(tx: Transaction, *, intent_id: str, charge_id: str) -> PaidP
     """Find the credited payment of one of the provider's objects.
 
     Raises:
-        PaymentNotKnownYet: there is none, or its credit has not been given yet.
+        NotKnownYet: there is none, or its credit has not been given yet.
     """
     row = await tx.one(_FIND, intent=intent_id, charge=charge_id)
     if row is None or row.state != _SUCCEEDED or row.grant_id is None:
-        raise PaymentNotKnownYet
+        raise NotKnownYet
     return _payment_of(row)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any, Final
 
+from core.billing.disputes.desk import DisputeDesk
+from core.billing.disputes.rpc import dispute_service
 from core.billing.documents.issue import Documents
 from core.billing.documents.model import TaxMode
 from core.billing.events import store as event_store
@@ -15,6 +17,8 @@ from core.billing.events.sweep import Sweep
 from core.billing.loops import every
 from core.billing.payments.desk import PaymentDesk, PaymentTerms
 from core.billing.payments.rpc import PaymentParts, payment_service
+from core.billing.refunds.desk import RefundDesk, RefundTerms
+from core.billing.refunds.rpc import refund_service
 from core.billing.settings import BillingSettings
 from core.billing.stripe.gateway import Page, StripeEvent, StripeGateway
 from core.db.database import Database, Pool
@@ -74,7 +78,11 @@ class Billing:
             inbox=self._inbox(pool),
             movements=self._movements(pool),
         )
-        return [payment_service(parts)]
+        return [
+            payment_service(parts),
+            refund_service(pool, self._refunds(pool), self._clock, self._ids),
+            dispute_service(pool, self._disputes(pool), self._clock, self._ids),
+        ]
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return what runs all the time; with no provider set, only the mail."""
@@ -89,10 +97,12 @@ class Billing:
     def _with_provider(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
         payments, inbox, movements = self._payments(pool), self._inbox(pool), self._movements(pool)
         sweep = Sweep(EVENTS, pool, self._clock, self._events, lambda page: inbox.keep([*page]))
-        log = self._log
+        refunds, disputes, log = self._refunds(pool), self._disputes(pool), self._log
         return [
             every(SOON_SECONDS, "inbox", inbox.work, log),
             every(SOON_SECONDS, "payments", payments.work, log),
+            every(SOON_SECONDS, "refunds", refunds.work, log),
+            every(SOON_SECONDS, "disputes", disputes.work, log),
             every(TOP_UP_SECONDS, "top_up", payments.top_up_all, log),
             every(SWEEP_SECONDS, "event_sweep", sweep.work, log),
             every(SWEEP_SECONDS, "movements", movements.work, log),
@@ -109,13 +119,35 @@ class Billing:
             pool, self._gateway, self._clock, self._ids, self._log, self._documents, terms
         )
 
+    def _refunds(self, pool: Pool) -> RefundDesk:
+        terms = RefundTerms(days=self._settings.refund_days)
+        return RefundDesk(
+            pool, self._gateway, self._clock, self._ids, self._log, self._documents, terms
+        )
+
+    def _disputes(self, pool: Pool) -> DisputeDesk:
+        return DisputeDesk(
+            pool,
+            self._gateway,
+            self._clock,
+            self._ids,
+            self._log,
+            self._documents,
+            self._refunds(pool),
+        )
+
     def _inbox(self, pool: Pool) -> Inbox:
         return Inbox(pool, self._gateway, self._clock, self._ids, self._log, self._convergers(pool))
 
     def _convergers(self, pool: Pool) -> dict[str, Converge]:
         """Return who looks into what, by the beginning of an event's type."""
-        payments = self._payments(pool)
+        payments, refunds = self._payments(pool), self._refunds(pool)
+        disputes = self._disputes(pool)
         return {
+            "refund": refunds.converge,
+            "charge.refund": refunds.converge,
+            "charge.dispute": disputes.converge,
+            "radar.early_fraud_warning": disputes.converge_warning,
             "payment_intent": payments.converge_intent,
             "checkout.session": payments.converge_checkout,
             "customer.deleted": payments.converge_customer,

@@ -17,7 +17,8 @@ from core.billing.disputes.desk import DisputeDesk
 from core.billing.disputes.model import Dispute
 from core.billing.documents.issue import Documents
 from core.billing.documents.model import Party
-from core.billing.paid import PREFIX, PaidPayment, PaymentNotKnownYet, credit_of, read_payment
+from core.billing.paid import PREFIX, PaidPayment, credit_of, read_payment
+from core.billing.parking import NotKnownYet
 from core.billing.refunds import store as refund_store
 from core.billing.refunds.desk import RefundDesk, RefundTerms
 from core.billing.refunds.model import Refund, RefundReason, Wanted
@@ -181,7 +182,7 @@ class StripeWorld:
                     await self.disputes.converge(stripe_id)
                 elif kind.startswith("radar.early_fraud_warning."):
                     await self.disputes.converge_warning(stripe_id)
-            except PaymentNotKnownYet:
+            except NotKnownYet:
                 parked.append(event["id"])
         return parked
 

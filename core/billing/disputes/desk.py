@@ -62,7 +62,7 @@ class DisputeDesk:
 
         Raises:
             PaymentUnknown: the provider does not answer.
-            PaymentNotKnownYet: its payment is not known or credited yet; to be repeated.
+            NotKnownYet: its payment is not known or credited yet; to be repeated.
         """
         seen = await self._gateway.get_dispute(stripe_id)
         async with self._pool.transaction("system") as tx:

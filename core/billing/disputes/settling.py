@@ -53,7 +53,7 @@ async def apply(
     is final stays final, and a look that knows of less money than we do is older.
 
     Raises:
-        PaymentNotKnownYet: no credited payment of ours is what it disputes.
+        NotKnownYet: no credited payment of ours is what it disputes.
     """
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)
     await lock_wallet(tx, payment.workspace_id)

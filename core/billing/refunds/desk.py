@@ -115,7 +115,7 @@ class RefundDesk:
 
         Raises:
             PaymentUnknown: the provider does not answer.
-            PaymentNotKnownYet: its payment is not known or credited yet; to be repeated.
+            NotKnownYet: its payment is not known or credited yet; to be repeated.
         """
         await self._apply(await self._gateway.get_refund(stripe_id))
 

@@ -42,7 +42,7 @@ async def apply(
     final states win.
 
     Raises:
-        PaymentNotKnownYet: no credited payment of ours is what it refunds.
+        NotKnownYet: no credited payment of ours is what it refunds.
     """
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)
     await lock_wallet(tx, payment.workspace_id)

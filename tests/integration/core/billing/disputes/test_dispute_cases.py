@@ -9,7 +9,7 @@ import pytest
 
 from core.billing.disputes import settling
 from core.billing.disputes.model import DisputeState
-from core.billing.paid import PaymentNotKnownYet
+from core.billing.parking import NotKnownYet
 from core.billing.refunds.model import RefundReason, RefundState
 from core.billing.shares import MINOR_NANOS
 from core.billing.stripe.gateway import PaymentUnknown
@@ -30,7 +30,7 @@ async def test_case_05_dispute_created_before_the_payment_is_known(world: Stripe
     parked = await world.hear()
     assert len(parked) == len([event for event in told if "dispute" in event["type"]]) > 0
     assert await world.rows("SELECT 1 FROM dispute") == []
-    with pytest.raises(PaymentNotKnownYet):
+    with pytest.raises(NotKnownYet):
         await world.disputes.converge(opened["id"])
     payment = await world.credit(workspace, intent)
     assert await world.free(payment) == 2_500
