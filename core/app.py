@@ -17,6 +17,8 @@ from core.admission.rpc import admission_service
 from core.admission.watch import Snapshots, Watch
 from core.audit import Act
 from core.billing.documents.issue import Documents
+from core.billing.documents.proofs import DocumentProofs
+from core.billing.receipt_rpc import receipt_service
 from core.billing.stripe.opening import open_stripe
 from core.billing.wiring import Billing
 from core.catalog.providers import Providers
@@ -44,6 +46,10 @@ from core.metering.proofs import UsageProofs
 from core.metering.rpc import metering_service
 from core.metering.usage_rpc import usage_service
 from core.operations.rpc import operations_service
+from core.platform_key import load_or_make_platform_key
+from core.proofs.daily import keep_signing
+from core.proofs.roots import RootProofs
+from core.proofs.together import Together
 from core.settings import CoreSettings
 from kit.clock import Clock, clock_for, now
 from kit.ids import IdSource
@@ -69,6 +75,7 @@ class Core:
         self._log = log
         self._clock = clock
         self._ids = IdSource(now_ns=clock.now_ns)
+        self._platform_key = load_or_make_platform_key(settings.platform_key)
         self._peppers: Keyring = load_or_make_keyring(settings.peppers)
         sealer = Sealer(load_or_make_keyring(settings.key_encryption_keys))
         providers = Providers.of_environment(os.environ, settings.demo_base_url)
@@ -155,7 +162,8 @@ class Core:
             catalog_service(pool, clock, ids, self._upstreams),
             credit_service(pool, clock, ids, self._settings.support_goodwill_nanos),
             *self._billing.services(),
-            ledger_service(pool, self._database.jobs, UsageProofs()),
+            ledger_service(pool, self._database.jobs, self._proofs()),
+            receipt_service(pool, clock, ids, self._platform_key),
             usage_service(pool, clock),
             incident_service(pool, clock, ids),
             operations_service(self._database.jobs, clock, lease_silence=self._lease_silence()),
@@ -169,7 +177,12 @@ class Core:
             keep_partitions(self._database.jobs, self._clock, self._log),
             self._tidy(),
             *self._billing.loops(),
+            keep_signing(self._database.jobs, self._platform_key, self._act, self._log),
         ]
+
+    def _proofs(self) -> Together:
+        roots = RootProofs(self._platform_key.public_keys)
+        return Together(UsageProofs(), DocumentProofs(), roots)
 
     async def _tidy(self) -> None:
         """Write down what time has decided: correctness never waits for it."""

@@ -17,6 +17,7 @@ class CoreSettings(BillingSettings, LedgerSettings):
     core_port: int = Field(default=50_051, ge=0, le=65_535)
     pepper_file: Path | None = None
     key_encryption_file: Path | None = None
+    platform_key_file: Path | None = None
     demo_base_url: str | None = None
 
     @property
@@ -28,6 +29,11 @@ class CoreSettings(BillingSettings, LedgerSettings):
     def key_encryption_keys(self) -> Path:
         """Return the file with the keys that seal provider credentials, by version."""
         return self.key_encryption_file or self.data_dir / "keys" / "kek.json"
+
+    @property
+    def platform_key(self) -> Path:
+        """Return the file with the key that signs receipts and roots, and those before it."""
+        return self.platform_key_file or self.data_dir / "keys" / "platform.json"
 
     @property
     def example_file(self) -> Path:

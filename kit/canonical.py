@@ -2,7 +2,8 @@
 
 A usage record's leaf is fixed-size binary, big-endian: version (1 byte), request id (16), price
 version (8), twelve quantities (8 each), charge in nano-US-dollars (8, signed). No member or key id,
-so that erasing a person never breaks a proof. A wallet log entry is JSON with sorted keys, no
+so that erasing a person never breaks a proof. The leaf of a wallet's head: version (1 byte),
+workspace id (16), sequence (8), hash (32). A wallet log entry is JSON with sorted keys, no
 spaces, ASCII only, numbers as decimal strings, after a domain label.
 """
 
@@ -18,6 +19,9 @@ from kit.charge import DIMENSIONS, Quantities
 
 _LEAF = struct.Struct(f">B16sQ{DIMENSIONS}Qq")
 _LEAF_VERSION: Final = 1
+_HEAD: Final = struct.Struct(">B16sQ32s")
+_HEAD_VERSION: Final = 1
+HEAD_BYTES: Final = _HEAD.size
 _LOG_LABEL: Final = b"1api.club/wallet_log/v1\n"
 _CONTENT_LABEL: Final = b"1api.club/content/v1\n"
 CHAIN_START: Final = bytes(32)
@@ -30,6 +34,23 @@ def record_leaf(
 ) -> bytes:
     """Return the leaf of a usage record in its settlement's `records_root`."""
     return _LEAF.pack(_LEAF_VERSION, request_id, price_version, *quantities, charge_nanos)
+
+
+def head_leaf(workspace_id: bytes, sequence: int, head_hash: bytes) -> bytes:
+    """Return the leaf of a wallet's head in the daily root over all wallets."""
+    return _HEAD.pack(_HEAD_VERSION, workspace_id, sequence, head_hash)
+
+
+def parse_head(leaf: bytes) -> tuple[bytes, int, bytes]:
+    """Return the workspace, sequence and hash of a head's leaf.
+
+    Raises:
+        ValueError: no such leaf.
+    """
+    if len(leaf) != HEAD_BYTES or leaf[0] != _HEAD_VERSION:
+        raise ValueError
+    _, workspace_id, sequence, head_hash = _HEAD.unpack(leaf)
+    return workspace_id, sequence, head_hash
 
 
 def wallet_log_hash(previous: bytes, entry: Mapping[str, Canonical]) -> bytes:

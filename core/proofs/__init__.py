@@ -1,0 +1,1 @@
+"""What others can check: receipts of charges, signed roots over wallets, the daily proof."""

@@ -1,0 +1,102 @@
+"""Proofs for customers: the signed receipt of a charge, and the keys to check it with.
+
+    GET /v1/receipts/{request_id}          with an API key of the request's workspace
+    GET /.well-known/1api-keys.json        anyone
+
+Both are core's: the receipt is asked for each time, the keys are kept for a while.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edge import errors
+from edge.admission.admit import Admission
+from edge.api.http import api_key_of, sent_of
+from edge.errors import ApiError
+from kit.clock import Clock
+from kit.ids import InvalidIdError, format_id, new_request_id, parse_id
+from kit.reasons import NotFound
+from kit.rpc.status import domain_error_of
+from oneapi.billing.v1 import receipt_service_pb2, receipt_service_pb2_grpc
+
+CALL_SECONDS: Final = 5.0
+KEYS_KEPT_SECONDS: Final = 60.0
+KEYS_PATH: Final = "/.well-known/1api-keys.json"
+
+
+class Receipts:
+    """Answers whoever has a key with receipts of its own workspace's charges."""
+
+    def __init__(self, channel: grpc.aio.Channel, admission: Admission, clock: Clock) -> None:
+        """Ask core over the channel."""
+        self._receipts = receipt_service_pb2_grpc.ReceiptServiceStub(channel)
+        self._admission = admission
+        self._clock = clock
+        self._keys = b""
+        self._keys_until = float("-inf")
+
+    async def receipt(self, request: Request) -> Response:
+        """Answer the receipt of one request's charge; another workspace's is not there."""
+        try:
+            key = api_key_of(sent_of(request.scope["headers"]), request.scope["query_string"])
+            peer = request.client.host if request.client else None
+            grant = await self._admission.authenticate(key, peer)
+            wanted = receipt_service_pb2.GetChargeReceiptRequest(
+                request_id=_request_id(request.path_params["request_id"]),
+                workspace_id=format_id("ws", grant.workspace_id),
+            )
+            answer = await self._ask(self._receipts.GetChargeReceipt, wanted)
+            return _answer(200, answer.content, {"cache-control": "no-store"})
+        except ApiError as error:
+            return _refused(error)
+
+    async def keys(self, _request: Request) -> Response:
+        """Answer the public keys: those that core has, or had lately."""
+        try:
+            if self._clock.monotonic() >= self._keys_until:
+                wanted = receipt_service_pb2.GetPlatformKeysRequest()
+                answer = await self._ask(self._receipts.GetPlatformKeys, wanted)
+                self._keys = answer.content
+                self._keys_until = self._clock.monotonic() + KEYS_KEPT_SECONDS
+        except ApiError as error:
+            # Keys are never taken back, so that old ones are right, if perhaps not all.
+            if not self._keys:
+                return _refused(error)
+        any_page = {"access-control-allow-origin": "*", "cache-control": "public, max-age=60"}
+        return _answer(200, self._keys, any_page)
+
+    async def _ask(self, method: Any, wanted: Any) -> Any:
+        try:
+            return await method(wanted, timeout=CALL_SECONDS)
+        except grpc.RpcError as error:
+            found = domain_error_of(error)
+            if isinstance(found, NotFound):
+                raise _no_receipt() from None
+            raise errors.from_domain(found) from None
+
+
+def _request_id(text: str) -> str:
+    """Return a request id in its one form; a text that is none names no request."""
+    try:
+        return format_id("req", parse_id("req", text))
+    except InvalidIdError:
+        raise _no_receipt() from None
+
+
+def _no_receipt() -> ApiError:
+    return ApiError(404, "receipt_not_found", "This workspace has no charge of that request.")
+
+
+def _answer(status: int, body: bytes, more: dict[str, str]) -> Response:
+    headers = {"x-request-id": format_id("req", new_request_id()), "cache-control": "no-store"}
+    return Response(body, status, headers | more, "application/json")
+
+
+def _refused(error: ApiError) -> Response:
+    more = {name.decode(): value.decode() for name, value in error.headers.items()}
+    return _answer(error.status, error.body(), more)
