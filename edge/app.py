@@ -23,6 +23,7 @@ from edge.api.alarms import Alarms
 from edge.api.body_room import BodyRoom
 from edge.api.endpoint import Endpoint
 from edge.api.models import Models
+from edge.api.receipts import KEYS_PATH, Receipts
 from edge.api.recording import Parts
 from edge.api.routes import PREFIXES, DataPlaneFirst
 from edge.api.status import Status
@@ -288,6 +289,7 @@ class Worker:
     def _pages(self, origin: str) -> Starlette:
         models = Models(self.link, self._admission, self._clock)
         account = Account(self._channel, self._admission)
+        receipts = Receipts(self._channel, self._admission, self._clock)
         site = Site(lambda: self.link.catalog, self._clock, origin)
         routes = [
             Route("/healthz", self._status.health),
@@ -304,7 +306,12 @@ class Worker:
                 Route(f"{prefix}/models", models.list),
                 Route(f"{prefix}/models/{{model:path}}", models.get),
             ]
-        routes += [Route(f"{prefix}/credits", account.credits) for prefix in PREFIXES]
+        for prefix in PREFIXES:
+            routes += [
+                Route(f"{prefix}/credits", account.credits),
+                Route(f"{prefix}/receipts/{{request_id}}", receipts.receipt),
+            ]
+        routes.append(Route(KEYS_PATH, receipts.keys))
         routes += site.routes()
         handlers: dict[Any, Any] = {
             404: self._status.not_found,

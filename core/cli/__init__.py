@@ -10,6 +10,7 @@ from core.cli.credit import credit
 from core.cli.dispute import dispute
 from core.cli.key import key
 from core.cli.ledger import ledger
+from core.cli.receipt import receipt
 from core.cli.refund import refund
 from core.cli.restart import restart
 from core.cli.up import up
@@ -18,5 +19,5 @@ from core.cli.workspace import workspace
 
 commands: list[click.Command] = [
     *(up, restart, workspace, key, credit, refund, dispute, usage, catalog),
-    *(ledger, audit),
+    *(ledger, audit, receipt),
 ]

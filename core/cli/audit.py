@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import click
 
+from core.cli.session import pages, workspace_option
 from kit.cli import Exit, output, wants_json
-from kit.cli_calls import dollars
+from kit.cli_calls import call, dollars, plain
 
+RECEIPTS: Final = "billing.v1.receipt_service"
 VERIFY_SECONDS: Final = 3_600.0
 FINDINGS_SHOWN_MAX: Final = 10_000
 _COLUMNS: Final = ("check", "object_id", "expected", "found")
@@ -33,6 +36,32 @@ def verify(context: click.Context, workspace: str) -> None:
         output(context, summary)
     if summary["findings"]:
         context.exit(int(Exit.FAILED))
+
+
+@audit.command()
+@click.pass_context
+def sign(context: click.Context) -> None:
+    """Sign the root over all wallets for today, unless that was done."""
+    answer = call(RECEIPTS, "SignRoot")
+    output(context, plain(answer.root))
+
+
+@audit.command()
+@click.pass_context
+def roots(context: click.Context) -> None:
+    """List the signed roots, newest first."""
+    found = pages(RECEIPTS, "ListSignedRoots", "roots")
+    output(context, [plain(item) for item in found])
+
+
+@audit.command("head")
+@click.option("--day", default="", metavar="YYYY-MM-DD", help="The newest by default.")
+@workspace_option
+@click.pass_context
+def head(context: click.Context, workspace: str, day: str) -> None:
+    """Show the proof that a wallet's head is in a signed root."""
+    answer = call(RECEIPTS, "GetHeadProof", workspace_id=workspace, day=day)
+    output(context, json.loads(answer.content))
 
 
 def _proof(workspace: str) -> tuple[list[dict[str, str]], dict[str, Any]]:

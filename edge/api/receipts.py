@@ -26,6 +26,7 @@ from oneapi.billing.v1 import receipt_service_pb2, receipt_service_pb2_grpc
 
 CALL_SECONDS: Final = 5.0
 KEYS_KEPT_SECONDS: Final = 60.0
+_NO_RECEIPT: Final = "This workspace has no charge of that request, or not yet."
 KEYS_PATH: Final = "/.well-known/1api-keys.json"
 
 
@@ -89,7 +90,7 @@ def _request_id(text: str) -> str:
 
 
 def _no_receipt() -> ApiError:
-    return ApiError(404, "receipt_not_found", "This workspace has no charge of that request.")
+    return ApiError(404, "receipt_not_found", _NO_RECEIPT)
 
 
 def _answer(status: int, body: bytes, more: dict[str, str]) -> Response:

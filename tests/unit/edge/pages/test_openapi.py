@@ -71,13 +71,14 @@ async def test_the_headers_of_answers_are_those_that_are_sent() -> None:
 
 
 def test_the_paths_without_a_key_are_those_of_the_router() -> None:
-    """Lists of models in every shape, what a key's workspace has, and the probes."""
+    """Lists of models in every shape, what a workspace has and was charged, and the probes."""
     described = {path for path in made()["paths"] if path not in served_paths()}
     listed = {f"{prefix}/models" for prefix in ("/v1", google_models.PREFIX)}
     assert described == {
         *listed,
         *(f"{path}/{{model}}" for path in listed),
         "/v1/credits",
+        "/v1/receipts/{request_id}",
         "/healthz",
         "/readyz",
     }
