@@ -64,11 +64,12 @@ def rate_limited(limit: str, retry_ms: int) -> ApiError:
 
 
 def spend_limit_reached() -> ApiError:
-    """Return the 429 of a key whose spend limit does not allow the request, now or soon."""
+    """Return the 429 of a key whose or whose workspace's spend limit does not allow the request."""
     return ApiError(
         429,
         "spend_limit_reached",
-        "What this request may cost is more than the spend limit of this API key has left.",
+        "What this request may cost is more than the spend limit of this API key, or of its"
+        " workspace, has left.",
         "insufficient_quota",
         headers=dict(NO_RETRY),
     )

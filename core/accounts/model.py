@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from typing import Final
 
-from kit.reasons import InvalidState
+from kit.reasons import InvalidArgument, InvalidState
 
 
 class WorkspaceState(IntEnum):
@@ -15,6 +16,29 @@ class WorkspaceState(IntEnum):
     ACTIVE = 1
     SUSPENDED = 2
     CLOSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLimits:
+    """What all keys of a workspace together may spend, in nano-US-dollars; 0 means no limit."""
+
+    per_day: int = 0
+    per_month: int = 0
+    total: int = 0
+
+    def checked(self) -> SpendLimits:
+        """Return the limits.
+
+        Raises:
+            InvalidArgument: one is below zero.
+        """
+        for name in self.__slots__:
+            if getattr(self, name) < 0:
+                raise InvalidArgument(fields=f"spend_limits.{name}")
+        return self
+
+
+NO_LIMITS: Final = SpendLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +55,7 @@ class Workspace:
     """Whether only upstreams that keep nothing may serve its requests."""
     cors_origins: tuple[str, ...] = ()
     """The web origins whose pages may use its keys."""
+    spend_limits: SpendLimits = NO_LIMITS
 
 
 def check_changeable(state: WorkspaceState) -> None:

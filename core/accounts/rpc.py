@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from core.accounts import service, store
-from core.accounts.model import Workspace
+from core.accounts.model import SpendLimits, Workspace
 from core.audit import Act
 from core.db.database import Pool
 from core.db.paging import id_token, page_size, parse_id_token, split_page
@@ -18,6 +19,7 @@ from kit.rpc.server import Service
 from oneapi.accounts.v1 import workspace_pb2, workspace_service_pb2_grpc
 from oneapi.accounts.v1 import workspace_service_pb2 as pb
 from oneapi.common.v1.lane_pb2 import Lane
+from oneapi.common.v1.money_pb2 import Money
 
 NAME = "oneapi.accounts.v1.WorkspaceService"
 _OPERATOR = frozenset({"operator"})
@@ -55,6 +57,7 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
                 default_lane=_checked_lane(request.default_lane),
                 requires_zero_retention=request.requires_zero_retention,
                 cors_origins=request.cors_origins,
+                spend_limits=_spend_limits(request.spend_limits),
             )
             await tx.commit()
         return pb.CreateWorkspaceResponse(workspace=workspace_message(workspace))
@@ -94,6 +97,7 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
                 default_lane=_checked_lane(request.default_lane),
                 requires_zero_retention=request.requires_zero_retention,
                 cors_origins=request.cors_origins,
+                spend_limits=_spend_limits(request.spend_limits),
                 expected_version=request.expected_version,
             )
             await tx.commit()
@@ -138,7 +142,20 @@ def workspace_message(workspace: Workspace) -> workspace_pb2.Workspace:
         version=workspace.version,
         requires_zero_retention=workspace.requires_zero_retention,
         cors_origins=workspace.cors_origins,
+        spend_limits=workspace_pb2.SpendLimits(
+            **{name: _money(nanos) for name, nanos in asdict(workspace.spend_limits).items()}
+        ),
     )
+
+
+def _spend_limits(message: workspace_pb2.SpendLimits) -> SpendLimits:
+    return SpendLimits(
+        message.per_day.amount_nanos, message.per_month.amount_nanos, message.total.amount_nanos
+    )
+
+
+def _money(nanos: int) -> Money:
+    return Money(amount_nanos=nanos, currency_code="USD")
 
 
 def _checked_lane(number: int) -> int:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from core.accounts import store
-from core.accounts.model import Workspace, WorkspaceState, check_changeable, moved
+from core.accounts.model import (
+    NO_LIMITS,
+    SpendLimits,
+    Workspace,
+    WorkspaceState,
+    check_changeable,
+    moved,
+)
 from core.accounts.origins import checked_origins
 from core.audit import Act
 from core.db.call_replay import claim_call
@@ -28,6 +35,7 @@ async def create_workspace(
     default_lane: int,
     requires_zero_retention: bool = False,
     cors_origins: Sequence[str] = (),
+    spend_limits: SpendLimits = NO_LIMITS,
 ) -> Workspace:
     """Create a workspace with its empty wallet; the same request id answers the same workspace.
 
@@ -44,6 +52,7 @@ async def create_workspace(
         version=0,
         requires_zero_retention=requires_zero_retention,
         cors_origins=checked_origins(cors_origins),
+        spend_limits=spend_limits.checked(),
     )
     content: dict[str, Canonical] = {"display_name": display_name, "default_lane": default_lane}
     # Only where they are set: calls from before there were any replay their answers.
@@ -51,6 +60,8 @@ async def create_workspace(
         content["requires_zero_retention"] = True
     if workspace.cors_origins:
         content["cors_origins"] = workspace.cors_origins
+    if spend_limits != NO_LIMITS:
+        content["spend_limits"] = asdict(spend_limits)
     first = await claim_call(
         tx,
         method="accounts.CreateWorkspace",
@@ -66,7 +77,7 @@ async def create_workspace(
     return await _recorded(tx, act, "accounts.CreateWorkspace", workspace)
 
 
-async def update_workspace(
+async def update_workspace(  # noqa: PLR0913 - the settings as a whole
     tx: Transaction,
     act: Act,
     workspace_id: bytes,
@@ -75,6 +86,7 @@ async def update_workspace(
     default_lane: int,
     requires_zero_retention: bool,
     cors_origins: Sequence[str],
+    spend_limits: SpendLimits,
     expected_version: int,
 ) -> Workspace:
     """Change a workspace's name and settings as a whole; 0 expects no certain version.
@@ -93,6 +105,7 @@ async def update_workspace(
         default_lane=default_lane or Lane.LANE_DEFAULT,
         requires_zero_retention=requires_zero_retention,
         cors_origins=checked_origins(cors_origins),
+        spend_limits=spend_limits.checked(),
     )
     await store.update_workspace(tx, changed)
     return await _recorded(tx, act, "accounts.UpdateWorkspace", changed)

@@ -6,20 +6,20 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from core.accounts.model import Workspace, WorkspaceState
+from core.accounts.model import SpendLimits, Workspace, WorkspaceState
 from core.db.database import Transaction
 from core.db.values import from_uuid, to_uuid
 from kit.reasons import NotFound
 
 _COLUMNS: Final = (
     "id, display_name, state, default_lane, created_at, version, requires_zero_retention,"
-    " cors_origins"
+    " cors_origins, spend_day_nanos, spend_month_nanos, spend_life_nanos"
 )
 _INSERT: Final = """
 INSERT INTO workspace (id, display_name, state, default_lane, created_at, version,
-    requires_zero_retention, cors_origins)
+    requires_zero_retention, cors_origins, spend_day_nanos, spend_month_nanos, spend_life_nanos)
 VALUES (:id, :display_name, :state, :default_lane, :created_at, 0, :requires_zero_retention,
-    :cors_origins)
+    :cors_origins, :spend_day, :spend_month, :spend_life)
 """
 _GET: Final = f"SELECT {_COLUMNS} FROM workspace WHERE id = :id"  # noqa: S608 constant columns
 _LOCK: Final = f"{_GET} FOR NO KEY UPDATE"
@@ -28,7 +28,9 @@ SELECT {_COLUMNS} FROM workspace WHERE id < :before ORDER BY id DESC LIMIT :limi
 """  # noqa: S608 constant columns
 _UPDATE: Final = """
 UPDATE workspace SET display_name = :display_name, default_lane = :default_lane,
-    requires_zero_retention = :requires_zero_retention, cors_origins = :cors_origins
+    requires_zero_retention = :requires_zero_retention, cors_origins = :cors_origins,
+    spend_day_nanos = :spend_day, spend_month_nanos = :spend_month,
+    spend_life_nanos = :spend_life
  WHERE id = :id
 """
 _SET_STATE: Final = "UPDATE workspace SET state = :state WHERE id = :id"
@@ -91,6 +93,9 @@ def _changeable(workspace: Workspace) -> dict[str, object]:
         "default_lane": workspace.default_lane,
         "requires_zero_retention": workspace.requires_zero_retention,
         "cors_origins": list(workspace.cors_origins),
+        "spend_day": workspace.spend_limits.per_day or None,
+        "spend_month": workspace.spend_limits.per_month or None,
+        "spend_life": workspace.spend_limits.total or None,
     }
 
 
@@ -110,4 +115,7 @@ def _workspace(row: Row[Any]) -> Workspace:
         version=row.version,
         requires_zero_retention=row.requires_zero_retention,
         cors_origins=tuple(row.cors_origins),
+        spend_limits=SpendLimits(
+            row.spend_day_nanos or 0, row.spend_month_nanos or 0, row.spend_life_nanos or 0
+        ),
     )

@@ -23,7 +23,9 @@ from oneapi.common.v1.lane_pb2 import Lane
 _KEY: Final = ", ".join(f"k.{name.strip()}" for name in KEY_COLUMNS.split(","))
 _SELECT: Final = f"""
 SELECT {_KEY}, w.state AS workspace_state, w.default_lane, w.version AS workspace_version,
-       w.requires_zero_retention AS workspace_requires_zero_retention, w.cors_origins
+       w.requires_zero_retention AS workspace_requires_zero_retention, w.cors_origins,
+       coalesce(w.spend_day_nanos, w.spend_month_nanos, w.spend_life_nanos) IS NOT NULL
+           AS workspace_has_spend_limit
   FROM api_key AS k JOIN workspace AS w ON w.id = k.workspace_id
 """  # noqa: S608 constant columns
 _BY_HASH: Final = f"""
@@ -50,6 +52,8 @@ class GrantSource:
     workspace_version: int
     requires_zero_retention: bool = False
     cors_origins: tuple[str, ...] = ()
+    has_spend_limit: bool = False
+    """Whether the workspace limits what its keys spend together."""
 
 
 async def find_grant(tx: Transaction, hashes: Collection[bytes], now: datetime) -> pb.Grant:
@@ -103,7 +107,7 @@ def grant_message(source: GrantSource, now: datetime) -> pb.Grant:
         expires_at_micros=to_micros_or_zero(settings.expires_at),
         allowed_networks=settings.allowed_networks,
         secrets=_secrets(key, now),
-        has_spend_limit=limits.has_spend_limit,
+        has_spend_limit=limits.has_spend_limit or source.has_spend_limit,
         requires_zero_retention=settings.requires_zero_retention or source.requires_zero_retention,
         cors_origins=source.cors_origins,
     )
@@ -140,4 +144,5 @@ def _source(row: Row[Any]) -> GrantSource:
         workspace_version=row.workspace_version,
         requires_zero_retention=row.workspace_requires_zero_retention,
         cors_origins=tuple(row.cors_origins),
+        has_spend_limit=row.workspace_has_spend_limit,
     )

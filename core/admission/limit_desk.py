@@ -12,8 +12,8 @@ from core.admission.credit import RENEWALS_PER_TRANSACTION, LeaseTerms
 from core.admission.epoch_store import check_current
 from core.admission.limits import Slices, Wanted, lock_key, take_slices
 from core.db.database import Pool, Transaction
-from core.keys import spend
-from core.keys.spend import SpendSlice, SpendWish
+from core.keys import spend, workspace_spend
+from core.keys.spend import SpendSlice, SpendWish, limited_periods
 from kit.clock import Clock, now
 from kit.ids import IdSource
 
@@ -95,16 +95,33 @@ class LimitDesk:
     async def _deal(self, tx: Transaction, wish: SpendWish, moment: datetime) -> SpendDealt:
         """Grant what is wanted or what is left of it, or nothing if that does not help."""
         key = await lock_key(tx, wish.key_id)
-        alive = moment - self.terms.silence
-        found = await spend.standing(tx, wish, key.workspace_id, key.limits, alive)
+        alive, workspace_id = moment - self.terms.silence, key.workspace_id
+        of_key = limited_periods(key.limits)
+        books = [(of_key, await spend.standing(tx, wish, workspace_id, of_key, alive))]
+        together = await workspace_spend.lock_limits(tx, workspace_id)
+        if together:
+            found = await workspace_spend.standing(tx, wish, workspace_id, together, alive)
+            books.append((together, found))
         day = spend.date_of(wish.day)
-        room = found.room(key.limits, day)
+        room = min(found.room(limits, day) for limits, found in books)
         granted = min(wish.wanted, room) if room >= wish.needed else 0
-        others_have = found.room(key.limits, day, without_others=True) >= wish.needed
-        if granted or not others_have:
+        whole = min(found.room(limits, day, without_others=True) for limits, found in books)
+        if granted or whole < wish.needed:
             dealt = await spend.grow(tx, wish, granted, ids=self._ids, now=moment)
             return SpendDealt(granted, dealt)
-        await spend.lock_slices_of_key(tx, wish.key_id)
+        return await self._recall(tx, wish, workspace_id if together else None, moment)
+
+    async def _recall(
+        self, tx: Transaction, wish: SpendWish, workspace_id: bytes | None, moment: datetime
+    ) -> SpendDealt:
+        """Ask other slices back: those of the key, or of all keys of a workspace with limits."""
+        if workspace_id is None:
+            await spend.lock_slices_of_key(tx, wish.key_id)
+        else:
+            await workspace_spend.lock_slices(tx, workspace_id)
         dealt = await spend.grow(tx, wish, 0, ids=self._ids, now=moment)
-        await spend.recall(tx, wish, moment)
+        if workspace_id is None:
+            await spend.recall(tx, wish, moment)
+        else:
+            await workspace_spend.recall(tx, wish, workspace_id, moment)
         return SpendDealt(0, dealt, may_come_back=True)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from core.cli.key import LANES
-from core.cli.session import new_call_id, pages
+from core.cli.session import nanos_of, new_call_id, pages
 from kit.cli import output
-from kit.cli_calls import call, time_of, word
+from kit.cli_calls import call, dollars, time_of, word
 
 if TYPE_CHECKING:
-    from oneapi.accounts.v1.workspace_pb2 import Workspace
+    from oneapi.accounts.v1.workspace_pb2 import SpendLimits, Workspace
     from oneapi.common.v1.lane_pb2 import Lane
 
 SERVICE: Final = "accounts.v1.workspace_service"
+_SPEND: Final = ("per_day", "per_month", "total")
 _COLUMNS: Final = ("workspace_id", "name", "state", "lane", "zero_retention", "created_at")
 
 
@@ -40,6 +41,9 @@ def _settings_options(command: Any) -> Any:
             help="Web origin whose pages may use its keys, such as https://app.example.com; "
             "repeat for more.",
         ),
+        click.option("--spend-per-day", metavar="USD", help="Of all keys together; 0: no limit."),
+        click.option("--spend-per-month", metavar="USD"),
+        click.option("--spend-total", metavar="USD"),
     ):
         command = option(command)
     return command
@@ -55,6 +59,9 @@ def create(
     name: str,
     lane: str | None,
     cors_origins: tuple[str, ...],
+    spend_per_day: str | None,
+    spend_per_month: str | None,
+    spend_total: str | None,
     *,
     zero_retention: bool | None,
 ) -> None:
@@ -67,6 +74,7 @@ def create(
         default_lane=_lane(lane or LANES[0]),
         requires_zero_retention=bool(zero_retention),
         cors_origins=cors_origins,
+        spend_limits=_spend_limits(None, (spend_per_day, spend_per_month, spend_total)),
     )
     output(context, _row(answer.workspace))
 
@@ -93,13 +101,16 @@ def show(context: click.Context, workspace_id: str) -> None:
 @click.option("--no-cors", is_flag=True, help="No web page may use its keys any more.")
 @_settings_options
 @click.pass_context
-def update(
+def update(  # noqa: PLR0913 - an option each
     context: click.Context,
     /,
     workspace_id: str,
     name: str | None,
     lane: str | None,
     cors_origins: tuple[str, ...],
+    spend_per_day: str | None,
+    spend_per_month: str | None,
+    spend_total: str | None,
     *,
     no_cors: bool,
     zero_retention: bool | None,
@@ -118,6 +129,7 @@ def update(
         default_lane=before.default_lane if lane is None else _lane(lane),
         requires_zero_retention=zero,
         cors_origins=cors_origins or kept,
+        spend_limits=_spend_limits(before, (spend_per_day, spend_per_month, spend_total)),
         expected_version=before.version,
     )
     output(context, _row(answer.workspace))
@@ -141,6 +153,25 @@ def _lane(name: str) -> Lane.ValueType:
     return Lane.Value(f"LANE_{name.upper()}")
 
 
+def _spend_limits(before: Workspace | None, wanted: tuple[str | None, ...]) -> SpendLimits:
+    """Return the limits of day, month and life: those before, but for what is wanted."""
+    from oneapi.accounts.v1.workspace_pb2 import SpendLimits  # noqa: PLC0415
+
+    limits = SpendLimits()
+    if before is not None:
+        limits.CopyFrom(before.spend_limits)
+    for name, text in zip(_SPEND, wanted, strict=True):
+        if text is not None:
+            getattr(limits, name).amount_nanos = nanos_of(text)
+            getattr(limits, name).currency_code = "USD"
+    return limits
+
+
+def _limit(limits: SpendLimits, name: str) -> str | None:
+    amount = getattr(limits, name)
+    return dollars(amount) if amount.amount_nanos else None
+
+
 def _row(item: Workspace) -> dict[str, Any]:
     return {
         "workspace_id": item.workspace_id,
@@ -149,6 +180,7 @@ def _row(item: Workspace) -> dict[str, Any]:
         "lane": word(item, "default_lane"),
         "zero_retention": item.requires_zero_retention,
         "cors_origins": list(item.cors_origins),
+        **{f"spend_{name}": _limit(item.spend_limits, name) for name in _SPEND},
         "created_at": time_of(item, "created_at"),
         "version": item.version,
     }

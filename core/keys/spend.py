@@ -7,14 +7,15 @@ Slices are to a key's spend limits what leases are to a wallet: totals only grow
 them, an edge gives back what it does not use, and the end of its epoch ends them. A request belongs
 to the UTC day of its id, for the edge and here, so that what is given back goes to the period it
 was taken from. A limited period's charges are summed up from the rollups when it is first asked
-about, and from then on by each settlement. All slices of a key are dealt under its row's lock;
+about, and from then on by each settlement. Workspaces' limits: `workspace_spend.py`.
+All slices of a key are dealt under its row's lock;
 whoever changes several slices locks them first, in the order of their ids.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
@@ -103,6 +104,12 @@ WITH settled AS (
            AS part (key_id, edge_id, epoch, day, amount)
      WHERE s.key_id = part.key_id AND s.edge_id = part.edge_id AND s.epoch = part.epoch
        AND s.day = part.day
+), together AS (
+    UPDATE workspace_spend_window AS w SET charged = w.charged + part.amount
+      FROM unnest(CAST(:own_periods AS smallint[]), CAST(:own_starts AS date[]),
+                  CAST(:own_amounts AS bigint[])) AS part (period, start, amount)
+     WHERE w.workspace_id = :workspace_id AND w.period = part.period
+       AND w.period_start = part.start
 )
 UPDATE spend_window AS w SET charged = w.charged + part.amount
   FROM unnest(CAST(:window_keys AS uuid[]), CAST(:periods AS smallint[]),
@@ -120,6 +127,10 @@ SELECT id FROM spend_slice
 """
 _SWEEP_SLICES: Final = "DELETE FROM spend_slice WHERE id = ANY(CAST(:ids AS uuid[]))"
 _SWEEP_WINDOWS: Final = """
+WITH of_workspaces AS (
+    DELETE FROM workspace_spend_window
+     WHERE (period = 1 AND period_start < :yesterday) OR (period = 2 AND period_start < :month)
+)
 DELETE FROM spend_window
  WHERE (period = 1 AND period_start < :yesterday) OR (period = 2 AND period_start < :month)
 """
@@ -162,14 +173,20 @@ class Standing:
     charged: dict[Period, int]
     open_parts: Sequence[tuple[date, int, bool]]
 
-    def room(self, limits: KeyLimits, day: date, *, without_others: bool = False) -> int:
+    @classmethod
+    def of_rows(cls, rows: Sequence[Row[Any]]) -> Standing:
+        """Return what rows say: with a period what is charged in it, without one a slice."""
+        charged = {Period(row.period): int(row.amount) for row in rows if row.period}
+        return cls(charged, [(row.start, row.amount, row.mine) for row in rows if not row.period])
+
+    def room(self, limits: Mapping[Period, int], day: date, *, without_others: bool = False) -> int:
         """Return what may still be granted for requests of a day, below zero if too much was.
 
         `without_others` says what it would be if all other slices were given back whole.
         """
         rooms = [
             limit - self.charged[period] - self._open(period, day, mine_only=without_others)
-            for period, limit in limited_periods(limits).items()
+            for period, limit in limits.items()
         ]
         return min(rooms, default=_NO_LIMIT)
 
@@ -196,6 +213,13 @@ class Charges:
             for period in Period:
                 self.by_window[key_id, period, start_of(period, day)] += amount
 
+    def of_workspace(self) -> Counter[tuple[Period, date]]:
+        """Return the same for all keys together."""
+        found: Counter[tuple[Period, date]] = Counter()
+        for (_, period, start), amount in self.by_window.items():
+            found[period, start] += amount
+        return found
+
 
 def date_of(day: int) -> date:
     """Return the date of a day counted since 1970 (UTC)."""
@@ -219,7 +243,11 @@ def limited_periods(limits: KeyLimits) -> dict[Period, int]:
 
 
 async def standing(
-    tx: Transaction, wish: SpendWish, workspace_id: bytes, limits: KeyLimits, alive: datetime
+    tx: Transaction,
+    wish: SpendWish,
+    workspace_id: bytes,
+    limits: Mapping[Period, int],
+    alive: datetime,
 ) -> Standing:
     """Read what is charged and open; the key's row is locked. Silent slices count no more.
 
@@ -227,7 +255,7 @@ async def standing(
     """
     day = date_of(wish.day)
     found = await _standing(tx, wish, day, alive)
-    missing = [period for period in limited_periods(limits) if period not in found.charged]
+    missing = [period for period in limits if period not in found.charged]
     if missing:
         await _begin_periods(tx, wish.key_id, workspace_id, day, missing)
         found = await _standing(tx, wish, day, alive)
@@ -274,11 +302,12 @@ async def give_back(
     return [_slice_of(row) for row in rows]
 
 
-async def settle(tx: Transaction, charges: Charges) -> None:
-    """Count the charges of new records; the wallet that they belong to is locked."""
+async def settle(tx: Transaction, workspace_id: bytes, charges: Charges) -> None:
+    """Count the charges of new records of a workspace; its wallet is locked."""
     if not charges.by_slice:
         return
     slices, windows = sorted(charges.by_slice.items()), sorted(charges.by_window.items())
+    together = sorted(charges.of_workspace().items())
     places = {
         "keys": [to_uuid(key) for (key, _, _, _), _ in slices],
         "edges": [edge for (_, edge, _, _), _ in slices],
@@ -294,6 +323,10 @@ async def settle(tx: Transaction, charges: Charges) -> None:
         periods=[int(period) for (_, period, _), _ in windows],
         starts=[start for (_, _, start), _ in windows],
         window_amounts=[amount for _, amount in windows],
+        workspace_id=to_uuid(workspace_id),
+        own_periods=[int(period) for (period, _), _ in together],
+        own_starts=[start for (_, start), _ in together],
+        own_amounts=[amount for _, amount in together],
     )
 
 
@@ -319,8 +352,7 @@ async def _standing(tx: Transaction, wish: SpendWish, day: date, alive: datetime
         life=start_of(Period.LIFE, day),
         alive=alive,
     )
-    charged = {Period(row.period): int(row.amount) for row in rows if row.period}
-    return Standing(charged, [(row.start, row.amount, row.mine) for row in rows if not row.period])
+    return Standing.of_rows(rows)
 
 
 async def _begin_periods(
@@ -336,12 +368,13 @@ async def _begin_periods(
             workspace_id=to_uuid(workspace_id),
             period=int(period),
             start=start,
-            since=_midnight(start),
-            until=_midnight(_end_of(period, day)),
+            since=midnight(start),
+            until=midnight(end_of(period, day)),
         )
 
 
-def _end_of(period: Period, day: date) -> date:
+def end_of(period: Period, day: date) -> date:
+    """Return the first day after the period that a day lies in."""
     ends = {
         Period.DAY: day + timedelta(days=1),
         Period.MONTH: (day.replace(day=28) + timedelta(days=4)).replace(day=1),
@@ -350,7 +383,8 @@ def _end_of(period: Period, day: date) -> date:
     return ends[period]
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return the moment at which a day (UTC) begins."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 

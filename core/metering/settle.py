@@ -97,7 +97,7 @@ async def _settle_wallet(
         priced = [each for _, each in new]
         await _post(tx, wallet, month, priced, settlement_id, now)
         await store.roll_up(tx, workspace_id, _rolled_up(priced))
-        await spend.settle(tx, _charges(priced))
+        await spend.settle(tx, workspace_id, _charges(priced))
 
 
 async def _settle_late(

@@ -125,6 +125,14 @@ def test_a_workspace_goes_through_its_life(cli: Cli) -> None:
     closed = cli("workspace", "update", ws, "--no-cors", "--no-zero-retention", "--name", "Crew")
     assert (closed["name"], closed["zero_retention"], closed["cors_origins"]) == ("Crew", False, [])
     assert closed["lane"] == "coding"
+    limited = cli("workspace", "update", ws, "--spend-per-day", "5", "--spend-total", "0.5")
+    assert (limited["spend_per_day"], limited["spend_total"]) == ("5.00", "0.50")
+    kept = cli("workspace", "update", ws, "--spend-per-day", "0")
+    assert (kept["spend_per_day"], kept["spend_per_month"], kept["spend_total"]) == (
+        None,
+        None,
+        "0.50",
+    )
     states = [cli("workspace", step, ws)["state"] for step in ("suspend", "resume")]
     assert states == ["suspended", "active"]
     assert ws in {row["workspace_id"] for row in cli("workspace", "list")}

@@ -77,7 +77,71 @@ func (x Workspace_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Workspace_State.Descriptor instead.
 func (Workspace_State) EnumDescriptor() ([]byte, []int) {
-	return file_oneapi_accounts_v1_workspace_proto_rawDescGZIP(), []int{0, 0}
+	return file_oneapi_accounts_v1_workspace_proto_rawDescGZIP(), []int{1, 0}
+}
+
+// What all keys of a workspace together may spend. 0 or unset means without a limit.
+type SpendLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In a calendar day (UTC).
+	PerDay *v1.Money `protobuf:"bytes,1,opt,name=per_day,json=perDay,proto3" json:"per_day,omitempty"`
+	// In a calendar month (UTC).
+	PerMonth *v1.Money `protobuf:"bytes,2,opt,name=per_month,json=perMonth,proto3" json:"per_month,omitempty"`
+	// In the workspace's life.
+	Total         *v1.Money `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpendLimits) Reset() {
+	*x = SpendLimits{}
+	mi := &file_oneapi_accounts_v1_workspace_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpendLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpendLimits) ProtoMessage() {}
+
+func (x *SpendLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_accounts_v1_workspace_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpendLimits.ProtoReflect.Descriptor instead.
+func (*SpendLimits) Descriptor() ([]byte, []int) {
+	return file_oneapi_accounts_v1_workspace_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *SpendLimits) GetPerDay() *v1.Money {
+	if x != nil {
+		return x.PerDay
+	}
+	return nil
+}
+
+func (x *SpendLimits) GetPerMonth() *v1.Money {
+	if x != nil {
+		return x.PerMonth
+	}
+	return nil
+}
+
+func (x *SpendLimits) GetTotal() *v1.Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
 }
 
 // The tenant: owns keys, credits and usage.
@@ -99,14 +163,16 @@ type Workspace struct {
 	RequiresZeroRetention bool `protobuf:"varint,7,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
 	// The web origins whose pages may use the workspace's keys (RFC 6454: scheme, host, port), such
 	// as `https://app.example.com`; empty: none, CORS is off.
-	CorsOrigins   []string `protobuf:"bytes,8,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	CorsOrigins []string `protobuf:"bytes,8,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	// What its keys may spend together.
+	SpendLimits   *SpendLimits `protobuf:"bytes,9,opt,name=spend_limits,json=spendLimits,proto3" json:"spend_limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Workspace) Reset() {
 	*x = Workspace{}
-	mi := &file_oneapi_accounts_v1_workspace_proto_msgTypes[0]
+	mi := &file_oneapi_accounts_v1_workspace_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -118,7 +184,7 @@ func (x *Workspace) String() string {
 func (*Workspace) ProtoMessage() {}
 
 func (x *Workspace) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_accounts_v1_workspace_proto_msgTypes[0]
+	mi := &file_oneapi_accounts_v1_workspace_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -131,7 +197,7 @@ func (x *Workspace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workspace.ProtoReflect.Descriptor instead.
 func (*Workspace) Descriptor() ([]byte, []int) {
-	return file_oneapi_accounts_v1_workspace_proto_rawDescGZIP(), []int{0}
+	return file_oneapi_accounts_v1_workspace_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Workspace) GetWorkspaceId() string {
@@ -190,11 +256,22 @@ func (x *Workspace) GetCorsOrigins() []string {
 	return nil
 }
 
+func (x *Workspace) GetSpendLimits() *SpendLimits {
+	if x != nil {
+		return x.SpendLimits
+	}
+	return nil
+}
+
 var File_oneapi_accounts_v1_workspace_proto protoreflect.FileDescriptor
 
 const file_oneapi_accounts_v1_workspace_proto_rawDesc = "" +
 	"\n" +
-	"\"oneapi/accounts/v1/workspace.proto\x12\x12oneapi.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\"\xd0\x03\n" +
+	"\"oneapi/accounts/v1/workspace.proto\x12\x12oneapi.accounts.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\"\xa4\x01\n" +
+	"\vSpendLimits\x120\n" +
+	"\aper_day\x18\x01 \x01(\v2\x17.oneapi.common.v1.MoneyR\x06perDay\x124\n" +
+	"\tper_month\x18\x02 \x01(\v2\x17.oneapi.common.v1.MoneyR\bperMonth\x12-\n" +
+	"\x05total\x18\x03 \x01(\v2\x17.oneapi.common.v1.MoneyR\x05total\"\x94\x04\n" +
 	"\tWorkspace\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x129\n" +
@@ -204,7 +281,8 @@ const file_oneapi_accounts_v1_workspace_proto_rawDesc = "" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\x03R\aversion\x126\n" +
 	"\x17requires_zero_retention\x18\a \x01(\bR\x15requiresZeroRetention\x12!\n" +
-	"\fcors_origins\x18\b \x03(\tR\vcorsOrigins\"W\n" +
+	"\fcors_origins\x18\b \x03(\tR\vcorsOrigins\x12B\n" +
+	"\fspend_limits\x18\t \x01(\v2\x1f.oneapi.accounts.v1.SpendLimitsR\vspendLimits\"W\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +
@@ -225,22 +303,28 @@ func file_oneapi_accounts_v1_workspace_proto_rawDescGZIP() []byte {
 }
 
 var file_oneapi_accounts_v1_workspace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_oneapi_accounts_v1_workspace_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_oneapi_accounts_v1_workspace_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_oneapi_accounts_v1_workspace_proto_goTypes = []any{
 	(Workspace_State)(0),          // 0: oneapi.accounts.v1.Workspace.State
-	(*Workspace)(nil),             // 1: oneapi.accounts.v1.Workspace
-	(v1.Lane)(0),                  // 2: oneapi.common.v1.Lane
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*SpendLimits)(nil),           // 1: oneapi.accounts.v1.SpendLimits
+	(*Workspace)(nil),             // 2: oneapi.accounts.v1.Workspace
+	(*v1.Money)(nil),              // 3: oneapi.common.v1.Money
+	(v1.Lane)(0),                  // 4: oneapi.common.v1.Lane
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_oneapi_accounts_v1_workspace_proto_depIdxs = []int32{
-	0, // 0: oneapi.accounts.v1.Workspace.state:type_name -> oneapi.accounts.v1.Workspace.State
-	2, // 1: oneapi.accounts.v1.Workspace.default_lane:type_name -> oneapi.common.v1.Lane
-	3, // 2: oneapi.accounts.v1.Workspace.created_at:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 0: oneapi.accounts.v1.SpendLimits.per_day:type_name -> oneapi.common.v1.Money
+	3, // 1: oneapi.accounts.v1.SpendLimits.per_month:type_name -> oneapi.common.v1.Money
+	3, // 2: oneapi.accounts.v1.SpendLimits.total:type_name -> oneapi.common.v1.Money
+	0, // 3: oneapi.accounts.v1.Workspace.state:type_name -> oneapi.accounts.v1.Workspace.State
+	4, // 4: oneapi.accounts.v1.Workspace.default_lane:type_name -> oneapi.common.v1.Lane
+	5, // 5: oneapi.accounts.v1.Workspace.created_at:type_name -> google.protobuf.Timestamp
+	1, // 6: oneapi.accounts.v1.Workspace.spend_limits:type_name -> oneapi.accounts.v1.SpendLimits
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_accounts_v1_workspace_proto_init() }
@@ -254,7 +338,7 @@ func file_oneapi_accounts_v1_workspace_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_accounts_v1_workspace_proto_rawDesc), len(file_oneapi_accounts_v1_workspace_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

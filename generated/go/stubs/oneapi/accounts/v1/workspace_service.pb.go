@@ -34,7 +34,9 @@ type CreateWorkspaceRequest struct {
 	// Whether requests may only go to upstreams that keep nothing.
 	RequiresZeroRetention bool `protobuf:"varint,4,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
 	// The web origins whose pages may use the workspace's keys; empty: none.
-	CorsOrigins   []string `protobuf:"bytes,5,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	CorsOrigins []string `protobuf:"bytes,5,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
+	// What its keys may spend together.
+	SpendLimits   *SpendLimits `protobuf:"bytes,6,opt,name=spend_limits,json=spendLimits,proto3" json:"spend_limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -100,6 +102,13 @@ func (x *CreateWorkspaceRequest) GetRequiresZeroRetention() bool {
 func (x *CreateWorkspaceRequest) GetCorsOrigins() []string {
 	if x != nil {
 		return x.CorsOrigins
+	}
+	return nil
+}
+
+func (x *CreateWorkspaceRequest) GetSpendLimits() *SpendLimits {
+	if x != nil {
+		return x.SpendLimits
 	}
 	return nil
 }
@@ -367,8 +376,10 @@ type UpdateWorkspaceRequest struct {
 	CorsOrigins []string `protobuf:"bytes,5,rep,name=cors_origins,json=corsOrigins,proto3" json:"cors_origins,omitempty"`
 	// The version that was read; another one now is refused. 0 skips the check.
 	ExpectedVersion int64 `protobuf:"varint,6,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What its keys may spend together; unset means without a limit.
+	SpendLimits   *SpendLimits `protobuf:"bytes,7,opt,name=spend_limits,json=spendLimits,proto3" json:"spend_limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateWorkspaceRequest) Reset() {
@@ -441,6 +452,13 @@ func (x *UpdateWorkspaceRequest) GetExpectedVersion() int64 {
 		return x.ExpectedVersion
 	}
 	return 0
+}
+
+func (x *UpdateWorkspaceRequest) GetSpendLimits() *SpendLimits {
+	if x != nil {
+		return x.SpendLimits
+	}
+	return nil
 }
 
 // The workspace as changed.
@@ -677,14 +695,15 @@ var File_oneapi_accounts_v1_workspace_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_accounts_v1_workspace_service_proto_rawDesc = "" +
 	"\n" +
-	"*oneapi/accounts/v1/workspace_service.proto\x12\x12oneapi.accounts.v1\x1a\"oneapi/accounts/v1/workspace.proto\x1a\x1boneapi/common/v1/lane.proto\"\xf0\x01\n" +
+	"*oneapi/accounts/v1/workspace_service.proto\x12\x12oneapi.accounts.v1\x1a\"oneapi/accounts/v1/workspace.proto\x1a\x1boneapi/common/v1/lane.proto\"\xb4\x02\n" +
 	"\x16CreateWorkspaceRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x129\n" +
 	"\fdefault_lane\x18\x03 \x01(\x0e2\x16.oneapi.common.v1.LaneR\vdefaultLane\x126\n" +
 	"\x17requires_zero_retention\x18\x04 \x01(\bR\x15requiresZeroRetention\x12!\n" +
-	"\fcors_origins\x18\x05 \x03(\tR\vcorsOrigins\"V\n" +
+	"\fcors_origins\x18\x05 \x03(\tR\vcorsOrigins\x12B\n" +
+	"\fspend_limits\x18\x06 \x01(\v2\x1f.oneapi.accounts.v1.SpendLimitsR\vspendLimits\"V\n" +
 	"\x17CreateWorkspaceResponse\x12;\n" +
 	"\tworkspace\x18\x01 \x01(\v2\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"8\n" +
 	"\x13GetWorkspaceRequest\x12!\n" +
@@ -699,14 +718,15 @@ const file_oneapi_accounts_v1_workspace_service_proto_rawDesc = "" +
 	"\n" +
 	"workspaces\x18\x01 \x03(\v2\x1d.oneapi.accounts.v1.WorkspaceR\n" +
 	"workspaces\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9f\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe3\x02\n" +
 	"\x16UpdateWorkspaceRequest\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x129\n" +
 	"\fdefault_lane\x18\x03 \x01(\x0e2\x16.oneapi.common.v1.LaneR\vdefaultLane\x126\n" +
 	"\x17requires_zero_retention\x18\x04 \x01(\bR\x15requiresZeroRetention\x12!\n" +
 	"\fcors_origins\x18\x05 \x03(\tR\vcorsOrigins\x12)\n" +
-	"\x10expected_version\x18\x06 \x01(\x03R\x0fexpectedVersion\"V\n" +
+	"\x10expected_version\x18\x06 \x01(\x03R\x0fexpectedVersion\x12B\n" +
+	"\fspend_limits\x18\a \x01(\v2\x1f.oneapi.accounts.v1.SpendLimitsR\vspendLimits\"V\n" +
 	"\x17UpdateWorkspaceResponse\x12;\n" +
 	"\tworkspace\x18\x01 \x01(\v2\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"<\n" +
 	"\x17SuspendWorkspaceRequest\x12!\n" +
@@ -753,34 +773,37 @@ var file_oneapi_accounts_v1_workspace_service_proto_goTypes = []any{
 	(*ResumeWorkspaceRequest)(nil),   // 10: oneapi.accounts.v1.ResumeWorkspaceRequest
 	(*ResumeWorkspaceResponse)(nil),  // 11: oneapi.accounts.v1.ResumeWorkspaceResponse
 	(v1.Lane)(0),                     // 12: oneapi.common.v1.Lane
-	(*Workspace)(nil),                // 13: oneapi.accounts.v1.Workspace
+	(*SpendLimits)(nil),              // 13: oneapi.accounts.v1.SpendLimits
+	(*Workspace)(nil),                // 14: oneapi.accounts.v1.Workspace
 }
 var file_oneapi_accounts_v1_workspace_service_proto_depIdxs = []int32{
 	12, // 0: oneapi.accounts.v1.CreateWorkspaceRequest.default_lane:type_name -> oneapi.common.v1.Lane
-	13, // 1: oneapi.accounts.v1.CreateWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	13, // 2: oneapi.accounts.v1.GetWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	13, // 3: oneapi.accounts.v1.ListWorkspacesResponse.workspaces:type_name -> oneapi.accounts.v1.Workspace
-	12, // 4: oneapi.accounts.v1.UpdateWorkspaceRequest.default_lane:type_name -> oneapi.common.v1.Lane
-	13, // 5: oneapi.accounts.v1.UpdateWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	13, // 6: oneapi.accounts.v1.SuspendWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	13, // 7: oneapi.accounts.v1.ResumeWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
-	0,  // 8: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:input_type -> oneapi.accounts.v1.CreateWorkspaceRequest
-	2,  // 9: oneapi.accounts.v1.WorkspaceService.GetWorkspace:input_type -> oneapi.accounts.v1.GetWorkspaceRequest
-	4,  // 10: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:input_type -> oneapi.accounts.v1.ListWorkspacesRequest
-	6,  // 11: oneapi.accounts.v1.WorkspaceService.UpdateWorkspace:input_type -> oneapi.accounts.v1.UpdateWorkspaceRequest
-	8,  // 12: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:input_type -> oneapi.accounts.v1.SuspendWorkspaceRequest
-	10, // 13: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:input_type -> oneapi.accounts.v1.ResumeWorkspaceRequest
-	1,  // 14: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:output_type -> oneapi.accounts.v1.CreateWorkspaceResponse
-	3,  // 15: oneapi.accounts.v1.WorkspaceService.GetWorkspace:output_type -> oneapi.accounts.v1.GetWorkspaceResponse
-	5,  // 16: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:output_type -> oneapi.accounts.v1.ListWorkspacesResponse
-	7,  // 17: oneapi.accounts.v1.WorkspaceService.UpdateWorkspace:output_type -> oneapi.accounts.v1.UpdateWorkspaceResponse
-	9,  // 18: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:output_type -> oneapi.accounts.v1.SuspendWorkspaceResponse
-	11, // 19: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:output_type -> oneapi.accounts.v1.ResumeWorkspaceResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	13, // 1: oneapi.accounts.v1.CreateWorkspaceRequest.spend_limits:type_name -> oneapi.accounts.v1.SpendLimits
+	14, // 2: oneapi.accounts.v1.CreateWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	14, // 3: oneapi.accounts.v1.GetWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	14, // 4: oneapi.accounts.v1.ListWorkspacesResponse.workspaces:type_name -> oneapi.accounts.v1.Workspace
+	12, // 5: oneapi.accounts.v1.UpdateWorkspaceRequest.default_lane:type_name -> oneapi.common.v1.Lane
+	13, // 6: oneapi.accounts.v1.UpdateWorkspaceRequest.spend_limits:type_name -> oneapi.accounts.v1.SpendLimits
+	14, // 7: oneapi.accounts.v1.UpdateWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	14, // 8: oneapi.accounts.v1.SuspendWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	14, // 9: oneapi.accounts.v1.ResumeWorkspaceResponse.workspace:type_name -> oneapi.accounts.v1.Workspace
+	0,  // 10: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:input_type -> oneapi.accounts.v1.CreateWorkspaceRequest
+	2,  // 11: oneapi.accounts.v1.WorkspaceService.GetWorkspace:input_type -> oneapi.accounts.v1.GetWorkspaceRequest
+	4,  // 12: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:input_type -> oneapi.accounts.v1.ListWorkspacesRequest
+	6,  // 13: oneapi.accounts.v1.WorkspaceService.UpdateWorkspace:input_type -> oneapi.accounts.v1.UpdateWorkspaceRequest
+	8,  // 14: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:input_type -> oneapi.accounts.v1.SuspendWorkspaceRequest
+	10, // 15: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:input_type -> oneapi.accounts.v1.ResumeWorkspaceRequest
+	1,  // 16: oneapi.accounts.v1.WorkspaceService.CreateWorkspace:output_type -> oneapi.accounts.v1.CreateWorkspaceResponse
+	3,  // 17: oneapi.accounts.v1.WorkspaceService.GetWorkspace:output_type -> oneapi.accounts.v1.GetWorkspaceResponse
+	5,  // 18: oneapi.accounts.v1.WorkspaceService.ListWorkspaces:output_type -> oneapi.accounts.v1.ListWorkspacesResponse
+	7,  // 19: oneapi.accounts.v1.WorkspaceService.UpdateWorkspace:output_type -> oneapi.accounts.v1.UpdateWorkspaceResponse
+	9,  // 20: oneapi.accounts.v1.WorkspaceService.SuspendWorkspace:output_type -> oneapi.accounts.v1.SuspendWorkspaceResponse
+	11, // 21: oneapi.accounts.v1.WorkspaceService.ResumeWorkspace:output_type -> oneapi.accounts.v1.ResumeWorkspaceResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_accounts_v1_workspace_service_proto_init() }

@@ -124,7 +124,8 @@ type Grant struct {
 	// Keyed hashes of the secrets that work: the current one and, in its grace time, the one
 	// before. 32 bytes each.
 	Secrets []*GrantSecret `protobuf:"bytes,14,rep,name=secrets,proto3" json:"secrets,omitempty"`
-	// The epoch of limits: whether spend limits apply, so that the edge asks core for credit by key.
+	// The epoch of limits: whether spend limits of the key or of its workspace apply, so that the
+	// edge asks core for credit by key.
 	HasSpendLimit bool `protobuf:"varint,15,opt,name=has_spend_limit,json=hasSpendLimit,proto3" json:"has_spend_limit,omitempty"`
 	// Public ids or aliases of the models that may be used; empty means all. Edges look names up in
 	// the catalogue that they have when a request comes.

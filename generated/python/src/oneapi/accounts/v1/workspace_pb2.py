@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from oneapi.common.v1 import lane_pb2 as oneapi_dot_common_dot_v1_dot_lane__pb2
+from oneapi.common.v1 import money_pb2 as oneapi_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"oneapi/accounts/v1/workspace.proto\x12\x12oneapi.accounts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\"\xd7\x04\n\tWorkspace\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x0b\x64isplayName\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32#.oneapi.accounts.v1.Workspace.StateR\x05state\x12\x39\n\x0c\x64\x65\x66\x61ult_lane\x18\x04 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x0b\x64\x65\x66\x61ultLane\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07version\x12\x36\n\x17requires_zero_retention\x18\x07 \x01(\x08R\x15requiresZeroRetention\x12\x82\x01\n\x0c\x63ors_origins\x18\x08 \x03(\tB_\xbaH\\\x92\x01Y\x10 \x18\x01\"SrQ\x18\xac\x02\x32L^[a-z][a-z0-9+.-]{0,31}://([a-z0-9_.-]+|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?$R\x0b\x63orsOrigins\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\x12\x10\n\x0cSTATE_CLOSED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"oneapi/accounts/v1/workspace.proto\x12\x12oneapi.accounts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1boneapi/common/v1/lane.proto\x1a\x1coneapi/common/v1/money.proto\"\xa4\x01\n\x0bSpendLimits\x12\x30\n\x07per_day\x18\x01 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06perDay\x12\x34\n\tper_month\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x08perMonth\x12-\n\x05total\x18\x03 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x05total\"\x9b\x05\n\tWorkspace\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x0b\x64isplayName\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32#.oneapi.accounts.v1.Workspace.StateR\x05state\x12\x39\n\x0c\x64\x65\x66\x61ult_lane\x18\x04 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x0b\x64\x65\x66\x61ultLane\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07version\x12\x36\n\x17requires_zero_retention\x18\x07 \x01(\x08R\x15requiresZeroRetention\x12\x82\x01\n\x0c\x63ors_origins\x18\x08 \x03(\tB_\xbaH\\\x92\x01Y\x10 \x18\x01\"SrQ\x18\xac\x02\x32L^[a-z][a-z0-9+.-]{0,31}://([a-z0-9_.-]+|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?$R\x0b\x63orsOrigins\x12\x42\n\x0cspend_limits\x18\t \x01(\x0b\x32\x1f.oneapi.accounts.v1.SpendLimitsR\x0bspendLimits\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\x12\x10\n\x0cSTATE_CLOSED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,8 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSPACE'].fields_by_name['display_name']._serialized_options = b'\272H\006r\004\020\001\030x'
   _globals['_WORKSPACE'].fields_by_name['cors_origins']._loaded_options = None
   _globals['_WORKSPACE'].fields_by_name['cors_origins']._serialized_options = b'\272H\\\222\001Y\020 \030\001\"SrQ\030\254\0022L^[a-z][a-z0-9+.-]{0,31}://([a-z0-9_.-]+|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?$'
-  _globals['_WORKSPACE']._serialized_start=150
-  _globals['_WORKSPACE']._serialized_end=749
-  _globals['_WORKSPACE_STATE']._serialized_start=662
-  _globals['_WORKSPACE_STATE']._serialized_end=749
+  _globals['_SPENDLIMITS']._serialized_start=180
+  _globals['_SPENDLIMITS']._serialized_end=344
+  _globals['_WORKSPACE']._serialized_start=347
+  _globals['_WORKSPACE']._serialized_end=1014
+  _globals['_WORKSPACE_STATE']._serialized_start=927
+  _globals['_WORKSPACE_STATE']._serialized_end=1014
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from oneapi.common.v1 import lane_pb2 as _lane_pb2
+from oneapi.common.v1 import money_pb2 as _money_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class SpendLimits(_message.Message):
+    """What all keys of a workspace together may spend. 0 or unset means without a limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PER_DAY_FIELD_NUMBER: _builtins.int
+    PER_MONTH_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def per_day(self) -> _money_pb2.Money:
+        """In a calendar day (UTC)."""
+
+    @_builtins.property
+    def per_month(self) -> _money_pb2.Money:
+        """In a calendar month (UTC)."""
+
+    @_builtins.property
+    def total(self) -> _money_pb2.Money:
+        """In the workspace's life."""
+
+    def __init__(
+        self,
+        *,
+        per_day: _money_pb2.Money | None = ...,
+        per_month: _money_pb2.Money | None = ...,
+        total: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["per_day", b"per_day", "per_month", b"per_month", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["per_day", b"per_day", "per_month", b"per_month", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpendLimits: _TypeAlias = SpendLimits  # noqa: Y015
 
 @_typing.final
 class Workspace(_message.Message):
@@ -62,6 +99,7 @@ class Workspace(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
     CORS_ORIGINS_FIELD_NUMBER: _builtins.int
+    SPEND_LIMITS_FIELD_NUMBER: _builtins.int
     workspace_id: _builtins.str
     """Opaque id, `ws_` and 32 hex digits."""
     display_name: _builtins.str
@@ -84,6 +122,10 @@ class Workspace(_message.Message):
         as `https://app.example.com`; empty: none, CORS is off.
         """
 
+    @_builtins.property
+    def spend_limits(self) -> Global___SpendLimits:
+        """What its keys may spend together."""
+
     def __init__(
         self,
         *,
@@ -95,10 +137,11 @@ class Workspace(_message.Message):
         version: _builtins.int = ...,
         requires_zero_retention: _builtins.bool = ...,
         cors_origins: _abc.Iterable[_builtins.str] | None = ...,
+        spend_limits: Global___SpendLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "spend_limits", b"spend_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "created_at", b"created_at", "default_lane", b"default_lane", "display_name", b"display_name", "requires_zero_retention", b"requires_zero_retention", "state", b"state", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "created_at", b"created_at", "default_lane", b"default_lane", "display_name", b"display_name", "requires_zero_retention", b"requires_zero_retention", "spend_limits", b"spend_limits", "state", b"state", "version", b"version", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

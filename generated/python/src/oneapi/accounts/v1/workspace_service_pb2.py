@@ -27,7 +27,7 @@ from oneapi.accounts.v1 import workspace_pb2 as oneapi_dot_accounts_dot_v1_dot_w
 from oneapi.common.v1 import lane_pb2 as oneapi_dot_common_dot_v1_dot_lane__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*oneapi/accounts/v1/workspace_service.proto\x12\x12oneapi.accounts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"oneapi/accounts/v1/workspace.proto\x1a\x1boneapi/common/v1/lane.proto\"\xfb\x02\n\x16\x43reateWorkspaceRequest\x12;\n\nrequest_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[0-9a-zA-Z_-]{8,64}$R\trequestId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x0b\x64isplayName\x12\x39\n\x0c\x64\x65\x66\x61ult_lane\x18\x03 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x0b\x64\x65\x66\x61ultLane\x12\x36\n\x17requires_zero_retention\x18\x04 \x01(\x08R\x15requiresZeroRetention\x12\x82\x01\n\x0c\x63ors_origins\x18\x05 \x03(\tB_\xbaH\\\x92\x01Y\x10 \x18\x01\"SrQ\x18\xac\x02\x32L^[a-z][a-z0-9+.-]{0,31}://([a-z0-9_.-]+|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?$R\x0b\x63orsOrigins\"V\n\x17\x43reateWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"R\n\x13GetWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"S\n\x14GetWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"f\n\x15ListWorkspacesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\x7f\n\x16ListWorkspacesResponse\x12=\n\nworkspaces\x18\x01 \x03(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\nworkspaces\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaf\x03\n\x16UpdateWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x0b\x64isplayName\x12\x39\n\x0c\x64\x65\x66\x61ult_lane\x18\x03 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x0b\x64\x65\x66\x61ultLane\x12\x36\n\x17requires_zero_retention\x18\x04 \x01(\x08R\x15requiresZeroRetention\x12\x82\x01\n\x0c\x63ors_origins\x18\x05 \x03(\tB_\xbaH\\\x92\x01Y\x10 \x18\x01\"SrQ\x18\xac\x02\x32L^[a-z][a-z0-9+.-]{0,31}://([a-z0-9_.-]+|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?$R\x0b\x63orsOrigins\x12\x32\n\x10\x65xpected_version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0f\x65xpectedVersion\"V\n\x17UpdateWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"V\n\x17SuspendWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"W\n\x18SuspendWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"U\n\x16ResumeWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"V\n\x17ResumeWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace2\x91\x05\n\x10WorkspaceService\x12j\n\x0f\x43reateWorkspace\x12*.oneapi.accounts.v1.CreateWorkspaceRequest\x1a+.oneapi.accounts.v1.CreateWorkspaceResponse\x12\x61\n\x0cGetWorkspace\x12\'.oneapi.accounts.v1.GetWorkspaceRequest\x1a(.oneapi.accounts.v1.GetWorkspaceResponse\x12g\n\x0eListWorkspaces\x12).oneapi.accounts.v1.ListWorkspacesRequest\x1a*.oneapi.accounts.v1.ListWorkspacesResponse\x12j\n\x0fUpdateWorkspace\x12*.oneapi.accounts.v1.UpdateWorkspaceRequest\x1a+.oneapi.accounts.v1.UpdateWorkspaceResponse\x12m\n\x10SuspendWorkspace\x12+.oneapi.accounts.v1.SuspendWorkspaceRequest\x1a,.oneapi.accounts.v1.SuspendWorkspaceResponse\x12j\n\x0fResumeWorkspace\x12*.oneapi.accounts.v1.ResumeWorkspaceRequest\x1a+.oneapi.accounts.v1.ResumeWorkspaceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*oneapi/accounts/v1/workspace_service.proto\x12\x12oneapi.accounts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"oneapi/accounts/v1/workspace.proto\x1a\x1boneapi/common/v1/lane.proto\"\xbf\x03\n\x16\x43reateWorkspaceRequest\x12;\n\nrequest_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[0-9a-zA-Z_-]{8,64}$R\trequestId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x0b\x64isplayName\x12\x39\n\x0c\x64\x65\x66\x61ult_lane\x18\x03 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x0b\x64\x65\x66\x61ultLane\x12\x36\n\x17requires_zero_retention\x18\x04 \x01(\x08R\x15requiresZeroRetention\x12\x82\x01\n\x0c\x63ors_origins\x18\x05 \x03(\tB_\xbaH\\\x92\x01Y\x10 \x18\x01\"SrQ\x18\xac\x02\x32L^[a-z][a-z0-9+.-]{0,31}://([a-z0-9_.-]+|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?$R\x0b\x63orsOrigins\x12\x42\n\x0cspend_limits\x18\x06 \x01(\x0b\x32\x1f.oneapi.accounts.v1.SpendLimitsR\x0bspendLimits\"V\n\x17\x43reateWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"R\n\x13GetWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"S\n\x14GetWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"f\n\x15ListWorkspacesRequest\x12$\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\x7f\n\x16ListWorkspacesResponse\x12=\n\nworkspaces\x18\x01 \x03(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\nworkspaces\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf3\x03\n\x16UpdateWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12,\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x0b\x64isplayName\x12\x39\n\x0c\x64\x65\x66\x61ult_lane\x18\x03 \x01(\x0e\x32\x16.oneapi.common.v1.LaneR\x0b\x64\x65\x66\x61ultLane\x12\x36\n\x17requires_zero_retention\x18\x04 \x01(\x08R\x15requiresZeroRetention\x12\x82\x01\n\x0c\x63ors_origins\x18\x05 \x03(\tB_\xbaH\\\x92\x01Y\x10 \x18\x01\"SrQ\x18\xac\x02\x32L^[a-z][a-z0-9+.-]{0,31}://([a-z0-9_.-]+|\\[[0-9a-f:.]+\\])(:[1-9][0-9]{0,4})?$R\x0b\x63orsOrigins\x12\x32\n\x10\x65xpected_version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0f\x65xpectedVersion\x12\x42\n\x0cspend_limits\x18\x07 \x01(\x0b\x32\x1f.oneapi.accounts.v1.SpendLimitsR\x0bspendLimits\"V\n\x17UpdateWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"V\n\x17SuspendWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"W\n\x18SuspendWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace\"U\n\x16ResumeWorkspaceRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\"V\n\x17ResumeWorkspaceResponse\x12;\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.oneapi.accounts.v1.WorkspaceR\tworkspace2\x91\x05\n\x10WorkspaceService\x12j\n\x0f\x43reateWorkspace\x12*.oneapi.accounts.v1.CreateWorkspaceRequest\x1a+.oneapi.accounts.v1.CreateWorkspaceResponse\x12\x61\n\x0cGetWorkspace\x12\'.oneapi.accounts.v1.GetWorkspaceRequest\x1a(.oneapi.accounts.v1.GetWorkspaceResponse\x12g\n\x0eListWorkspaces\x12).oneapi.accounts.v1.ListWorkspacesRequest\x1a*.oneapi.accounts.v1.ListWorkspacesResponse\x12j\n\x0fUpdateWorkspace\x12*.oneapi.accounts.v1.UpdateWorkspaceRequest\x1a+.oneapi.accounts.v1.UpdateWorkspaceResponse\x12m\n\x10SuspendWorkspace\x12+.oneapi.accounts.v1.SuspendWorkspaceRequest\x1a,.oneapi.accounts.v1.SuspendWorkspaceResponse\x12j\n\x0fResumeWorkspace\x12*.oneapi.accounts.v1.ResumeWorkspaceRequest\x1a+.oneapi.accounts.v1.ResumeWorkspaceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,29 +59,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEWORKSPACEREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_RESUMEWORKSPACEREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\025r\0232\021^ws_[0-9a-f]{32}$'
   _globals['_CREATEWORKSPACEREQUEST']._serialized_start=161
-  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=540
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=542
-  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=628
-  _globals['_GETWORKSPACEREQUEST']._serialized_start=630
-  _globals['_GETWORKSPACEREQUEST']._serialized_end=712
-  _globals['_GETWORKSPACERESPONSE']._serialized_start=714
-  _globals['_GETWORKSPACERESPONSE']._serialized_end=797
-  _globals['_LISTWORKSPACESREQUEST']._serialized_start=799
-  _globals['_LISTWORKSPACESREQUEST']._serialized_end=901
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=903
-  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=1030
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=1033
-  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=1464
-  _globals['_UPDATEWORKSPACERESPONSE']._serialized_start=1466
-  _globals['_UPDATEWORKSPACERESPONSE']._serialized_end=1552
-  _globals['_SUSPENDWORKSPACEREQUEST']._serialized_start=1554
-  _globals['_SUSPENDWORKSPACEREQUEST']._serialized_end=1640
-  _globals['_SUSPENDWORKSPACERESPONSE']._serialized_start=1642
-  _globals['_SUSPENDWORKSPACERESPONSE']._serialized_end=1729
-  _globals['_RESUMEWORKSPACEREQUEST']._serialized_start=1731
-  _globals['_RESUMEWORKSPACEREQUEST']._serialized_end=1816
-  _globals['_RESUMEWORKSPACERESPONSE']._serialized_start=1818
-  _globals['_RESUMEWORKSPACERESPONSE']._serialized_end=1904
-  _globals['_WORKSPACESERVICE']._serialized_start=1907
-  _globals['_WORKSPACESERVICE']._serialized_end=2564
+  _globals['_CREATEWORKSPACEREQUEST']._serialized_end=608
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_start=610
+  _globals['_CREATEWORKSPACERESPONSE']._serialized_end=696
+  _globals['_GETWORKSPACEREQUEST']._serialized_start=698
+  _globals['_GETWORKSPACEREQUEST']._serialized_end=780
+  _globals['_GETWORKSPACERESPONSE']._serialized_start=782
+  _globals['_GETWORKSPACERESPONSE']._serialized_end=865
+  _globals['_LISTWORKSPACESREQUEST']._serialized_start=867
+  _globals['_LISTWORKSPACESREQUEST']._serialized_end=969
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_start=971
+  _globals['_LISTWORKSPACESRESPONSE']._serialized_end=1098
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_start=1101
+  _globals['_UPDATEWORKSPACEREQUEST']._serialized_end=1600
+  _globals['_UPDATEWORKSPACERESPONSE']._serialized_start=1602
+  _globals['_UPDATEWORKSPACERESPONSE']._serialized_end=1688
+  _globals['_SUSPENDWORKSPACEREQUEST']._serialized_start=1690
+  _globals['_SUSPENDWORKSPACEREQUEST']._serialized_end=1776
+  _globals['_SUSPENDWORKSPACERESPONSE']._serialized_start=1778
+  _globals['_SUSPENDWORKSPACERESPONSE']._serialized_end=1865
+  _globals['_RESUMEWORKSPACEREQUEST']._serialized_start=1867
+  _globals['_RESUMEWORKSPACEREQUEST']._serialized_end=1952
+  _globals['_RESUMEWORKSPACERESPONSE']._serialized_start=1954
+  _globals['_RESUMEWORKSPACERESPONSE']._serialized_end=2040
+  _globals['_WORKSPACESERVICE']._serialized_start=2043
+  _globals['_WORKSPACESERVICE']._serialized_end=2700
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,7 @@ class CreateWorkspaceRequest(_message.Message):
     DEFAULT_LANE_FIELD_NUMBER: _builtins.int
     REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
     CORS_ORIGINS_FIELD_NUMBER: _builtins.int
+    SPEND_LIMITS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the caller; the same id replays the first answer."""
     display_name: _builtins.str
@@ -43,6 +44,10 @@ class CreateWorkspaceRequest(_message.Message):
     def cors_origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The web origins whose pages may use the workspace's keys; empty: none."""
 
+    @_builtins.property
+    def spend_limits(self) -> _workspace_pb2.SpendLimits:
+        """What its keys may spend together."""
+
     def __init__(
         self,
         *,
@@ -51,10 +56,11 @@ class CreateWorkspaceRequest(_message.Message):
         default_lane: _lane_pb2.Lane.ValueType = ...,
         requires_zero_retention: _builtins.bool = ...,
         cors_origins: _abc.Iterable[_builtins.str] | None = ...,
+        spend_limits: _workspace_pb2.SpendLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spend_limits", b"spend_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "default_lane", b"default_lane", "display_name", b"display_name", "request_id", b"request_id", "requires_zero_retention", b"requires_zero_retention"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "default_lane", b"default_lane", "display_name", b"display_name", "request_id", b"request_id", "requires_zero_retention", b"requires_zero_retention", "spend_limits", b"spend_limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -196,6 +202,7 @@ class UpdateWorkspaceRequest(_message.Message):
     REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
     CORS_ORIGINS_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    SPEND_LIMITS_FIELD_NUMBER: _builtins.int
     workspace_id: _builtins.str
     """Which one."""
     display_name: _builtins.str
@@ -210,6 +217,10 @@ class UpdateWorkspaceRequest(_message.Message):
     def cors_origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The web origins whose pages may use the workspace's keys; empty: none."""
 
+    @_builtins.property
+    def spend_limits(self) -> _workspace_pb2.SpendLimits:
+        """What its keys may spend together; unset means without a limit."""
+
     def __init__(
         self,
         *,
@@ -219,10 +230,11 @@ class UpdateWorkspaceRequest(_message.Message):
         requires_zero_retention: _builtins.bool = ...,
         cors_origins: _abc.Iterable[_builtins.str] | None = ...,
         expected_version: _builtins.int = ...,
+        spend_limits: _workspace_pb2.SpendLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spend_limits", b"spend_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "default_lane", b"default_lane", "display_name", b"display_name", "expected_version", b"expected_version", "requires_zero_retention", b"requires_zero_retention", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cors_origins", b"cors_origins", "default_lane", b"default_lane", "display_name", b"display_name", "expected_version", b"expected_version", "requires_zero_retention", b"requires_zero_retention", "spend_limits", b"spend_limits", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

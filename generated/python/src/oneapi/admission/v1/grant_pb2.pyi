@@ -116,7 +116,9 @@ class Grant(_message.Message):
     expires_at_micros: _builtins.int
     """When the key expires, microseconds since 1970 (UTC), 0 for never."""
     has_spend_limit: _builtins.bool
-    """The epoch of limits: whether spend limits apply, so that the edge asks core for credit by key."""
+    """The epoch of limits: whether spend limits of the key or of its workspace apply, so that the
+    edge asks core for credit by key.
+    """
     default_model: _builtins.str
     """Public id or alias of the model of requests that name none, empty if there is none."""
     requires_zero_retention: _builtins.bool

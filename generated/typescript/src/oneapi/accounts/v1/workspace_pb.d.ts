@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Money } from "../../common/v1/money_pb.js";
 import type { Lane } from "../../common/v1/lane_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -11,6 +12,40 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file oneapi/accounts/v1/workspace.proto.
  */
 export declare const file_oneapi_accounts_v1_workspace: GenFile;
+
+/**
+ * What all keys of a workspace together may spend. 0 or unset means without a limit.
+ *
+ * @generated from message oneapi.accounts.v1.SpendLimits
+ */
+export declare type SpendLimits = Message<"oneapi.accounts.v1.SpendLimits"> & {
+  /**
+   * In a calendar day (UTC).
+   *
+   * @generated from field: oneapi.common.v1.Money per_day = 1;
+   */
+  perDay?: Money | undefined;
+
+  /**
+   * In a calendar month (UTC).
+   *
+   * @generated from field: oneapi.common.v1.Money per_month = 2;
+   */
+  perMonth?: Money | undefined;
+
+  /**
+   * In the workspace's life.
+   *
+   * @generated from field: oneapi.common.v1.Money total = 3;
+   */
+  total?: Money | undefined;
+};
+
+/**
+ * Describes the message oneapi.accounts.v1.SpendLimits.
+ * Use `create(SpendLimitsSchema)` to create a new message.
+ */
+export declare const SpendLimitsSchema: GenMessage<SpendLimits>;
 
 /**
  * The tenant: owns keys, credits and usage.
@@ -74,6 +109,13 @@ export declare type Workspace = Message<"oneapi.accounts.v1.Workspace"> & {
    * @generated from field: repeated string cors_origins = 8;
    */
   corsOrigins: string[];
+
+  /**
+   * What its keys may spend together.
+   *
+   * @generated from field: oneapi.accounts.v1.SpendLimits spend_limits = 9;
+   */
+  spendLimits?: SpendLimits | undefined;
 };
 
 /**

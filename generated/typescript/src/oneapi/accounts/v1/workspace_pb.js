@@ -5,25 +5,33 @@
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_oneapi_common_v1_lane } from "../../common/v1/lane_pb.js";
+import { file_oneapi_common_v1_money } from "../../common/v1/money_pb.js";
 
 /**
  * Describes the file oneapi/accounts/v1/workspace.proto.
  */
 export const file_oneapi_accounts_v1_workspace = /*@__PURE__*/
-  fileDesc("CiJvbmVhcGkvYWNjb3VudHMvdjEvd29ya3NwYWNlLnByb3RvEhJvbmVhcGkuYWNjb3VudHMudjEi6gIKCVdvcmtzcGFjZRIUCgx3b3Jrc3BhY2VfaWQYASABKAkSFAoMZGlzcGxheV9uYW1lGAIgASgJEjIKBXN0YXRlGAMgASgOMiMub25lYXBpLmFjY291bnRzLnYxLldvcmtzcGFjZS5TdGF0ZRIsCgxkZWZhdWx0X2xhbmUYBCABKA4yFi5vbmVhcGkuY29tbW9uLnYxLkxhbmUSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgGIAEoAxIfChdyZXF1aXJlc196ZXJvX3JldGVudGlvbhgHIAEoCBIUCgxjb3JzX29yaWdpbnMYCCADKAkiVwoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIQCgxTVEFURV9BQ1RJVkUQARITCg9TVEFURV9TVVNQRU5ERUQQAhIQCgxTVEFURV9DTE9TRUQQA2IGcHJvdG8z", [file_google_protobuf_timestamp, file_oneapi_common_v1_lane]);
+  fileDesc("CiJvbmVhcGkvYWNjb3VudHMvdjEvd29ya3NwYWNlLnByb3RvEhJvbmVhcGkuYWNjb3VudHMudjEiiwEKC1NwZW5kTGltaXRzEigKB3Blcl9kYXkYASABKAsyFy5vbmVhcGkuY29tbW9uLnYxLk1vbmV5EioKCXBlcl9tb250aBgCIAEoCzIXLm9uZWFwaS5jb21tb24udjEuTW9uZXkSJgoFdG90YWwYAyABKAsyFy5vbmVhcGkuY29tbW9uLnYxLk1vbmV5IqEDCglXb3Jrc3BhY2USFAoMd29ya3NwYWNlX2lkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIyCgVzdGF0ZRgDIAEoDjIjLm9uZWFwaS5hY2NvdW50cy52MS5Xb3Jrc3BhY2UuU3RhdGUSLAoMZGVmYXVsdF9sYW5lGAQgASgOMhYub25lYXBpLmNvbW1vbi52MS5MYW5lEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YBiABKAMSHwoXcmVxdWlyZXNfemVyb19yZXRlbnRpb24YByABKAgSFAoMY29yc19vcmlnaW5zGAggAygJEjUKDHNwZW5kX2xpbWl0cxgJIAEoCzIfLm9uZWFwaS5hY2NvdW50cy52MS5TcGVuZExpbWl0cyJXCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX0FDVElWRRABEhMKD1NUQVRFX1NVU1BFTkRFRBACEhAKDFNUQVRFX0NMT1NFRBADYgZwcm90bzM", [file_google_protobuf_timestamp, file_oneapi_common_v1_lane, file_oneapi_common_v1_money]);
+
+/**
+ * Describes the message oneapi.accounts.v1.SpendLimits.
+ * Use `create(SpendLimitsSchema)` to create a new message.
+ */
+export const SpendLimitsSchema = /*@__PURE__*/
+  messageDesc(file_oneapi_accounts_v1_workspace, 0);
 
 /**
  * Describes the message oneapi.accounts.v1.Workspace.
  * Use `create(WorkspaceSchema)` to create a new message.
  */
 export const WorkspaceSchema = /*@__PURE__*/
-  messageDesc(file_oneapi_accounts_v1_workspace, 0);
+  messageDesc(file_oneapi_accounts_v1_workspace, 1);
 
 /**
  * Describes the enum oneapi.accounts.v1.Workspace.State.
  */
 export const Workspace_StateSchema = /*@__PURE__*/
-  enumDesc(file_oneapi_accounts_v1_workspace, 0, 0);
+  enumDesc(file_oneapi_accounts_v1_workspace, 1, 0);
 
 /**
  * Whether requests of the workspace are served.

@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Lane } from "../../common/v1/lane_pb.js";
-import type { Workspace } from "./workspace_pb.js";
+import type { SpendLimits, Workspace } from "./workspace_pb.js";
 
 /**
  * Describes the file oneapi/accounts/v1/workspace_service.proto.
@@ -52,6 +52,13 @@ export declare type CreateWorkspaceRequest = Message<"oneapi.accounts.v1.CreateW
    * @generated from field: repeated string cors_origins = 5;
    */
   corsOrigins: string[];
+
+  /**
+   * What its keys may spend together.
+   *
+   * @generated from field: oneapi.accounts.v1.SpendLimits spend_limits = 6;
+   */
+  spendLimits?: SpendLimits | undefined;
 };
 
 /**
@@ -221,6 +228,13 @@ export declare type UpdateWorkspaceRequest = Message<"oneapi.accounts.v1.UpdateW
    * @generated from field: int64 expected_version = 6;
    */
   expectedVersion: bigint;
+
+  /**
+   * What its keys may spend together; unset means without a limit.
+   *
+   * @generated from field: oneapi.accounts.v1.SpendLimits spend_limits = 7;
+   */
+  spendLimits?: SpendLimits | undefined;
 };
 
 /**

@@ -120,7 +120,8 @@ export declare type Grant = Message<"oneapi.admission.v1.Grant"> & {
   secrets: GrantSecret[];
 
   /**
-   * The epoch of limits: whether spend limits apply, so that the edge asks core for credit by key.
+   * The epoch of limits: whether spend limits of the key or of its workspace apply, so that the
+   * edge asks core for credit by key.
    *
    * @generated from field: bool has_spend_limit = 15;
    */
