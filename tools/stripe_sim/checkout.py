@@ -28,6 +28,16 @@ LIFETIME_SECONDS: Final = DAY_SECONDS
 LIFETIME_SECONDS_MIN: Final = 1_800
 LINES_MAX: Final = 100
 SESSION_ID: Final = "{CHECKOUT_SESSION_ID}"
+_NOBODY: Final[Json] = {
+    "address": None,
+    "business_name": None,
+    "email": None,
+    "individual_name": None,
+    "name": None,
+    "phone": None,
+    "tax_exempt": "none",
+    "tax_ids": [],
+}
 _NO_TEXT: Final = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
 
 
@@ -65,6 +75,7 @@ def create(world: World, call: Call) -> Json:
         total_details={"amount_discount": 0, "amount_shipping": 0, "amount_tax": taxes},
         _line_items=items,
         _intent=given.get("payment_intent_data", {}),
+        _keeps_address=given.get("customer_update", {}).get("address") == "auto",
     )
     metadata.merged({}, session["_intent"].get("metadata"))
     session["url"] = f"{world.base_url}/c/pay/{session['id']}"
@@ -86,7 +97,7 @@ def _settings(given: Json) -> Json:
     """Return the fields that say how the page is, most of which it ignores."""
     creation = None if "customer" in given else given.get("customer_creation", "if_required")
     return {
-        "adaptive_pricing": {"enabled": False},
+        "adaptive_pricing": {"enabled": given.get("adaptive_pricing", {}).get("enabled", False)},
         "after_expiration": None,
         "allow_promotion_codes": None,
         "allowed_payment_method_types": given.get("allowed_payment_method_types"),
@@ -206,16 +217,7 @@ def _customer_details(world: World, given: Json) -> Json | None:
         email = (world.find(given["customer"]) or {}).get("email")
     if email is None:
         return None
-    return {
-        "address": None,
-        "business_name": None,
-        "email": email,
-        "individual_name": None,
-        "name": None,
-        "phone": None,
-        "tax_exempt": "none",
-        "tax_ids": [],
-    }
+    return {**_NOBODY, "email": email}
 
 
 def _expiry(world: World, given: Json) -> int:
@@ -241,6 +243,25 @@ def pay(world: World, session: Json, method: Json) -> Json:
     if intent["status"] == "succeeded":
         complete(world, session)
     return session
+
+
+def asks_for_country(session: Json) -> bool:
+    """Say whether the page asks where the customer is."""
+    is_required = session["billing_address_collection"] == "required"
+    return is_required or bool(session["automatic_tax"]["enabled"])
+
+
+def locate(world: World, session: Json, method: Json, country: str) -> None:
+    """Keep where the customer is, with the customer too where that was asked for."""
+    if not asks_for_country(session):
+        return
+    lines = ("city", "line1", "line2", "postal_code", "state")
+    address = {**dict.fromkeys(lines), "country": country}
+    method["billing_details"]["address"] = address
+    details = session["customer_details"] or dict(_NOBODY)
+    session["customer_details"] = {**details, "address": address}
+    if session["_keeps_address"] and session["customer"] is not None:
+        customers.living(world, session["customer"])["address"] = address
 
 
 def intent_of(world: World, session: Json) -> Json:
@@ -401,13 +422,13 @@ def lines_of(world: World, call: Call) -> Json:
 
 # Prices are never converted here, so `adaptive_pricing` changes nothing.
 _NEW: Final = words(
-    "adaptive_pricing allowed_payment_method_types automatic_tax billing_address_collection"
-    " cancel_url client_reference_id customer customer_creation customer_email customer_update"
-    " expires_at line_items locale metadata mode payment_intent_data.description"
-    " payment_intent_data.metadata"
+    "adaptive_pricing.enabled allowed_payment_method_types automatic_tax"
+    " billing_address_collection cancel_url client_reference_id customer customer_creation"
+    " customer_email customer_update expires_at line_items locale metadata mode"
+    " payment_intent_data.description payment_intent_data.metadata"
     " payment_intent_data.receipt_email payment_intent_data.setup_future_usage"
-    " payment_intent_data.statement_descriptor_suffix submit_type"
-    " success_url tax_id_collection ui_mode"
+    " payment_intent_data.statement_descriptor_suffix submit_type success_url"
+    " tax_id_collection ui_mode"
 )
 OPERATIONS: Final = (
     Operation("POST", "/v1/checkout/sessions", "checkout.SessionCreateParams", create, _NEW),

@@ -88,6 +88,7 @@ class Deliveries:
         self._slots = asyncio.Semaphore(AT_ONCE_MAX)
         self.destination = destination
         self.by_id: dict[str, Delivery] = {}
+        self._open: dict[str, Delivery] = {}
         self.on_change: Callable[[], None] = lambda: None
 
     def tell(self, event: Json, thin: Json | None) -> None:
@@ -119,7 +120,7 @@ class Deliveries:
             is_held=held,
             copies=2 if doubled else 1,
         )
-        self.by_id[delivery.id] = delivery
+        self.by_id[delivery.id] = self._open[delivery.id] = delivery
 
     async def run(self) -> None:
         """Deliver until cancelled; look at the clock often, because drills move it."""
@@ -135,8 +136,8 @@ class Deliveries:
         now = self._world.now()
         due = [
             one
-            for one in self.by_id.values()
-            if one.is_open and not one.is_held and one.due <= now and one.id not in self._under_way
+            for one in self._open.values()
+            if not one.is_held and one.due <= now and one.id not in self._under_way
         ]
         if seed is None:
             for one in due:
@@ -165,6 +166,8 @@ class Deliveries:
         else:
             delivery.due = self._world.now() + retry_seconds(delivery.attempts)
             delivery.is_given_up = delivery.due > delivery.created + TRIED_SECONDS
+        if not delivery.is_open:
+            self._open.pop(delivery.id, None)
         self.on_change()
         return status
 
@@ -196,7 +199,7 @@ class Deliveries:
 
     async def release(self, order: list[str] | None, seed: int | None) -> list[dict[str, Any]]:
         """Deliver what is held, one after the other: in an order of event ids, or shuffled."""
-        held = [one for one in self.by_id.values() if one.is_held and one.is_open]
+        held = [one for one in self._open.values() if one.is_held]
         if order is not None:
             place = {event: position for position, event in enumerate(order)}
             held = sorted(
@@ -223,12 +226,8 @@ class Deliveries:
         """Wait until nothing is under way or due."""
         while True:
             now = self._world.now()
-            waiting = [
-                one
-                for one in self.by_id.values()
-                if one.is_open and not one.is_held and one.due <= now
-            ]
-            if not waiting and not self._under_way:
+            is_due = any(not one.is_held and one.due <= now for one in self._open.values())
+            if not is_due and not self._under_way:
                 return
             self._wake.set()
             await asyncio.sleep(0.005)
@@ -241,6 +240,7 @@ class Deliveries:
     async def forget_all(self) -> None:
         """Forget every delivery, and end those under way."""
         self.by_id.clear()
+        self._open.clear()
         await self._end_tasks()
 
     async def _end_tasks(self) -> None:
@@ -249,6 +249,16 @@ class Deliveries:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many deliveries there are, and in which state."""
+        everything = self.by_id.values()
+        return {
+            "delivered": sum(one.is_delivered for one in everything),
+            "given_up": sum(one.is_given_up for one in everything),
+            "held": sum(one.is_held for one in self._open.values()),
+            "open": len(self._open),
+        }
+
     def dump(self) -> list[Json]:
         """Return the deliveries as JSON."""
         return [asdict(one) for one in self.by_id.values()]
@@ -256,3 +266,4 @@ class Deliveries:
     def load(self, kept: list[Json]) -> None:
         """Read back what `dump` returned."""
         self.by_id = {one["id"]: Delivery(**one) for one in kept}
+        self._open = {one.id: one for one in self.by_id.values() if one.is_open}

@@ -20,6 +20,7 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
+COUNTRIES: Final = ("US", "AT", "CH", "DE", "ES", "FR", "GB", "IE", "IT", "JP", "NL", "PL")
 FORM_BYTES_MAX: Final = 8_192
 _SYMBOLS: Final = {"usd": "$", "eur": "€", "gbp": "£"}
 
@@ -68,6 +69,7 @@ class Pages:
             total=money(session["amount_total"], session["currency"]),
             keeps_card=bool(session["_intent"].get("setup_future_usage")),
             error=error,
+            countries=COUNTRIES if checkout.asks_for_country(session) else (),
             test_cards=[(one.number, one.token) for one in cards.CARDS if one.token],
         )
 
@@ -83,6 +85,8 @@ class Pages:
                 world, typed.get("card", ""), month, year, typed.get("cvc", "")
             )
             method = payment_methods.add(world, card, month, year)
+            country = typed.get("country", "US")
+            checkout.locate(world, session, method, country if country in COUNTRIES else "US")
             checkout.pay(world, session, method)
         except CardDeclined as fault:
             return self._form(session, fault.message, 402)

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.stripe_sim import amounts, cards, charges, customers, lists, metadata, payment_methods
+from tools.stripe_sim import (
+    amounts,
+    cards,
+    charges,
+    customers,
+    lists,
+    metadata,
+    payment_methods,
+    tax,
+)
 from tools.stripe_sim.calls import Call, Operation, words
 from tools.stripe_sim.cards import Card
 from tools.stripe_sim.errors import InvalidRequest, Json
@@ -31,6 +40,7 @@ def new(world: World, amount: int, currency: str, customer: str | None, given: J
         InvalidRequest: an amount or metadata that cannot be.
     """
     amounts.check(amount, currency)
+    hooks = _hooks(world, given)
     kept = metadata.merged({}, given.get("metadata"))
     intent = world.add(
         KIND,
@@ -49,6 +59,7 @@ def new(world: World, amount: int, currency: str, customer: str | None, given: J
         confirmation_method="automatic",
         currency=currency.lower(),
         customer=customer,
+        hooks=hooks,
         last_payment_error=None,
         latest_charge=None,
         metadata=kept,
@@ -68,6 +79,26 @@ def new(world: World, amount: int, currency: str, customer: str | None, given: J
     intent["client_secret"] = f"{intent['id']}_secret_{world.new_id('x')[2:]}"
     world.emit("payment_intent.created", intent)
     return intent
+
+
+def _hooks(world: World, given: Json) -> Json | None:
+    """Return what is to happen with the payment: the tax of a calculation is committed.
+
+    Raises:
+        InvalidRequest: the calculation cannot be used.
+    """
+    calculation = calculation_of(given)
+    if calculation is None:
+        return None
+    tax.fresh(world, calculation)
+    return {"inputs": {"tax": {"calculation": calculation}}}
+
+
+def calculation_of(owner: Json) -> str | None:
+    """Return the id of the tax calculation that an intent, or a request for one, names."""
+    inputs = (owner.get("hooks") or {}).get("inputs") or {}
+    calculation: str | None = (inputs.get("tax") or {}).get("calculation")
+    return calculation or None
 
 
 def _automatic(given: Json) -> Json | None:
@@ -227,6 +258,8 @@ def become_paid(world: World, intent: Json) -> None:
         "next_action": None,
         "processing": None,
     }
+    if calculation := calculation_of(intent):
+        tax.commit_one(world, {"calculation": calculation, "reference": intent["id"]})
     world.emit("payment_intent.succeeded", intent)
 
 
@@ -347,7 +380,7 @@ def list_all(world: World, call: Call) -> Json:
 
 _NEW: Final = words(
     "allowed_payment_method_types amount automatic_payment_methods confirm currency customer"
-    " description error_on_requires_action metadata off_session payment_method"
+    " description hooks error_on_requires_action metadata off_session payment_method"
     " receipt_email return_url setup_future_usage statement_descriptor"
     " statement_descriptor_suffix transfer_group"
 )

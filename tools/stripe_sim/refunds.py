@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.stripe_sim import balance, cards, disputes, early_fraud_warnings, lists, metadata
+from tools.stripe_sim import balance, cards, disputes, early_fraud_warnings, lists, metadata, tax
 from tools.stripe_sim.calls import Call, Operation, words
 from tools.stripe_sim.clock import DAY_SECONDS
 from tools.stripe_sim.errors import InvalidRequest, Json
@@ -110,6 +110,7 @@ def issue(world: World, charge: Json, amount: int, *, reason: str | None, kept: 
     entry = balance.book(world, refund, -amount, type="refund", category="refund")
     refund["balance_transaction"] = entry["id"]
     _count(charge, amount)
+    tax.reverse_refunded(world, charge["payment_intent"], refund)
     world.emit("refund.created", refund)
     world.emit("charge.refunded", charge)
     early_fraud_warnings.refresh(world, charge)

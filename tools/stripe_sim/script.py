@@ -123,6 +123,7 @@ class CheckoutPayment(Order):
     exp_month: int = 12
     exp_year: int | None = None
     cvc: str = "123"
+    country: str = Field(default="US", pattern="^[A-Z]{2}$")
 
 
 class Authentication(Order):
@@ -208,7 +209,7 @@ class Script:
     async def _settle(self, id: str, order: Nothing) -> Answer:
         del id, order
         await self._deliveries.settle()
-        return self._deliveries.dump()
+        return dict(self._deliveries.counts())
 
     async def _webhooks(self, id: str, order: Webhooks) -> Answer:
         del id
@@ -275,6 +276,7 @@ class Script:
         year = order.exp_year or payment_methods.next_year(world)
         card = payment_methods.checked_card(world, order.card, order.exp_month, year, order.cvc)
         method = payment_methods.add(world, card, order.exp_month, year)
+        checkout.locate(world, session, method, order.country)
         checkout.pay(world, session, method)
         if session["status"] == "open":
             checkout.authenticate(world, session, succeeds=order.authenticates)
@@ -315,6 +317,7 @@ class Script:
         del id, order
         await self._deliveries.forget_all()
         self._world.clear()
+        self._world.search_lag_seconds = self._world.clock.offset_seconds = 0
         self._keys.clear()
         self._faults.remove()
         return {}

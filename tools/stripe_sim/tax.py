@@ -46,10 +46,10 @@ def calculate(world: World, call: Call) -> Json:
     """
     given = call.params
     details = given.get("customer_details", {})
-    if "customer" not in given and "address" not in details:
-        raise InvalidRequest("An address or a customer is needed", param="customer_details")
     if "customer" in given:
-        world.get("customer", given["customer"], "customer", in_path=False)
+        details = _details_of_customer(world, given["customer"])
+    if not details.get("address"):
+        raise InvalidRequest("An address or a customer is needed", param="customer_details")
     items = [_line(world, line, number, details) for number, line in enumerate(given["line_items"])]
     exclusive = sum(one["amount_tax"] for one in items if one["tax_behavior"] == "exclusive")
     inclusive = sum(one["amount_tax"] for one in items if one["tax_behavior"] == "inclusive")
@@ -74,6 +74,23 @@ def calculate(world: World, call: Call) -> Json:
     url = f"/v1/tax/calculations/{calculation['id']}/line_items"
     calculation["line_items"] = {"object": "list", "data": items, "has_more": False, "url": url}
     return calculation
+
+
+def _details_of_customer(world: World, customer_id: str) -> Json:
+    """Return where a customer is.
+
+    Raises:
+        InvalidRequest: nobody knows.
+    """
+    customer = world.get("customer", customer_id, "customer", in_path=False)
+    address = customer.get("address") or {}
+    if not address.get("country"):
+        raise InvalidRequest(
+            "The customer's location is not known",
+            param="customer",
+            code="customer_tax_location_invalid",
+        )
+    return {"address": address, "address_source": "billing"}
 
 
 def _line(world: World, given: Json, number: int, details: Json) -> Json:
@@ -159,15 +176,30 @@ def lines_of(world: World, call: Call) -> Json:
     return lists.cut(calculation["_lines"], call.url, call.params)
 
 
+def fresh(world: World, calculation_id: str) -> Json:
+    """Return a calculation that can be used.
+
+    Raises:
+        NoSuchObject: there is none.
+        InvalidRequest: it has expired.
+    """
+    calculation = world.get(CALCULATION, calculation_id, "calculation", in_path=False)
+    _check_fresh(world, calculation)
+    return calculation
+
+
 def commit(world: World, call: Call) -> Json:
+    """Make a calculation a transaction."""
+    return commit_one(world, call.params)
+
+
+def commit_one(world: World, given: Json) -> Json:
     """Make a calculation a transaction.
 
     Raises:
         InvalidRequest: it has expired, or the reference is taken.
     """
-    given = call.params
-    calculation = world.get(CALCULATION, given["calculation"], "calculation", in_path=False)
-    _check_fresh(world, calculation)
+    calculation = fresh(world, given["calculation"])
     _check_reference(world, given["reference"])
     transaction = world.add(
         TRANSACTION,
@@ -213,12 +245,32 @@ def _set_lines(world: World, transaction: Json, source: list[Json], *, sign: int
 
 
 def reverse(world: World, call: Call) -> Json:
+    """Take a transaction back."""
+    return reverse_one(world, call.params)
+
+
+def reverse_refunded(world: World, intent_id: str | None, refund: Json) -> None:
+    """Take back the tax of a refunded part, where the payment's intent named a calculation."""
+    for one in world.all(TRANSACTION):
+        if one["reference"] == intent_id:
+            reverse_one(
+                world,
+                {
+                    "mode": "partial",
+                    "flat_amount": -refund["amount"],
+                    "original_transaction": one["id"],
+                    "reference": refund["id"],
+                },
+            )
+            return
+
+
+def reverse_one(world: World, given: Json) -> Json:
     """Take a transaction back, all of it or a gross part (`flat_amount`, negative).
 
     Raises:
         InvalidRequest: the reference is taken, or the part is none.
     """
-    given = call.params
     original = world.get(
         TRANSACTION, given["original_transaction"], "original_transaction", in_path=False
     )

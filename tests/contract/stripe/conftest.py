@@ -10,16 +10,16 @@ import stripe
 from tests.support.stripe import Receiver, StripeSimulator, receiving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def endpoint() -> Iterator[Receiver]:
     """Receive the webhooks of the shared simulator."""
     with receiving() as receiver:
         yield receiver
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def process(endpoint: Receiver) -> Iterator[StripeSimulator]:
-    """Start a simulator for a file of tests."""
+    """Start the simulator of this folder."""
     with StripeSimulator(webhook_url=endpoint.url, seed=7) as simulator:
         yield simulator
 

@@ -174,12 +174,25 @@ async def test_a_session_expires_by_time_or_by_order(
         simulator.order(f"checkout/{other.id}/pay")
 
 
-async def test_tax_is_added_to_the_total(client: stripe.StripeClient) -> None:
-    """At the static rate of 20 %."""
-    session = await worlds.session(client, automatic_tax={"enabled": True})
+async def test_tax_is_added_to_the_total(
+    client: stripe.StripeClient, browser: httpx.AsyncClient
+) -> None:
+    """At the static rate of 20 %; where the customer is, is kept where that was asked for."""
+    owner = await worlds.customer(client)
+    session = await worlds.session(
+        client,
+        automatic_tax={"enabled": True},
+        customer=owner.id,
+        customer_update={"address": "auto"},
+    )
     assert (session.amount_subtotal, session.amount_total) == (2_500, 3_000)
     assert session.total_details is not None
     assert session.total_details.amount_tax == 500
+    assert session.url is not None
+    await browser.post(session.url, data={**typed(), "country": "DE"})
+    located = await client.v1.customers.retrieve_async(owner.id)
+    assert located.address is not None
+    assert located.address.country == "DE"
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,6 @@ async def test_a_payment_is_found_by_its_metadata_once_the_index_has_it(
     simulator.order("clock", seconds=61)
     found = await client.v1.payment_intents.search_async({"query": query})
     assert [one.id for one in found.data] == [intent.id]
-    simulator.order("search_lag", seconds=0)
 
 
 @pytest.mark.parametrize(

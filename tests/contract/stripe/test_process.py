@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -127,6 +128,30 @@ async def test_tax_is_calculated_committed_and_reversed(client: stripe.StripeCli
     )
     assert reversal.line_items is not None
     assert [one.amount_tax for one in reversal.line_items.data] == [-200, -200]
+
+
+async def test_a_payment_commits_the_tax_of_its_calculation_and_a_refund_takes_it_back(
+    client: stripe.StripeClient, simulator: StripeSimulator
+) -> None:
+    """By the intent's hook; nobody calls for it."""
+    owner = await worlds.customer(client)
+    lines: Any = [{"amount": 1_000, "reference": "a", "tax_behavior": "exclusive"}]
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        await client.v1.tax.calculations.create_async(
+            {"currency": "usd", "line_items": lines, "customer": owner.id}
+        )
+    assert caught.value.code == "customer_tax_location_invalid"
+    await client.v1.customers.update_async(owner.id, {"address": {"country": "DE"}})
+    calculation = await client.v1.tax.calculations.create_async(
+        {"currency": "usd", "line_items": lines, "customer": owner.id}
+    )
+    hooks = {"inputs": {"tax": {"calculation": calculation.id}}}
+    intent = await worlds.payment(client, 1_200, customer=owner.id, hooks=hooks)
+    assert [one["reference"] for one in simulator.objects("tax.transaction")] == [intent.id]
+    refund = await client.v1.refunds.create_async({"payment_intent": intent.id, "amount": 600})
+    reversal = simulator.objects("tax.transaction")[-1]
+    assert (reversal["type"], reversal["reference"]) == ("reversal", refund.id)
+    assert [one["amount_tax"] for one in reversal["line_items"]["data"]] == [-100]
 
 
 async def test_a_reverse_charge_has_no_tax_and_a_calculation_ages(
