@@ -17,7 +17,6 @@ import pytest
 
 from oneapi.common.v1 import endpoint_pb2
 from oneapi.metering.v1 import usage_record_pb2 as record
-from tests.support.processes import until
 from tests.support.stack import Stack
 
 PICTURE = ("Ann on a beach.png", b"\x89PNG picture", "image/png")
@@ -126,11 +125,7 @@ def add_speech(stack: Stack, public_id: str, upstream_model: str) -> str:
         "routes": [{"candidates": [candidate]}],
         "prices": [{"tiers": [{"input": 5_000_000_000, "output": 0}]}],
     }
-    file = stack.data_dir / f"{public_id}.json"
-    file.write_text(json.dumps({"format": 1, "models": [model]}))
-    stack.run("catalog", "import", str(file))
-    url = f"{stack.base_url}/models/{public_id}"
-    until(lambda: httpx.get(url, trust_env=False).status_code == 200)
+    stack.import_catalogue({"format": 1, "models": [model]})
     return public_id
 
 

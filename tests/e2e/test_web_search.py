@@ -18,7 +18,6 @@ import pytest
 from edge.demo.server import Reply, Request
 from oneapi.metering.v1 import usage_record_pb2 as record
 from tests.contract.clients.upstream import DemoUpstream
-from tests.support.processes import until
 from tests.support.stack import Stack
 
 CALLS, FOUND = 3, 2_000
@@ -138,12 +137,7 @@ def _document(origin: str) -> dict[str, Any]:
 def upstream(stack: Stack) -> Iterator[SearchingUpstream]:
     """Put the searching provider behind the running service."""
     with SearchingUpstream() as running:
-        document = _document(running.origin)
-        file = stack.data_dir / "searching.json"
-        file.write_text(json.dumps(document))
-        stack.run("catalog", "import", str(file))
-        last = f"{stack.base_url}/models/{document['models'][-1]['public_id']}"
-        until(lambda: httpx.get(last, trust_env=False).status_code == 200)
+        stack.import_catalogue(_document(running.origin))
         yield running
 
 

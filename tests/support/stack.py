@@ -42,6 +42,7 @@ STREAM = "openai-chat-text-stream-usage"
 TOOLS = "openai-chat-tool"
 _COMMAND = (sys.executable, "-c", "from kit.cli import main; main()")
 INPUT_OVERHEAD_TOKENS = 32_768
+_CATALOGUE_VERSION = "oneapi_edge_catalog_version"
 SPARE_UPSTREAMS = ("served_chat", "served_responses", "served_messages", "served_generate")
 """Upstreams with a credential that are in no catalogue until a test imports one with them."""
 _PATIENT = {"first_byte_timeout_ms": 120_000, "idle_timeout_ms": 120_000}
@@ -224,7 +225,7 @@ class Stack(OperatorCalls):
             )
         try:
             self._await_ready()
-            self._import_catalogue()
+            self.import_catalogue(catalogue_document(self.replay.base_url))
         except BaseException:
             self.stop()
             raise
@@ -239,12 +240,24 @@ class Stack(OperatorCalls):
         until(lambda: path.exists() or process.poll() is not None, START_SECONDS_MAX)
         assert process.poll() is None, self.output.read_text()
 
-    def _import_catalogue(self) -> None:
+    def import_catalogue(self, document: Mapping[str, Any]) -> None:
+        """Import a catalogue and wait until the edge has it.
+
+        That it knows the last model is not enough: it may know it from before, at an upstream
+        whose address has changed with this import.
+        """
         file = self.data_dir / "test-catalogue.json"
-        file.write_text(json.dumps(catalogue_document(self.replay.base_url)))
-        self.run("catalog", "import", str(file))
-        last = f"{self.base_url}/models/patient"
+        file.write_text(json.dumps(document))
+        known = self._catalogue_version()
+        if self.run("catalog", "import", str(file)):
+            until(lambda: self._catalogue_version() > known)
+        last = f"{self.base_url}/models/{document['models'][-1]['public_id']}"
         until(lambda: httpx.get(last, trust_env=False).status_code == 200)
+
+    def _catalogue_version(self) -> float:
+        answer = httpx.get(f"{self.base_url.removesuffix('/v1')}/metrics", trust_env=False)
+        lines = (line.rpartition(" ") for line in answer.text.splitlines())
+        return next(float(value) for name, _, value in lines if name == _CATALOGUE_VERSION)
 
     @property
     def output(self) -> Path:

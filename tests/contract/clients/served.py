@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import httpx
-
 from tests.contract.clients.upstream import DemoUpstream
-from tests.support.processes import until
 from tests.support.stack import Stack, service
 
 APIS: Final = ("chat", "responses", "messages", "generate")
@@ -100,10 +94,4 @@ def served() -> Iterator[Served]:
 
 def add_models(stack: Stack, demo: DemoUpstream) -> None:
     """Import the models of the matrix into a running service."""
-    document = catalogue(demo.origin)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "matrix.json"
-        file.write_text(json.dumps(document))
-        stack.run("catalog", "import", str(file))
-    last = f"{stack.base_url}/models/{document['models'][-1]['public_id']}"
-    until(lambda: httpx.get(last, trust_env=False).status_code == 200)
+    stack.import_catalogue(catalogue(demo.origin))
