@@ -95,10 +95,10 @@ async def test_an_endpoint_that_fails_is_tried_again_for_three_days(
     assert len(endpoint.received) == 1
     undelivered = await client.v1.events.list_async({"delivery_success": False})
     assert [one.type for one in undelivered.data] == ["customer.created"]
-    simulator.order("clock", seconds=59)
+    simulator.order("clock", seconds=20)
     simulator.order("settle")
     assert len(endpoint.received) == 1
-    simulator.order("clock", seconds=1)
+    simulator.order("clock", seconds=60)
     simulator.order("settle")
     assert len(endpoint.received) == 2
     simulator.order("clock", seconds=120)
