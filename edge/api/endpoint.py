@@ -119,10 +119,10 @@ class Endpoint:
     def _client(
         self, request: ClientRequest, send: Send, headers: Headers, whole: SendWhole
     ) -> ClientSide:
-        silences = self._parts.silences
-        keep_alive = BLANK_LINE if self._surface.endpoint == _GENERATE_CONTENT else KEEP_ALIVE
         if not request.stream:
             return ClientSide(send, headers, None, whole)
+        silences = self._parts.silences
+        keep_alive = BLANK_LINE if self._surface.endpoint == _GENERATE_CONTENT else KEEP_ALIVE
         if request.stream_type is EVENTS:
             return ClientSide(send, [*headers, *EVENT_STREAM], silences, whole, keep_alive)
         headers.append((b"content-type", request.stream_type))
