@@ -15,6 +15,8 @@ from oneapi.common.v1.lane_pb2 import Lane
 Kind = catalog_pb2.Model.Kind
 Dialect = catalog_pb2.Upstream.Dialect
 Status = catalog_pb2.EndpointState.Status
+# The generated enums search their descriptors at each access.
+_NOT_AVAILABLE: Final = int(Status.STATUS_NOT_AVAILABLE)
 _ZERO_RETENTION: Final = int(DataPolicy.DATA_POLICY_ZERO_RETENTION)
 
 LANE_NAMES: Final = {
@@ -223,7 +225,7 @@ class Catalog:
         What the operator states; else ready if every model of its kind can be served there, limited
         if some can, not available if none can.
         """
-        return self._endpoints.get(endpoint, Status.STATUS_NOT_AVAILABLE)
+        return self._endpoints.get(endpoint, _NOT_AVAILABLE)
 
     def endpoint_note(self, endpoint: int) -> str:
         """Return the operator's words on an endpoint's state, empty where there are none."""
@@ -261,7 +263,7 @@ class Catalog:
                 if any(can_serve(candidate, endpoint) for candidate in route.candidates):
                     served.add(number)
         if not served:
-            return Status.STATUS_NOT_AVAILABLE
+            return _NOT_AVAILABLE
         return Status.STATUS_READY if served == models else Status.STATUS_LIMITED
 
     def servable(self, at_micros: int, *, zero_retention: bool = False) -> list[Model]:

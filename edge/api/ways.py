@@ -56,4 +56,5 @@ def bound(shape: RequestShape, ways: list[Way], media_bytes: int) -> None:
     What is written anew may be longer than what the client wrote; `media_bytes` count elsewhere.
     """
     for way in ways:
-        shape.text_bytes = max(shape.text_bytes, way.translation.written_bytes - media_bytes)
+        text_bytes = way.translation.written_bytes - media_bytes
+        shape.text_bytes = max(shape.text_bytes, text_bytes)
