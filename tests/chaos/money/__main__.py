@@ -21,8 +21,8 @@ from tests.chaos.money.world import World, world
 from tests.support.checks import run_checks
 
 KILLS_A_ROUND = 20
-CUSTOMERS = 5
-ALIVE_SECONDS = (0.2, 2.5)
+CUSTOMERS = 6
+ALIVE_SECONDS = (0.3, 4.0)
 """How long core lives at least and at most before it is killed again."""
 
 
