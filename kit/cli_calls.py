@@ -6,10 +6,18 @@ import importlib
 from typing import Any
 
 
-def call(service: str, method: str, *, seconds: float | None = None, **fields: Any) -> Any:
-    """Call a method such as `call("keys.v1.key_service", "GetKey", key_id=…)` as operator.
+def call(
+    service: str,
+    method: str,
+    *,
+    seconds: float | None = None,
+    caller: str = "operator",
+    **fields: Any,
+) -> Any:
+    """Call a method such as `call("keys.v1.key_service", "GetKey", key_id=…)`.
 
-    `seconds` is for calls that may take longer than an ordinary one.
+    `seconds` is for calls that may take longer than an ordinary one; `caller` for those that an
+    operator may not make.
 
     Raises:
         CommandFailed: there are no credentials.
@@ -21,7 +29,7 @@ def call(service: str, method: str, *, seconds: float | None = None, **fields: A
     messages = importlib.import_module(f"oneapi.{service}_pb2")
     stubs = importlib.import_module(f"oneapi.{service}_pb2_grpc")
     (name,) = messages.DESCRIPTOR.services_by_name
-    with core_channel() as channel:
+    with core_channel(caller=caller) as channel:
         stub = getattr(stubs, f"{name}Stub")(channel)
         request = getattr(messages, f"{method}Request")(**fields)
         return getattr(stub, method)(request, timeout=seconds or CALL_SECONDS)

@@ -76,6 +76,7 @@ def write_off(
     answer = call(
         SERVICE,
         "WriteOffDebt",
+        caller="finance",
         request_id=request_id or new_call_id(),
         workspace_id=workspace,
         amount={"amount_nanos": nanos_of(amount), "currency_code": "USD"},

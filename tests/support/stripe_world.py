@@ -16,7 +16,7 @@ from core.billing.disputes import store as dispute_store
 from core.billing.disputes.desk import DisputeDesk
 from core.billing.disputes.model import Dispute
 from core.billing.documents.issue import Documents
-from core.billing.documents.model import Party
+from core.billing.documents.model import Party, document_name
 from core.billing.paid import PREFIX, PaidPayment, credit_of, read_payment
 from core.billing.parking import NotKnownYet
 from core.billing.refunds import store as refund_store
@@ -219,14 +219,10 @@ class StripeWorld:
         """Return the kinds of all alarms, in order."""
         return [kind for (kind,) in await self.rows("SELECT kind FROM alarm ORDER BY id")]
 
-    async def notes(self) -> list[object]:
+    async def notes(self) -> list[str]:
         """Return the names of all documents, in the order of issue."""
-        return [
-            name
-            for (name,) in await self.rows(
-                "SELECT series || '-' || number FROM billing_document ORDER BY issued_at, id"
-            )
-        ]
+        rows = await self.rows("SELECT series, number FROM billing_document ORDER BY issued_at, id")
+        return [document_name(str(series), int(str(number))) for series, number in rows]
 
     async def stripe_balance(self) -> int:
         """Return our balance at the provider, in cents."""

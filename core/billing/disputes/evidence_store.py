@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
+from core.billing.documents.model import document_name
 from core.db.database import Transaction
 from core.db.values import to_uuid
 
@@ -36,8 +37,7 @@ SELECT CAST(-coalesce(sum(e.amount), 0) AS bigint) AS total
    AND t.kind IN ('settle', 'correction')
 """
 _DOCUMENTS: Final = """
-SELECT series || '-' || number AS name FROM billing_document WHERE payment_id = :payment
- ORDER BY issued_at, id
+SELECT series, number FROM billing_document WHERE payment_id = :payment ORDER BY issued_at, id
 """
 
 
@@ -88,6 +88,6 @@ async def used_of_grant(tx: Transaction, grant_id: bytes) -> int:
 
 
 async def document_names(tx: Transaction, payment_id: bytes) -> tuple[str, ...]:
-    """Read the numbers of the documents about a payment, in the order of issue."""
+    """Read the names of the documents about a payment, in the order of issue."""
     rows = await tx.all(_DOCUMENTS, payment=to_uuid(payment_id))
-    return tuple(row.name for row in rows)
+    return tuple(document_name(row.series, row.number) for row in rows)

@@ -143,7 +143,7 @@ async def test_case_09_lost_with_all_credit_spent(world: StripeWorld) -> None:
     assert await world.account("exp.psp_fees") <= -FEE
     assert await world.account("psp.stripe_disputed") == 0
     assert await world.alarms() == ["dispute_opened", "dispute_lost"]
-    assert await world.notes() == ["R-2026-1", "C-2026-1"]
+    assert await world.notes() == ["R-2026-000001", "C-2026-000001"]
     with pytest.raises(InsufficientCredits):
         await world.money.acquire(workspace, 1, 1)
     await world.check_books()
@@ -333,7 +333,7 @@ async def test_evidence_tells_of_use_after_the_payment(world: StripeWorld) -> No
     ]
     assert (found.requests, found.charges) == (3, 560 * MINOR_NANOS)
     assert (found.bought, found.used) == (25 * DOLLAR, 500 * MINOR_NANOS)
-    assert found.documents == ("R-2026-1",)
+    assert found.documents == ("R-2026-000001",)
     assert found.first_used_at is not None
     assert found.first_used_at >= found.paid_at
     assert found.last_used_at == world.money.now

@@ -34,7 +34,7 @@ async def test_case_13_refund_after_partial_spend(world: StripeWorld) -> None:
     assert await world.account("tax_payable") == 140
     (made,) = world.simulator.objects("refund")
     assert made["amount"] == 2_160
-    assert await world.notes() == ["R-2026-1", "C-2026-1"]
+    assert await world.notes() == ["R-2026-000001", "C-2026-000001"]
     await world.hear()
     with pytest.raises(InsufficientCredits):
         await world.ask(payment)
@@ -184,7 +184,7 @@ async def test_case_17_refund_failed_days_later(world: StripeWorld) -> None:
     assert await world.free(payment) == 2_500
     assert await world.account("tax_payable") == 500
     names = await world.notes()
-    assert names[:2] == ["R-2026-1", "C-2026-1"]
+    assert names[:2] == ["R-2026-000001", "C-2026-000001"]
     assert len(names) == 3
     await world.hear(world.simulator.objects("event"))
     assert await world.notes() == names
@@ -239,7 +239,7 @@ async def test_case_18_the_same_refund_converges_five_times_at_once(world: Strip
     await asyncio.gather(*(world.refunds.converge(made["id"]) for _ in range(5)))
     assert await world.free(payment) == 1_500
     assert len(await world.all_refunds()) == 1
-    assert await world.notes() == ["R-2026-1", "C-2026-1"]
+    assert await world.notes() == ["R-2026-000001", "C-2026-000001"]
     await world.check_books()
 
 

@@ -380,7 +380,7 @@ type DisputeEvidence struct {
 	Bought *v1.Money `protobuf:"bytes,3,opt,name=bought,proto3" json:"bought,omitempty"`
 	// What of it has been used.
 	Used *v1.Money `protobuf:"bytes,4,opt,name=used,proto3" json:"used,omitempty"`
-	// The receipts and credit notes about it, such as `R-2026-17`.
+	// The receipts and credit notes about it, such as `R-2026-000017`.
 	Documents []string `protobuf:"bytes,5,rep,name=documents,proto3" json:"documents,omitempty"`
 	// The first use after it was paid.
 	FirstUsedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=first_used_at,json=firstUsedAt,proto3" json:"first_used_at,omitempty"`

@@ -249,7 +249,7 @@ class DisputeEvidence(_message.Message):
 
     @_builtins.property
     def documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The receipts and credit notes about it, such as `R-2026-17`."""
+        """The receipts and credit notes about it, such as `R-2026-000017`."""
 
     @_builtins.property
     def first_used_at(self) -> _timestamp_pb2.Timestamp:

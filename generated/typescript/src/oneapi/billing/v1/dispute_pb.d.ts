@@ -296,7 +296,7 @@ export declare type DisputeEvidence = Message<"oneapi.billing.v1.DisputeEvidence
   used?: Money | undefined;
 
   /**
-   * The receipts and credit notes about it, such as `R-2026-17`.
+   * The receipts and credit notes about it, such as `R-2026-000017`.
    *
    * @generated from field: repeated string documents = 5;
    */
