@@ -148,6 +148,11 @@ class PaymentWorld:
         """Make a workspace whose saved card is one of the provider's test cards."""
         workspace_id = await self.workspace()
         await self.bought(workspace_id, 100, saves_card=True)
+        await self.save_card(workspace_id, token)
+        return workspace_id
+
+    async def save_card(self, workspace_id: bytes, token: str) -> None:
+        """Put one of the provider's test cards in place of the saved card."""
         account = await self.account(workspace_id)
         async with self.simulator.client() as client:
             method = await client.v1.payment_methods.attach_async(
@@ -163,7 +168,6 @@ class PaymentWorld:
                 now=now(self.clock),
             )
             await tx.commit()
-        return workspace_id
 
     async def pay_aside(self, payment: Payment, **changes: Any) -> None:
         """Let another intent be paid that names a payment of ours."""

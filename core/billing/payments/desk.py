@@ -211,10 +211,10 @@ class PaymentDesk:
         return len(due)
 
     async def _take_up(self, payment: Payment) -> Payment:
+        if payment.state is PaymentState.NEEDS_ACTION and not payment.session_id:
+            return await self._ask_owner(payment)
         if payment.session_id or payment.intent_id:
             return await self._settle(payment)
-        if payment.state is PaymentState.NEEDS_ACTION:
-            return await self._ask_owner(payment)
         if payment.kind is PaymentKind.CHECKOUT:
             if self._age(payment) > GIVEN_UP_AFTER:
                 return await self._apply(payment, _not_made())
@@ -372,7 +372,10 @@ class PaymentDesk:
                     payment = await apply(tx, self._act(), payment, outcome, self._documents)
                     await tx.commit()
                 return payment
-        page = await self._make_page(payment, payment.page_key)
+        try:
+            page = await self._make_page(payment, payment.page_key)
+        except StripeRefused as refusal:
+            return await self._apply(payment, Outcome(PaymentState.FAILED, _code(refusal)))
         async with self._pool.transaction("system") as tx:
             act = self._act()
             is_new = await store.set_page(

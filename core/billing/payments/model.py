@@ -161,6 +161,9 @@ def outcome_of(
         return _of_page(checkout, intent)
     if intent is None:
         return Outcome(payment.state, payment.failure)
+    if payment.state is PaymentState.NEEDS_ACTION and intent.status is IntentStatus.CANCELED:
+        # We cancelled it, for its page; that it is not there yet is no failure.
+        return Outcome(payment.state, payment.failure, intent)
     return _of_charge(intent)
 
 
