@@ -45,6 +45,7 @@ from edge.upstream.attempts import Endpoints
 from edge.upstream.client import UpstreamClient
 from edge.upstream.message import Limits
 from edge.upstream.routing import Router
+from edge.webhooks.stripe import StripePaths
 from kit.clock import Clock, clock_for
 from kit.lockdown import loop_faults
 from kit.log import EventLog
@@ -313,6 +314,7 @@ class Worker:
             ]
         routes.append(Route(KEYS_PATH, receipts.keys))
         routes += site.routes()
+        routes += StripePaths(self._channel).routes()
         handlers: dict[Any, Any] = {
             404: self._status.not_found,
             405: self._status.wrong_method,

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from core.cli import payment
 from core.cli.money_rows import balance_row
 from core.cli.session import nanos_of, new_call_id, pages, workspace_option
 from kit.cli import output
@@ -17,7 +18,18 @@ SERVICE: Final = "billing.v1.credit_service"
 
 @click.group()
 def credit() -> None:
-    """Read balances and give credit."""
+    """Read balances, give credit, buy credit."""
+
+
+for _command in (
+    payment.buy,
+    payment.payments,
+    payment.auto,
+    payment.card,
+    payment.profile,
+    payment.reconcile,
+):
+    credit.add_command(_command)
 
 
 @credit.command()

@@ -22,6 +22,7 @@ from core.up.reporter import Reporter
 from core.up.rolling import PARTS, Rolling
 from core.up.services import PostgresService, ProcessService, Retirement
 from core.up.settings import HOST, UpSettings
+from core.up.simulator import NAME, Simulator, simulator_of
 from core.up.supervisor import Supervisor
 from kit.cli import CommandFailed, Exit
 from kit.process import RETIRE_SIGNAL, Command, RestartPolicy
@@ -30,7 +31,7 @@ from kit.settings import PROJECT_ROOT
 _LOG_CHECK_SECONDS: Final = 30.0
 _SHARES_PORT: Final = {"ONEAPI_SHARES_PORT": "true"}
 # An edge has its drain time before this, and then ships what it has recorded for up to 10 s.
-_STOP_SECONDS: Final = {"edge": 15.0, "archiver": 5.0, "demo": 3.0, "core": 10.0}
+_STOP_SECONDS: Final = {"edge": 15.0, "archiver": 5.0, "demo": 3.0, "core": 10.0, "stripe": 3.0}
 
 
 async def run(settings: UpSettings, reporter: Reporter) -> None:
@@ -76,6 +77,7 @@ class Composition:
         self._reporter = reporter
         self._rolling = Rolling(supervisor)
         self._kept_descriptors: tuple[int, ...] = ()
+        self._simulator: Simulator | None = None
 
     async def keep_up(self) -> None:
         """Start everything in order, say so, and watch over it for ever."""
@@ -100,6 +102,9 @@ class Composition:
             archiver_port=archiver_port,
             demo_port=sockets.port_of(demo_socket),
             database_url=await self._database_url(),
+        )
+        self._simulator = simulator_of(
+            self._settings, sockets.check_free(0, "a free port"), addresses.edge_port
         )
         await self._start_services(addresses, edge_socket.fileno(), demo_socket.fileno())
         self._announce(addresses)
@@ -133,26 +138,38 @@ class Composition:
     ) -> None:
         """Start core and demo, then the edges and the archiver, which need core to answer."""
         core, demo = self._core(addresses), self._demo(addresses, demo_descriptor)
-        await self._supervisor.start(core)
-        await self._supervisor.start(demo)
+        outsiders = [demo, *self._stripe()]
+        for service in (core, *outsiders):
+            await self._supervisor.start(service)
         archiver = self._archiver(addresses)
         edges = [
             self._edge(slot, addresses, edge_descriptor)
             for slot in range(self._settings.edge_workers)
         ]
-        await self._supervisor.until_serving([core, demo])
+        await self._supervisor.until_serving([core, *outsiders])
         for service in (archiver, *edges):
             await self._supervisor.start(service)
         await self._supervisor.until_serving([archiver, *edges])
 
     def _core(self, addresses: Addresses) -> ProcessService:
         variables = environment.core(os.environ, addresses) | _SHARES_PORT
+        variables.setdefault("ONEAPI_PUBLIC_URL", f"http://{HOST}:{addresses.edge_port}")
+        if self._simulator is not None:
+            variables |= self._simulator.variables
         return self._service("core", self._python("core", ("core",), variables))
 
     def _demo(self, addresses: Addresses, descriptor: int) -> ProcessService:
         arguments = ("edge.demo", "--fd", str(descriptor))
         command = self._python("demo", arguments, environment.outsider(os.environ), descriptor)
         return self._service("demo", command, probes.tcp_open(HOST, addresses.demo_port))
+
+    def _stripe(self) -> list[ProcessService]:
+        """Return the simulated payment provider, if there is to be one."""
+        if self._simulator is None:
+            return []
+        self._simulator.state.parent.mkdir(mode=0o700, exist_ok=True)
+        command = self._python(NAME, self._simulator.arguments, environment.outsider(os.environ))
+        return [self._service(NAME, command, probes.tcp_open(HOST, self._simulator.port))]
 
     def _archiver(self, addresses: Addresses) -> ProcessService:
         variables = environment.service(os.environ, addresses) | _SHARES_PORT
@@ -198,6 +215,7 @@ class Composition:
     def _announce(self, addresses: Addresses) -> None:
         """Write ready.json and say how to make the first call."""
         example = self._folder.example()
+        simulator = self._simulator
         shown = {name: example[name] for name in ("api_key", "demo_model") if name in example}
         self._folder.announce_ready(
             {
@@ -207,6 +225,7 @@ class Composition:
                 "archiver_target": addresses.archiver_target,
                 "database_url": addresses.database_url,
                 "credentials": str(addresses.credentials),
+                **({} if simulator is None else {"stripe_url": simulator.url}),
             }
         )
         self._reporter.say(

@@ -31,6 +31,8 @@ class UpSettings(ProcessSettings):
     """The same after another edge has taken its place."""
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
 
+    stripe_simulator: bool = True
+    """Whether a simulated payment provider is started where no key of a real one is set."""
     stripe_key: SecretStr = SecretStr("")
     stripe_webhook_secrets: SecretStr = SecretStr("")
 

@@ -269,6 +269,7 @@ class Stack(OperatorCalls):
         """Return the environment of `1api`: nothing of the caller's but its paths."""
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         ours = {"EDGE_PORT": "0", "CORE_PORT": "0", "ARCHIVER_PORT": "0", **self.settings}
+        ours.setdefault("STRIPE_SIMULATOR", "false")
         ours["DATA_DIR"] = str(self.data_dir)
         providers = [one["name"] for one in catalogue_document(self.replay.base_url)["upstreams"]]
         known = [*providers, *SPARE_UPSTREAMS]
