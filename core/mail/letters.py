@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,12 @@ from typing import Final
 
 from kit.ids import format_id
 from kit.money import format_dollars
+
+_ADDRESS: Final = re.compile(
+    r"(?P<user>[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64})@(?P<host>[a-z0-9.-]{1,253})",
+    re.ASCII | re.IGNORECASE,
+)
+"""As browsers take it (HTML, valid e-mail address): others would need SMTPUTF8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +47,15 @@ def letter(
     if words is None:
         raise CannotBeWritten
     subject, body = words(facts)
+    found = _ADDRESS.fullmatch(to)
+    if found is None:
+        raise CannotBeWritten
     message = EmailMessage()
     try:
-        user, _, host = to.rpartition("@")
-        message["To"] = Address(username=user, domain=host)
-        message["From"] = sender
-    except (ValueError, IndexError):
+        message["To"] = Address(username=found["user"], domain=found["host"])
+    except ValueError:
         raise CannotBeWritten from None
+    message["From"] = sender
     message["Subject"] = subject
     message["Date"] = format_datetime(at)
     message["Message-ID"] = f"<{message_id}@1api.club>"

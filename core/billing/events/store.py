@@ -48,15 +48,22 @@ _CLEARING: Final = """
 SELECT CAST(coalesce(sum(amount), 0) AS bigint) AS total FROM ledger_entry
  WHERE account = 'psp.stripe_clearing'
 """
-# A charge is explained by the credit it gave, a refund by its posting, all else by its own name.
+# A charge is explained by the credit that it gave, a refund by its posting, all else by its name.
 _EXPLAINED: Final = """
-SELECT m.id FROM unnest(CAST(:ids AS text[]), CAST(:sources AS text[])) AS m (id, source)
- WHERE EXISTS (SELECT 1 FROM payment WHERE charge_id = m.source AND state = 4)
-    OR EXISTS (SELECT 1 FROM ledger_txn WHERE business_key = ANY (ARRAY[
-           'stripe:' || m.id || ':' || 'fee', 'stripe:' || m.id || ':' || 'payout',
-           'stripe:' || m.id || ':' || 'withdrawal', 'stripe:' || m.id || ':' || 'reinstatement',
-           'stripe:' || m.source || ':' || 'sent', 'stripe:' || m.source || ':' || 'clawback',
-           'stripe:' || m.source || ':' || 'returned']))
+SELECT m.id FROM unnest(CAST(:ids AS text[]), CAST(:sources AS text[]), CAST(:kinds AS text[]))
+       AS m (id, source, kind)
+ WHERE CASE
+       WHEN m.kind IN ('charge', 'payment') THEN
+           EXISTS (SELECT 1 FROM payment WHERE charge_id = m.source AND state = 4)
+       WHEN m.kind LIKE '%refund%' THEN
+           EXISTS (SELECT 1 FROM ledger_txn WHERE business_key = ANY (ARRAY[
+               'stripe:' || m.source || ':' || 'sent', 'stripe:' || m.source || ':' || 'clawback',
+               'stripe:' || m.source || ':' || 'returned']))
+       ELSE EXISTS (SELECT 1 FROM ledger_txn WHERE business_key = ANY (ARRAY[
+               'stripe:' || m.id || ':' || 'fee', 'stripe:' || m.id || ':' || 'payout',
+               'stripe:' || m.id || ':' || 'withdrawal',
+               'stripe:' || m.id || ':' || 'reinstatement']))
+       END
 """
 
 
@@ -142,5 +149,6 @@ async def explained(tx: Transaction, movements: Sequence[BalanceTransaction]) ->
         _EXPLAINED,
         ids=[movement.id for movement in movements],
         sources=[movement.source_id for movement in movements],
+        kinds=[movement.type for movement in movements],
     )
     return {row.id for row in rows}

@@ -52,7 +52,7 @@ async def test_a_declined_charge_has_failed(world: PaymentWorld) -> None:
 
 @pytest.mark.parametrize("commits", [True, False])
 async def test_case_20_a_500_that_is_replayed_charges_once(
-    world: PaymentWorld, commits: bool
+    world: PaymentWorld, *, commits: bool
 ) -> None:
     """Whether the provider had made the charge or not: it is looked for before it is made again."""
     workspace_id = await world.with_card()
