@@ -9,6 +9,7 @@ from kit.settings import PROJECT_ROOT
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 
 _RAISED = re.compile(r"(?:Alarm|_alarm)\(\s*(?:tx,\s*act,\s*)?\"([a-z_]+)\"")
+_NAMED = re.compile(r"raise_alarm\(\s*tx,\s*act,\s*([A-Z_]+)")
 _OF_SPOOL = re.compile(r"def _alarm_of\(.*?\Z", re.DOTALL)
 _WORD = re.compile(r"\"([a-z]+_[a-z_]+)\"")
 
@@ -20,7 +21,12 @@ def kinds() -> set[str]:
     refusals = {name for name in reasons if name.startswith("record_")}
     ends = _OF_SPOOL.search((PROJECT_ROOT / "core" / "admission" / "epochs.py").read_text())
     assert ends is not None
-    return {*_RAISED.findall(code), *_WORD.findall(ends.group()), *refusals}
+    named = {
+        kind
+        for name in set(_NAMED.findall(code))
+        for kind in re.findall(rf'^{name}: Final = "([a-z_]+)"', code, re.MULTILINE)
+    }
+    return {*_RAISED.findall(code), *named, *_WORD.findall(ends.group()), *refusals}
 
 
 def test_every_alarm_has_its_meaning_and_its_row() -> None:
