@@ -20,6 +20,7 @@ from tools.stripe_sim.app import Settings, build
 from tools.stripe_sim.delivery import Destination, Style
 
 HOST: Final = "127.0.0.1"
+STOP_SECONDS_MAX: Final = 2
 _STYLES: Final[dict[str, list[Style]]] = {
     "snapshot": ["snapshot"],
     "thin": ["thin"],
@@ -60,7 +61,12 @@ async def main() -> None:
     )
     app = build(settings, clock_for(asked.test_clock, "test"))
     config = uvicorn.Config(
-        app, log_config=None, log_level="critical", access_log=False, server_header=False
+        app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS_MAX,
     )
     sys.stdout.write(json.dumps({"port": port}) + "\n")
     sys.stdout.flush()

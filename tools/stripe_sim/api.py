@@ -146,7 +146,7 @@ class Api:
             asked = await self._understand(request, request_id)
             return await self._answer(asked)
         except StripeFault as fault:
-            return self._reply(fault.status, fault.body(request_id), request_id)
+            return self._reply(fault.status, fault.body(), request_id)
 
     async def _understand(self, request: Request, request_id: str) -> Asked:
         if not _is_authorized(request.headers, self._api_key):
@@ -201,7 +201,7 @@ class Api:
                 raise ServerFault
             return 200, rendering.render(self._world, answer, asked.expand)
         except StripeFault as fault:
-            return fault.status, rendering.public(fault.body(asked.request_id))
+            return fault.status, rendering.public(fault.body())
         finally:
             self._world.cause = Cause()
 

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit.clock import Clock
 from tools.stripe_sim.api import Api, check_drift
@@ -43,7 +43,7 @@ class Settings:
 
 
 class Ticking:
-    """Before each request lets happen what time has brought, after it keeps the account."""
+    """Before a request happens what time has brought; before its answer the account is kept."""
 
     def __init__(self, app: ASGIApp, world: World, storage: Storage) -> None:
         """Wrap the application."""
@@ -60,9 +60,14 @@ class Ticking:
         if self._second != self._world.now():
             self._second = self._world.now()
             pass_time(self._world)
-        await self._app(scope, receive, send)
-        if scope["method"] != "GET":
-            self._storage.save()
+
+        async def kept_first(message: Message) -> None:
+            """Tell nobody of a change that a restart would not know of."""
+            if message["type"] == "http.response.start" and scope["method"] != "GET":
+                self._storage.save()
+            await send(message)
+
+        await self._app(scope, receive, kept_first)
 
 
 def build(settings: Settings, clock: Clock) -> Starlette:

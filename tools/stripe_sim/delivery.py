@@ -17,7 +17,7 @@ import httpx
 from tools.stripe_sim import events, rendering
 from tools.stripe_sim.clock import DAY_SECONDS
 from tools.stripe_sim.errors import Json
-from tools.stripe_sim.faults import Faults
+from tools.stripe_sim.faults import Fault, Faults
 from tools.stripe_sim.world import World
 
 Style = Literal["snapshot", "thin"]
@@ -128,22 +128,30 @@ class Deliveries:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _TICK_SECONDS)
             self._wake.clear()
-            if mixing := self._faults.on_event("reorder", "*"):
-                await asyncio.sleep(mixing.seconds)
-            await self._start_due(mixing.seed if mixing else None)
+            due = self._due()
+            mixing = next((found for one in due if (found := self._mixing(one))), None)
+            if mixing is None:
+                for one in due:
+                    self._start(one)
+            else:
+                await self._mix(mixing)
 
-    async def _start_due(self, seed: int | None) -> None:
+    def _due(self) -> list[Delivery]:
         now = self._world.now()
-        due = [
+        return [
             one
             for one in self._open.values()
             if not one.is_held and one.due <= now and one.id not in self._under_way
         ]
-        if seed is None:
-            for one in due:
-                self._start(one)
-            return
-        random.Random(seed).shuffle(due)  # noqa: S311 - to be repeatable
+
+    def _mixing(self, delivery: Delivery) -> Fault | None:
+        return self._faults.on_event("reorder", delivery.type)
+
+    async def _mix(self, fault: Fault) -> None:
+        """Let events gather, then deliver them one after the other, shuffled."""
+        await asyncio.sleep(fault.seconds)
+        due = self._due()
+        random.Random(fault.seed).shuffle(due)  # noqa: S311 - to be repeatable
         for one in due:
             await self._start(one)
 

@@ -35,7 +35,7 @@ class StripeFault(Exception):
         self.code = code or self.code
         self.more: Json = {}
 
-    def body(self, request_id: str) -> Json:
+    def body(self) -> Json:
         """Return the JSON of the answer."""
         error: Json = {"type": self.type, "message": self.message}
         if self.code is not None:
@@ -43,7 +43,6 @@ class StripeFault(Exception):
             error["doc_url"] = f"https://stripe.com/docs/error-codes/{self.code.replace('_', '-')}"
         if self.param is not None:
             error["param"] = self.param
-        error["request_log_url"] = f"/_sim/requests/{request_id}"
         return {"error": {**error, **self.more}}
 
 

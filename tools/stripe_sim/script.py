@@ -364,7 +364,7 @@ def _endpoint(
             order = await _read(request, body)
             answer = await handler(request.path_params.get("id", ""), order)
         except StripeFault as fault:
-            return JSONResponse(rendering.public(fault.body("")), fault.status)
+            return JSONResponse(rendering.public(fault.body()), fault.status)
         return JSONResponse(rendering.public(answer))
 
     return endpoint
