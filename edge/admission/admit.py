@@ -89,6 +89,11 @@ class Asked:
     client_limit: int | None
     ceiling: int | None
 
+    @property
+    def is_free(self) -> bool:
+        """Say whether nothing that the model may do costs anything: then no credit is needed."""
+        return self.bound.nanos(self.choice.model.max_output_tokens) == 0
+
 
 class Admission:
     """Decides whether a request may be served, and on what terms."""
@@ -239,7 +244,7 @@ class Admission:
         bound = HoldBound(shape, choice.price, choice.model.reasoning_beyond_limit_tokens)
         asked = Asked(grant, choice, shape, bound, request_id, client_limit, ceiling)
         try:
-            if client_limit is None and account.lease is None:
+            if client_limit is None and account.lease is None and not asked.is_free:
                 # Our own limit is chosen from the balance.
                 await account.learn()
             try:
@@ -282,7 +287,7 @@ class Admission:
             need = SpendNeed(day_of(asked.request_id), nanos)
             limits = await self._link.limits.admit(grant, tokens, need)
         try:
-            hold = account.try_take(nanos) or await account.take(nanos)
+            hold = await _hold(asked, account, nanos)
         except BaseException:
             self._give_back(grant, limits, tokens, nanos, unserved=1)
             raise
@@ -345,6 +350,12 @@ def _ceiling(max_cost: str) -> int:
             "invalid_max_cost", "x-max-cost is an amount of US dollars, such as 0.05.", "x-max-cost"
         )
     return nanos
+
+
+async def _hold(asked: Asked, account: WorkspaceCredit, nanos: int) -> Hold | NothingHeld:
+    if asked.is_free:
+        return NothingHeld()
+    return account.try_take(nanos) or await account.take(nanos)
 
 
 def _output_limit(asked: Asked, account: WorkspaceCredit) -> OutputLimit:

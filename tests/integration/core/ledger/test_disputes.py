@@ -142,7 +142,7 @@ async def test_case_11_credit_that_expired_while_it_was_frozen_is_gone(world: Mo
     assert await world.findings() == []
 
 
-async def test_case_9_a_lost_dispute_about_spent_credit_is_owed(
+async def test_case_09_a_lost_dispute_about_spent_credit_is_owed(
     case: Case, metering: MeteringWorld
 ) -> None:
     """Nothing could be frozen; all of it is debt and nothing is leased any more."""

@@ -189,6 +189,31 @@ async def test_a_lost_connection_is_tried_again_with_the_same_data(
     assert "settlement_retried" in world.log.getvalue()
 
 
+async def test_case_66_a_deadlock_on_a_batch_repeats_all_of_it(
+    world: MeteringWorld, postgres_server: PostgresServer, database_url: str
+) -> None:
+    """Somebody holds the rollup and wants the wallet: the settlement gives way and comes again."""
+    workspace = await world.money.workspace(10)
+    await world.report([world.record(workspace)])
+    superuser = postgres_server.superuser_url_of(database_url)
+    async with (
+        world.money.database.rpc.transaction("system") as tx,
+        await psycopg.AsyncConnection.connect(superuser, autocommit=True) as admin,
+    ):
+        await tx.run("SELECT 1 FROM usage_hourly FOR UPDATE")
+        records = [world.record(workspace) for _ in range(3)]
+        sending = asyncio.create_task(world.report(records))
+        while not await _waits(admin):  # noqa: ASYNC110 - state of a server
+            await asyncio.sleep(0.01)
+        # The settlement waits for longer than this, so the server ends it and not this one.
+        await lock_wallets(tx, [workspace])
+    assert not (await sending).rejected
+    assert await world.account("rev.usage") == 4 * ONE_CHARGE
+    assert await world.rows("SELECT count(*) FROM usage_record") == [(4,)]
+    assert "settlement_retried" in world.log.getvalue()
+    assert await world.money.findings() == []
+
+
 async def test_the_charge_is_cores_own_and_a_difference_is_alarmed(world: MeteringWorld) -> None:
     """An edge cannot make a request cheaper or dearer."""
     workspace = await world.money.workspace(10)
@@ -376,6 +401,15 @@ async def _set_watermark(world: MeteringWorld, month: str) -> None:
 async def _terminated_waiting(admin: psycopg.AsyncConnection) -> bool:
     cursor = await admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return await cursor.fetchone() is not None
+
+
+async def _waits(admin: psycopg.AsyncConnection) -> bool:
+    """Say whether some session waits for a lock."""
+    cursor = await admin.execute(
+        "SELECT 1 FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     return await cursor.fetchone() is not None
