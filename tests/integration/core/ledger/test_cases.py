@@ -54,6 +54,28 @@ async def outcomes(*steps: Awaitable[object]) -> list[object]:
     return await asyncio.gather(*steps, return_exceptions=True)
 
 
+async def test_case_39_a_clock_of_core_that_jumps_back_ends_no_lease_early(
+    world: MoneyWorld, metering: MeteringWorld
+) -> None:
+    """An hour back: leases live on, what expired in one stays in it, and the chain goes on."""
+    workspace = await world.workspace(10)
+    await world.grant(workspace, DOLLAR, expires_at=world.now + timedelta(minutes=5))
+    lease = await world.acquire(workspace, 1, 4 * DOLLAR)
+    world.pass_time(600)
+    await expire_due(world)
+    world.pass_time(-3_600)
+    (kept,) = await world.renew([(lease.lease_id, DOLLAR)])
+    assert not kept.closed
+    assert await close_silent(world) == 0
+    await metering.spend(workspace, DOLLAR)
+    world.pass_time(3_600)
+    assert await close_silent(world) == 0
+    rows = await metering.rows("SELECT sequence FROM wallet_log ORDER BY txn_id")
+    assert len(rows) == len(set(rows))
+    assert await world.balance(workspace) == Balance(10 * DOLLAR, 3 * DOLLAR, 7 * DOLLAR, 0, 0)
+    assert await world.findings() == []
+
+
 async def test_case_47_a_charge_beyond_its_hold_is_taken_whole(
     world: MoneyWorld, metering: MeteringWorld
 ) -> None:

@@ -214,6 +214,27 @@ async def test_case_66_a_deadlock_on_a_batch_repeats_all_of_it(
     assert await world.money.findings() == []
 
 
+async def test_case_49_a_price_that_changes_while_a_request_runs_is_not_its_price(
+    world: MeteringWorld,
+) -> None:
+    """The version that admission pinned is on the record, and core charges by it."""
+    workspace = await world.money.workspace(10)
+    async with world.money.database.jobs.transaction("system") as tx:
+        await tx.run(
+            "INSERT INTO price_version (model_number, lane, effective_from, created_at)"
+            " VALUES (1, 1, :now, :now)",
+            now=world.money.now + timedelta(seconds=1),
+        )
+        await tx.run("INSERT INTO price_tier SELECT 2, 0, array_fill(9000000000, ARRAY[12])")
+        await tx.commit()
+    record = world.record(workspace)
+    world.money.pass_time(60)
+    await world.report([record])
+    assert await world.account("rev.usage") == ONE_CHARGE
+    assert await world.rows("SELECT price_version FROM usage_record") == [(1,)]
+    assert await world.money.findings() == []
+
+
 async def test_the_charge_is_cores_own_and_a_difference_is_alarmed(world: MeteringWorld) -> None:
     """An edge cannot make a request cheaper or dearer."""
     workspace = await world.money.workspace(10)
