@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from core.audit import Act
@@ -139,11 +138,12 @@ class RefundDesk:
         return len(waiting)
 
     async def _take_up(self, refund: Refund) -> Refund | None:
-        if refund.state is RefundState.RECALLING:
-            return await self._reserve_late(refund)
+        # Whoever was looked at comes last next time, so that nobody keeps others waiting.
         async with self._pool.transaction("system") as tx:
             await store.touch(tx, refund.refund_id, now(self._clock))
             await tx.commit()
+        if refund.state is RefundState.RECALLING:
+            return await self._reserve_late(refund)
         if refund.state is RefundState.PENDING:
             return await self._apply(await self._gateway.get_refund(refund.stripe_id))
         return await self._send_again(refund)
@@ -244,10 +244,8 @@ class RefundDesk:
 
 
 def _key_is_old(refund: Refund, act: Act) -> bool:
-    if refund.decided_at is None:
-        return False
-    age: timedelta = act.now - refund.decided_at
-    return age >= NEXT_KEY_AFTER * refund.attempt
+    """Say whether no call with this key can still be under way: it last changed when it got it."""
+    return act.now - refund.updated_at >= NEXT_KEY_AFTER
 
 
 def _word(code: str) -> str:

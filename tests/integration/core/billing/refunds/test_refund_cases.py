@@ -116,6 +116,49 @@ async def test_case_15_a_lease_that_never_gives_back_ends_the_waiting(world: Str
     assert (undone.state, undone.failure) == (RefundState.REQUESTED, "credit_in_use")
 
 
+async def test_case_16_a_refund_that_waited_for_leases_keeps_its_first_key(
+    world: StripeWorld,
+) -> None:
+    """A key's hour begins when it is used, not when the refund was approved."""
+    workspace = await world.money.workspace()
+    payment = await world.pay(workspace, 2_500)
+    lease = await world.money.acquire(workspace, 1, 25 * DOLLAR)
+    refund = await world.ask(payment, 2_000)
+    assert (await world.approve(refund)).state is RefundState.RECALLING
+    world.money.pass_time(7_000)
+    await world.money.give_back(lease.lease_id, 25 * DOLLAR)
+    world.simulator.fault("status_429", method="POST", path="/v1/refunds", count=2)
+    await world.refunds.work()
+    world.money.pass_time(30)
+    await world.refunds.work()
+    stands = await world.refund(refund)
+    assert (stands.state, stands.attempt) == (RefundState.APPROVED, 1)
+    world.money.pass_time(30)
+    await world.refunds.work()
+    assert (await world.refund(refund)).state is RefundState.SUCCEEDED
+    await world.check_books()
+
+
+@pytest.mark.parametrize("ends", ["succeed", "fail"])
+async def test_case_17_a_refund_that_is_pending_for_days(world: StripeWorld, ends: str) -> None:
+    """The money is away at once; whether it arrives is known later, by event or by a look."""
+    workspace = await world.money.workspace()
+    payment = await world.pay(workspace, 2_500, card="pm_card_pendingRefund")
+    pending = await world.approve(await world.ask(payment, 1_000))
+    assert pending.state is RefundState.PENDING
+    assert await world.free(payment) == 1_500
+    assert await world.account("refund_pending") == 0
+    await world.check_books()
+    world.simulator.order(f"refunds/{pending.stripe_id}/{ends}")
+    world.money.pass_time(3_600)
+    await world.refunds.work()
+    done = await world.refund(pending)
+    after = {"succeed": (RefundState.SUCCEEDED, 1_500), "fail": (RefundState.FAILED, 2_500)}
+    assert (done.state, await world.free(payment)) == after[ends]
+    assert await world.refunds.work() == 0
+    await world.check_books()
+
+
 @pytest.mark.parametrize("kind", ["drop_after_commit", "status_500", "status_429"])
 async def test_case_16_refund_call_without_an_answer(world: StripeWorld, kind: str) -> None:
     """The credit stays aside, the same key is used again, and one refund is made."""
