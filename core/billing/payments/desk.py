@@ -13,7 +13,7 @@ from typing import Final
 from core.audit import Act
 from core.billing.accounts import service as accounts
 from core.billing.accounts import store as account_store
-from core.billing.accounts.model import BillingAccount
+from core.billing.accounts.model import BillingAccount, Profile
 from core.billing.documents.issue import Documents
 from core.billing.documents.model import TaxMode
 from core.billing.parking import NotKnownYet
@@ -140,6 +140,27 @@ class PaymentDesk:
             except DomainError as error:
                 self._log.fault("top_up_failed", error, workspace=format_id("ws", workspace_id))
         return len(short)
+
+    async def update_profile(
+        self, act: Act, workspace_id: bytes, profile: Profile
+    ) -> BillingAccount:
+        """Replace whom receipts name, and what the provider knows of it.
+
+        Raises:
+            NotFound: no such workspace.
+            PaymentUnknown: it is written here, but the provider does not answer: to be repeated.
+        """
+        async with self._pool.transaction("system") as tx:
+            account = await accounts.update_profile(tx, act, workspace_id, profile)
+            await tx.commit()
+        if account.customer_id:
+            try:
+                await self._gateway.update_customer(
+                    account.customer_id, profile.name, profile.email
+                )
+            except StripeRefused as refusal:  # it is gone there, which is as good as erased
+                self._log.event("customer_not_updated", code=_code(refusal))
+        return account
 
     async def remove_card(self, act: Act, workspace_id: bytes) -> BillingAccount:
         """Forget the saved card, here first: what the provider says to it changes nothing."""

@@ -92,9 +92,7 @@ class PaymentServicer(payment_service_pb2_grpc.PaymentServiceServicer):
             tax_id=request.tax_id,
         )
         workspace_id = parse_id("ws", request.workspace_id)
-        async with self._pool.transaction("system") as tx:
-            account = await accounts.update_profile(tx, self._act(), workspace_id, profile)
-            await tx.commit()
+        account = await self._parts.desk.update_profile(self._act(), workspace_id, profile)
         return pb.UpdateBillingAccountResponse(billing_account=account_message(account))
 
     async def SetAutoTopUp(
