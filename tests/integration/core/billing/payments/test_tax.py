@@ -74,3 +74,39 @@ def test_static_tax_is_half_even() -> None:
     assert static_tax(50, 190_000) == 10  # 9.5
     assert static_tax(150, 190_000) == 28  # 28.5
     assert static_tax(100, 0) == 0
+
+
+async def test_case_71_a_rate_that_changes_meanwhile_is_that_of_the_next_payment(
+    database_url: str, simulator: StripeSimulator
+) -> None:
+    """What was asked for is what is charged, whenever the answer comes."""
+    async with taxed(database_url, simulator, TaxMode.STATIC_RATE, 190_000) as world:
+        workspace_id = await world.with_card()
+        simulator.fault("status_429", path="/v1/payment_intents", method="POST", count=1)
+        unknown = await world.charge(workspace_id, 1_000)
+        world.tax_rate_ppm = 200_000
+        world.desk = world.another_desk()
+        world.pass_time(minutes=3)
+        assert await world.desk.work() == 1
+        assert (await world.payment(unknown)).tax == 190
+        assert (await world.charge(workspace_id, 1_000)).tax == 200
+        assert await world.credits(workspace_id) == [100, 1_000, 1_000]
+        assert (await world.movements.reconcile()).difference == 0
+
+
+async def test_case_71_an_old_calculation_is_never_charged(
+    database_url: str, simulator: StripeSimulator
+) -> None:
+    """The provider keeps them for 90 days; whatever waited so long is given up, and asked anew."""
+    async with taxed(database_url, simulator, TaxMode.STRIPE) as world:
+        workspace_id = await world.with_card()
+        simulator.fault("status_429", path="/v1/payment_intents", method="POST", count=1)
+        unknown = await world.charge(workspace_id, 1_000)
+        assert unknown.state is PaymentState.CREATED
+        world.pass_time(days=91)
+        await world.desk.work()
+        given_up = await world.payment(unknown)
+        assert (given_up.state, given_up.failure) == (PaymentState.FAILED, "not_made")
+        again = await world.charge(workspace_id, 1_000)
+        assert again.state is PaymentState.SUCCEEDED
+        assert again.tax_calculation_id not in {"", given_up.tax_calculation_id}
