@@ -49,7 +49,7 @@ class StripeWorld:
     simulator: StripeSimulator
     gateway: StripeAdapter
     client: stripe.StripeClient
-    metering: MeteringWorld
+    metering: MeteringWorld | None = None
     documents: Documents = field(init=False)
     refunds: RefundDesk = field(init=False)
     disputes: DisputeDesk = field(init=False)
@@ -188,6 +188,8 @@ class StripeWorld:
 
     async def spend(self, workspace_id: bytes, cents: int) -> None:
         """Let the edge use credit: of its lease if it has one, else what is free."""
+        if self.metering is None:
+            self.metering = await MeteringWorld.start(self.money)
         await self.metering.spend(workspace_id, cents * MINOR_NANOS)
 
     async def free(self, payment: PaidPayment) -> int:
@@ -244,13 +246,14 @@ async def stripe_world(money: MoneyWorld, simulator: StripeSimulator) -> AsyncIt
     """Make a world on a simulator that has just been started or reset."""
     gateway = StripeAdapter(API_KEY, [WEBHOOK_SECRET], base_url=simulator.origin, retries=0)
     await money.edge()
-    metering = await MeteringWorld.start(money)
     async with simulator.client() as client:
+        world = StripeWorld(money, simulator, gateway, client)
         try:
-            yield StripeWorld(money, simulator, gateway, client, metering)
+            yield world
         finally:
             await gateway.close()
-            await metering.stop()
+            if world.metering is not None:
+                await world.metering.stop()
 
 
 def payment_name(payment: PaidPayment) -> str:

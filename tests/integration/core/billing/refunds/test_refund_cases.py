@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import permutations
 
 import pytest
 
@@ -251,26 +250,21 @@ async def test_case_17_a_refund_at_the_provider_that_fails(world: StripeWorld) -
     await world.check_books()
 
 
-async def test_case_18_two_partial_refunds_with_events_in_any_order(world: StripeWorld) -> None:
-    """Each is applied once, whichever event comes first, twice, or at the same time."""
-    workspace = await world.money.workspace()
-    orders = 0
-    for order in permutations(range(4)):
-        payment = await world.pay(workspace, 2_000, 7)
-        await world.hear()
-        for amount in (1_003, 502):
-            world.simulator.order(
-                "dashboard_refund", payment_intent=payment.intent_id, amount=amount
-            )
-        told = [event for event in world.events() if event["type"].startswith("refund")]
-        told += told[::-1]
-        assert len(told) == 4
-        await world.hear([told[place] for place in order])
-        assert await world.free(payment) == 2_000 - 1_003 - 502 + 5
-        orders += 1
-        if orders == 6:
-            break
-    assert len(await world.all_refunds()) == 2 * orders
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 3, 2), (2, 0, 3, 1)])
+async def test_case_18_two_partial_refunds_with_events_in_any_order(
+    world: StripeWorld, order: tuple[int, ...]
+) -> None:
+    """Each is applied once, whichever event comes first, and twice."""
+    payment = await world.pay(await world.money.workspace(), 2_000, 7)
+    for amount in (1_003, 502):
+        world.simulator.order("dashboard_refund", payment_intent=payment.intent_id, amount=amount)
+    told = [event for event in world.events() if event["type"].startswith("refund")]
+    told += told[::-1]
+    assert len(told) == 4
+    await world.hear([told[place] for place in order])
+    assert await world.free(payment) == 2_000 - 1_003 - 502 + 5
+    assert await world.account("tax_payable") == 2
+    assert len(await world.all_refunds()) == 2
     await world.check_books()
 
 
