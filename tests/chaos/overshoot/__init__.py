@@ -1,0 +1,1 @@
+"""`python -m tests.chaos.overshoot`: what can be charged beyond the credit that there was."""
