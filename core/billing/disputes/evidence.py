@@ -6,13 +6,13 @@ nothing from before it is claimed; whole hours come from the hourly sums.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from core.billing.disputes import evidence_store
-from core.billing.disputes.evidence_store import Use
+from core.billing.disputes.evidence_store import Use, Uses
 from core.billing.disputes.model import Dispute
 from core.billing.paid import PaidPayment
 from core.billing.refunds.service import grant_of
@@ -21,9 +21,8 @@ from kit.clock import to_micros
 from kit.ids import format_id, uuid7_floor
 from kit.money import format_dollars
 
-USES_MAX: Final = 1_000
-_LOG_LINES_MAX: Final = 300
-"""About 20,000 characters, the limit of one of the provider's texts."""
+LOG_CHARACTERS_MAX: Final = 19_000
+"""The provider takes 20,000 in each of its texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,7 @@ class Evidence:
     documents: tuple[str, ...]
     first_used_at: datetime | None
     last_used_at: datetime | None
-    uses: tuple[Use, ...]
-
-    @property
-    def requests(self) -> int:
-        """Return the number of all requests after it was paid."""
-        return sum(use.requests for use in self.uses)
-
-    @property
-    def charges(self) -> int:
-        """Return what they cost."""
-        return sum(use.charges for use in self.uses)
+    uses: Uses
 
 
 async def gather(tx: Transaction, dispute: Dispute, payment: PaidPayment) -> Evidence:
@@ -80,26 +69,34 @@ def texts(evidence: Evidence, payment_name: str) -> Mapping[str, str]:
         f"Prepaid API credits of {format_dollars(evidence.bought)} USD were bought at"
         f" {_time(evidence.paid_at)} (payment {payment_name}) and credited at once."
         f" {format_dollars(evidence.used)} USD of them are used."
-        f" After the purchase the account sent {evidence.requests} authenticated API requests"
-        f" charged {format_dollars(evidence.charges)} USD"
+        f" After the purchase the account sent {evidence.uses.requests} authenticated API requests"
+        f" charged {format_dollars(evidence.uses.charges)} USD"
         f"{_span(evidence)}. Documents issued: {', '.join(evidence.documents) or 'none'}."
     )
-    return {
+    fields = {
         "product_description": "Prepaid credits for an API to AI models, delivered at once.",
         "service_date": f"{evidence.paid_at:%Y-%m-%d}",
         "access_activity_log": "\n".join(_log(evidence.uses)),
         "uncategorized_text": summary,
     }
+    return {name: text for name, text in fields.items() if text}
 
 
-def _log(uses: Sequence[Use]) -> list[str]:
-    lines = [
-        f"{use.day:%Y-%m-%d} {format_id('key', use.key_id)[:12]} {use.model}"
-        f" requests {use.requests} USD {format_dollars(use.charges)}"
-        for use in uses[:_LOG_LINES_MAX]
-    ]
-    left_out = len(uses) - len(lines)
+def _log(uses: Uses) -> list[str]:
+    lines, room = [], LOG_CHARACTERS_MAX
+    for line in map(_line, uses.shown):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    left_out = uses.omitted + len(uses.shown) - len(lines)
     return [*lines, f"and {left_out} lines more"] if left_out else lines
+
+
+def _line(use: Use) -> str:
+    key = format_id("key", use.key_id)[:12]
+    charges = format_dollars(use.charges)
+    return f"{use.day:%Y-%m-%d} {key} {use.model} requests {use.requests} USD {charges}"
 
 
 def _span(evidence: Evidence) -> str:

@@ -10,6 +10,7 @@ from core.billing.documents.model import document_name
 from core.db.database import Transaction
 from core.db.values import to_uuid
 
+USES_MAX: Final = 1_000
 _USES: Final = """
 WITH part AS (
     SELECT CAST(hour AT TIME ZONE 'UTC' AS date) AS day, key_id, model_number,
@@ -22,9 +23,12 @@ WITH part AS (
 )
 SELECT part.day, part.key_id, coalesce(m.public_id, '') AS model,
        CAST(sum(part.requests) AS bigint) AS requests,
-       CAST(sum(part.charge_nanos) AS bigint) AS charges
+       CAST(sum(part.charge_nanos) AS bigint) AS charges,
+       count(*) OVER () AS all_rows,
+       CAST(sum(sum(part.requests)) OVER () AS bigint) AS all_requests,
+       CAST(sum(sum(part.charge_nanos)) OVER () AS bigint) AS all_charges
   FROM part LEFT JOIN model AS m ON m.number = part.model_number
- GROUP BY part.day, part.key_id, model ORDER BY part.day, part.key_id, model
+ GROUP BY part.day, part.key_id, model ORDER BY part.day, part.key_id, model LIMIT :limit
 """
 _BOUND: Final = """
 SELECT started_at FROM usage_record WHERE workspace_id = :workspace AND id >= :first
@@ -52,9 +56,19 @@ class Use:
     charges: int
 
 
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """The oldest uses, how many more there are, and the sums of all."""
+
+    shown: tuple[Use, ...] = ()
+    omitted: int = 0
+    requests: int = 0
+    charges: int = 0
+
+
 async def uses(
     tx: Transaction, workspace_id: bytes, *, since: bytes, hour: datetime, hour_id: bytes
-) -> tuple[Use, ...]:
+) -> Uses:
     """Sum usage by day, key and model: records from `since` on, and whole hours from `hour` on."""
     rows = await tx.all(
         _USES,
@@ -62,9 +76,16 @@ async def uses(
         first=to_uuid(since),
         whole_hours=hour,
         whole_hours_id=to_uuid(hour_id),
+        limit=USES_MAX,
     )
-    return tuple(
-        Use(row.day, row.key_id.bytes, row.model, row.requests, row.charges) for row in rows
+    if not rows:
+        return Uses()
+    first = rows[0]
+    return Uses(
+        tuple(Use(row.day, row.key_id.bytes, row.model, row.requests, row.charges) for row in rows),
+        omitted=first.all_rows - len(rows),
+        requests=first.all_requests,
+        charges=first.all_charges,
     )
 
 

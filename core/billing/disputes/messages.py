@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.billing.disputes.evidence import USES_MAX, Evidence
+from core.billing.disputes.evidence import Evidence
 from core.billing.disputes.model import PREFIX, Dispute, FraudWarning
 from core.billing.paid import PREFIX as PAYMENT_PREFIX
 from core.billing.shares import MINOR_NANOS
@@ -44,8 +44,8 @@ def evidence_message(evidence: Evidence) -> dispute_pb2.DisputeEvidence:
         documents=evidence.documents,
         first_used_at=to_timestamp(evidence.first_used_at),
         last_used_at=to_timestamp(evidence.last_used_at),
-        requests=evidence.requests,
-        charges=money_message(evidence.charges),
+        requests=evidence.uses.requests,
+        charges=money_message(evidence.uses.charges),
         uses=[
             dispute_pb2.EvidenceUse(
                 day=f"{use.day:%Y-%m-%d}",
@@ -54,9 +54,9 @@ def evidence_message(evidence: Evidence) -> dispute_pb2.DisputeEvidence:
                 requests=use.requests,
                 charges=money_message(use.charges),
             )
-            for use in evidence.uses[:USES_MAX]
+            for use in evidence.uses.shown
         ],
-        omitted_uses=max(0, len(evidence.uses) - USES_MAX),
+        omitted_uses=evidence.uses.omitted,
     )
 
 

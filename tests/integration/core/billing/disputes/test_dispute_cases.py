@@ -327,11 +327,11 @@ async def test_evidence_tells_of_use_after_the_payment(world: StripeWorld) -> No
     await world.hear()
     dispute = await world.dispute(opened["id"])
     found = await world.disputes.evidence(dispute.dispute_id)
-    assert [(use.requests, use.charges // MINOR_NANOS) for use in found.uses] == [
+    assert [(use.requests, use.charges // MINOR_NANOS) for use in found.uses.shown] == [
         (2, 260),
         (1, 300),
     ]
-    assert (found.requests, found.charges) == (3, 560 * MINOR_NANOS)
+    assert (found.uses.requests, found.uses.charges) == (3, 560 * MINOR_NANOS)
     assert (found.bought, found.used) == (25 * DOLLAR, 500 * MINOR_NANOS)
     assert found.documents == ("R-2026-000001",)
     assert found.first_used_at is not None
