@@ -129,7 +129,7 @@ async def _take_step(
 async def _hold_on(tx: Transaction, act: Act, dispute: Dispute, payment: PaidPayment) -> Dispute:
     name = format_id(PREFIX, dispute.dispute_id)
     before = await store.get(tx, dispute.dispute_id)
-    if before.up_to_nanos == 0:
+    if before.state is DisputeState.INQUIRY and before.withdrawn == 0:
         await raise_alarm(tx, act, OPENED, name, expected=dispute.amount)
     return replace(dispute, frozen_nanos=await _freeze(tx, act, dispute, payment))
 

@@ -250,6 +250,25 @@ async def test_lost_without_a_withdrawal_is_nothing_lost(world: StripeWorld) -> 
     await world.check_books()
 
 
+async def test_a_dispute_about_what_was_refunded_is_our_cost(world: StripeWorld) -> None:
+    """The customer has nothing left to lose; the alarm is raised once."""
+    workspace = await world.money.workspace()
+    payment = await world.pay(workspace, 2_500)
+    assert (await world.approve(await world.ask(payment))).state is RefundState.SUCCEEDED
+    opened = world.simulator.order("disputes", payment_intent=payment.intent_id)
+    for _ in range(2):
+        await world.disputes.converge(opened["id"])
+    assert await world.alarms() == ["dispute_opened"]
+    await world.check_books()
+    world.simulator.order(f"disputes/{opened['id']}/resolve", status="lost")
+    await world.disputes.converge(opened["id"])
+    after = await world.money.balance(workspace)
+    assert (after.total, after.debt) == (0, 0)
+    assert await world.account("psp.stripe_disputed") == 0
+    assert await world.notes() == ["R-2026-000001", "C-2026-000001"]
+    await world.check_books()
+
+
 async def test_what_comes_back_from_leases_is_frozen_too(world: StripeWorld) -> None:
     """Until exactly what is disputed is frozen; what came from elsewhere is left alone."""
     workspace = await world.money.workspace()
