@@ -19,6 +19,7 @@ from core.audit import Act
 from core.billing.documents.issue import Documents
 from core.billing.documents.proofs import DocumentProofs
 from core.billing.receipt_rpc import receipt_service
+from core.billing.statements.rpc import statement_service
 from core.billing.stripe.opening import open_stripe
 from core.billing.wiring import Billing
 from core.catalog.providers import Providers
@@ -163,6 +164,7 @@ class Core:
             credit_service(pool, clock, ids, self._settings.support_goodwill_nanos),
             *self._billing.services(),
             ledger_service(pool, self._database.jobs, self._proofs()),
+            statement_service(pool),
             receipt_service(pool, clock, ids, self._platform_key),
             usage_service(pool, clock),
             incident_service(pool, clock, ids),

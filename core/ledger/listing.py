@@ -23,6 +23,12 @@ SELECT {_COLUMNS} FROM ledger_txn
    AND (CAST(:workspace AS uuid) IS NULL OR workspace_id = CAST(:workspace AS uuid))
  ORDER BY id DESC LIMIT :limit
 """  # noqa: S608 - constant
+_EXPORT: Final = f"""
+SELECT {_COLUMNS} FROM ledger_txn
+ WHERE id > :after AND id < :end
+   AND (CAST(:workspace AS uuid) IS NULL OR workspace_id = CAST(:workspace AS uuid))
+ ORDER BY id LIMIT :limit
+"""  # noqa: S608 - constant
 _GET: Final = f"SELECT {_COLUMNS} FROM ledger_txn WHERE id = :id"  # noqa: S608 - constant
 _ENTRIES: Final = """
 SELECT txn_id, account, workspace_id, grant_id, amount FROM ledger_entry
@@ -76,6 +82,20 @@ async def list_transactions(
     """Read transactions, newest first, older than `before`."""
     rows = await tx.all(
         _LIST, workspace=optional_uuid(workspace_id), before=to_uuid(before), limit=limit
+    )
+    return await _with_entries(tx, rows)
+
+
+async def export_transactions(
+    tx: Transaction, workspace_id: bytes | None, *, after: bytes, end: bytes, limit: int
+) -> list[StoredTransaction]:
+    """Read transactions with ids between two bounds, oldest first."""
+    rows = await tx.all(
+        _EXPORT,
+        workspace=optional_uuid(workspace_id),
+        after=to_uuid(after),
+        end=to_uuid(end),
+        limit=limit,
     )
     return await _with_entries(tx, rows)
 

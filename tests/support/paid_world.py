@@ -68,9 +68,10 @@ class PaidWorld:
         refund_id = self.money.ids.new()
         await self._run(
             "INSERT INTO refund (id, workspace_id, payment_id, request_id, origin, state,"
-            " net_minor, tax_minor, asked_by, created_at, updated_at, checked_at)"
-            " SELECT :id, workspace_id, id, :request, 1, 4, :net, :tax, 'operator', :now, :now,"
-            " :now FROM payment WHERE id = :payment",
+            " net_minor, tax_minor, stripe_id, asked_by, created_at, updated_at, checked_at)"
+            " SELECT :id, workspace_id, id, :request, 1, 4, :net, :tax, :stripe, 'operator', :now,"
+            " :now, :now FROM payment WHERE id = :payment",
+            stripe=f"re_{refund_id.hex()}",
             id=to_uuid(refund_id),
             payment=to_uuid(payment_id),
             request=refund_id.hex(),
