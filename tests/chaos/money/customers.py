@@ -24,13 +24,15 @@ from oneapi.billing.v1 import (
 from oneapi.common.v1.lane_pb2 import Lane
 from oneapi.common.v1.money_pb2 import Money
 from oneapi.common.v1.quantities_pb2 import Quantities
-from oneapi.metering.v1 import metering_service_pb2_grpc, usage_record_pb2
+from oneapi.metering.v1 import usage_record_pb2
+from tests.chaos.money.edge import Edge
 from tests.chaos.money.world import Price, World
-from tests.support.metering_world import KEY, batch
+from tests.support.metering_world import KEY
 from tests.support.stripe import OrderRefusedError
 
 PAYMENTS = payment_service_pb2_grpc.PaymentServiceStub
 REFUNDS = refund_service_pb2_grpc.RefundServiceStub
+EDGE_IDS_FROM = 100
 LOOKS_MAX = 100
 LOOK_SECONDS = 0.1
 _MOVING = (
@@ -72,13 +74,16 @@ class Customer(threading.Thread):
             ),
         )
         self.workspace_id: str = answer.workspace.workspace_id
+        self._edge = Edge(world, EDGE_IDS_FROM + number, parse_id("ws", self.workspace_id))
 
     def run(self) -> None:
-        """Go on until told to stop."""
+        """Go on until told to stop; then the edge gives back all that it has."""
         deeds = {
             self.buy_on_the_page: 4,
             self.buy_with_the_card: 3,
             self.use: 4,
+            self.lease: 3,
+            self.give_back: 2,
             self.ask_back: 3,
             self.refund_there: 1,
             self.dispute: 2,
@@ -96,6 +101,7 @@ class Customer(threading.Thread):
                 self.tally.wrong.append(f"{deed.__name__}: {type(error).__name__}: {error}")
             else:
                 self.tally.done[deed.__name__] += 1
+        self._edge.close()
 
     def stop(self) -> None:
         """Stop after what is being done."""
@@ -135,11 +141,16 @@ class Customer(threading.Thread):
         """Use a few cents, a request each; the edge reports one of them twice."""
         records = [self._record() for _ in range(self._chance.randint(1, 300))]
         for sent in (records, records[:1]):
-            answer = self._world.link.stream(
-                metering_service_pb2_grpc.MeteringServiceStub, "RecordUsage", batch(sent), "edge"
-            )
-            assert not answer.rejected
+            self._edge.report(sent)
         self.used += len(records)
+
+    def lease(self) -> None:
+        """Let the edge set some credit aside for what it may do next."""
+        self._edge.acquire(self._chance.randint(1, 1_500) * MINOR_NANOS)
+
+    def give_back(self) -> None:
+        """Let the edge give back a part of what it has not used, mostly all."""
+        self._edge.renew(1.0 if self._chance.random() < 0.6 else self._chance.random())
 
     def ask_back(self) -> None:
         """Ask for a refund of a purchase, which finance mostly approves."""
