@@ -78,7 +78,8 @@ Please confirm it here within a day:
 
 {facts.link}
 
-Until then automatic top-up is stopped, and requests are served from the credit that is left.
+Automatic top-up is stopped until you switch it on again; requests are served from the credit that
+is left.
 
 1API Club
 """,

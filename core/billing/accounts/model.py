@@ -9,6 +9,8 @@ from typing import Final
 
 DECLINE_PAUSE: Final = timedelta(hours=1)
 DECLINES_MAX: Final = 3
+SUCCESS_PAUSE: Final = timedelta(minutes=1)
+"""A threshold far above what is bought at a time charges no card a hundred times at once."""
 
 
 class AutoState(IntEnum):
@@ -68,9 +70,9 @@ class BillingAccount:
     auto: AutoTopUp = AutoTopUp()
 
 
-def after_success(auto: AutoTopUp) -> AutoTopUp:
+def after_success(auto: AutoTopUp, now: datetime) -> AutoTopUp:
     """Return the settings after an automatic charge went through: the count starts anew."""
-    return replace(auto, failures=0, not_before=None)
+    return replace(auto, failures=0, not_before=now + SUCCESS_PAUSE)
 
 
 def after_decline(auto: AutoTopUp, now: datetime) -> AutoTopUp:

@@ -96,7 +96,8 @@ async def _fulfil(
             now=act.now,
         )
     if payment.kind is PaymentKind.AUTOMATIC:
-        await accounts.set_auto(tx, payment.workspace_id, after_success(account.auto), act.now)
+        auto = after_success(account.auto, act.now)
+        await accounts.set_auto(tx, payment.workspace_id, auto, act.now)
     await act.audit(tx, "billing.CreditPayment", payment.name, payment.workspace_id)
 
 

@@ -294,6 +294,8 @@ async def test_a_monthly_cap_holds_and_the_next_month_begins_anew(world: Payment
     await world.auto(workspace_id, below=100_000, buys=1_000, cap=2_500)
     for _ in range(4):
         await world.desk.top_up_all()
+        assert await world.desk.top_up_all() == 0
+        world.pass_time(seconds=61)
     assert await world.credits(workspace_id) == [100, 1_000, 1_000]
     world.pass_time(days=31)
     await world.desk.top_up_all()

@@ -548,7 +548,8 @@ func (x *BillingAccount) GetAutoTopUp() *AutoTopUp {
 	return nil
 }
 
-// Buys credit with the saved card whenever what is left falls below a threshold.
+// Buys credit with the saved card whenever what is left falls below a threshold; once a minute at
+// most.
 type AutoTopUp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether it works.

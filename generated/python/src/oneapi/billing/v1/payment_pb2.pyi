@@ -229,7 +229,9 @@ Global___BillingAccount: _TypeAlias = BillingAccount  # noqa: Y015
 
 @_typing.final
 class AutoTopUp(_message.Message):
-    """Buys credit with the saved card whenever what is left falls below a threshold."""
+    """Buys credit with the saved card whenever what is left falls below a threshold; once a minute at
+    most.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -308,7 +308,8 @@ export declare type BillingAccount = Message<"oneapi.billing.v1.BillingAccount">
 export declare const BillingAccountSchema: GenMessage<BillingAccount>;
 
 /**
- * Buys credit with the saved card whenever what is left falls below a threshold.
+ * Buys credit with the saved card whenever what is left falls below a threshold; once a minute at
+ * most.
  *
  * @generated from message oneapi.billing.v1.AutoTopUp
  */
