@@ -29,7 +29,7 @@ from core.catalog.seeding import seed_catalog
 from core.catalog.service import Upstreams
 from core.db import call_replay
 from core.db.bootstrap import ensure_roles
-from core.db.database import Database
+from core.db.database import Database, open_pool
 from core.db.migrate import migrate
 from core.dev import make_example
 from core.feed.poller import ChangeFeed
@@ -48,8 +48,12 @@ from core.metering.rpc import metering_service
 from core.metering.usage_rpc import usage_service
 from core.operations.rpc import operations_service
 from core.platform_key import load_or_make_platform_key
-from core.proofs.daily import keep_signing
+from core.proofs.daily import keep_proving, keep_signing
+from core.proofs.metrics import write_metrics
+from core.proofs.report import Prover
+from core.proofs.report_store import Report
 from core.proofs.roots import RootProofs
+from core.proofs.rpc import proof_service
 from core.proofs.together import Together
 from core.settings import CoreSettings
 from kit.clock import Clock, clock_for, now
@@ -65,6 +69,7 @@ GRACE_SECONDS: Final = 5.0
 PREPARE_ATTEMPTS: Final = 5
 PREPARE_PAUSE_SECONDS: Final = 0.5
 TIDY_SECONDS: Final = 10.0
+PROOF_STATEMENT_MS: Final = 3_600_000
 
 
 class Core:
@@ -86,6 +91,10 @@ class Core:
         self._database = Database.connect(settings.database_url)
         self._billing = Billing(
             settings, self._stripe, self._database, clock, self._ids, log, self._documents
+        )
+        # A proof takes long, and nobody is to wait for a connection because of it.
+        self._proof_pool = open_pool(
+            settings.database_url, size=1, statement_timeout_ms=PROOF_STATEMENT_MS
         )
         self._feed = ChangeFeed(self._database.rpc, clock, log)
         self._intake = Intake(self._database.metering, clock, self._ids, log)
@@ -115,6 +124,7 @@ class Core:
             task.cancel()
         await asyncio.gather(*loops, stop, return_exceptions=True)
         await self._stripe.close()
+        await self._proof_pool.close()
         await self._database.close()
         for task in done:
             task.result()
@@ -165,6 +175,7 @@ class Core:
             *self._billing.services(),
             ledger_service(pool, self._database.jobs, self._proofs()),
             statement_service(pool),
+            proof_service(pool, self._prover()),
             receipt_service(pool, clock, ids, self._platform_key),
             usage_service(pool, clock),
             incident_service(pool, clock, ids),
@@ -179,12 +190,30 @@ class Core:
             keep_partitions(self._database.jobs, self._clock, self._log),
             self._tidy(),
             *self._billing.loops(),
+            keep_proving(self._prover(), self._log),
             keep_signing(self._database.jobs, self._platform_key, self._act, self._log),
         ]
 
     def _proofs(self) -> Together:
         roots = RootProofs(self._platform_key.public_keys)
         return Together(UsageProofs(), DocumentProofs(), roots)
+
+    def _prover(self) -> Prover:
+        return Prover(
+            self._database.jobs,
+            self._proof_pool,
+            self._proofs(),
+            self._billing.reconcile(),
+            self._act,
+            on_done=self._show_proof,
+        )
+
+    def _show_proof(self, report: Report) -> None:
+        try:
+            write_metrics(self._settings.data_dir / "metrics" / "proof.prom", report)
+        except OSError as error:
+            # The report is kept; a metric that grows old says itself that it was not written.
+            self._log.fault("proof_metric_not_written", error)
 
     async def _tidy(self) -> None:
         """Write down what time has decided: correctness never waits for it."""

@@ -49,6 +49,10 @@ MEANINGS: Final = {
         "The provider told of an object that we do not know, or refuses to show: given up.",
         "Look the object up at the provider; `Reconcile` lists the money that nothing explains.",
     ),
+    "proof_failed": (
+        "The proof of all books found so many things that do not add up.",
+        "Read its report with `1api audit reports`; `1api audit verify` names each.",
+    ),
     "stripe_clearing_mismatch": (
         "The provider's balance is not what the clearing account says, twice in a row.",
         "Run `1api credit reconcile`: it lists the movements that no posting explains.",

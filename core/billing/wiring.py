@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from core.billing.documents.issue import Documents
 from core.billing.documents.model import TaxMode
 from core.billing.events import store as event_store
 from core.billing.events.inbox import Converge, Inbox
-from core.billing.events.movements import Movements
+from core.billing.events.movements import Comparison, Movements
 from core.billing.events.sweep import Sweep
 from core.billing.loops import every
 from core.billing.payments.desk import PaymentDesk, PaymentTerms
@@ -83,6 +83,12 @@ class Billing:
             refund_service(pool, self._refunds(pool), self._clock, self._ids),
             dispute_service(pool, self._disputes(pool), self._clock, self._ids),
         ]
+
+    def reconcile(self) -> Callable[[], Awaitable[Comparison]] | None:
+        """Return what compares the provider's balance with the ledger; None without a provider."""
+        if not self._settings.takes_payments:
+            return None
+        return self._movements(self._database.jobs).reconcile
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """Return what runs all the time; with no provider set, only the mail."""

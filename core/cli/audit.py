@@ -11,6 +11,7 @@ from core.cli.session import pages, workspace_option
 from kit.cli import Exit, output, wants_json
 from kit.cli_calls import call, dollars, plain
 
+PROOFS: Final = "billing.v1.proof_service"
 RECEIPTS: Final = "billing.v1.receipt_service"
 VERIFY_SECONDS: Final = 3_600.0
 FINDINGS_SHOWN_MAX: Final = 10_000
@@ -36,6 +37,29 @@ def verify(context: click.Context, workspace: str) -> None:
         output(context, summary)
     if summary["findings"]:
         context.exit(int(Exit.FAILED))
+
+
+@audit.command()
+@click.pass_context
+def prove(context: click.Context) -> None:
+    """Prove that all books agree and keep the report. Exit code 1 if they do not."""
+    report = call(PROOFS, "RunProof", seconds=VERIFY_SECONDS).report
+    output(context, _report(report))
+    if report.findings:
+        context.exit(int(Exit.FAILED))
+
+
+@audit.command()
+@click.pass_context
+def reports(context: click.Context) -> None:
+    """List the reports of daily proofs, newest first."""
+    found = pages(PROOFS, "GetProofReports", "reports")
+    columns = ("report_id", "started_at", "finished_at", "findings")
+    output(context, [_report(item) for item in found], table=columns)
+
+
+def _report(item: Any) -> dict[str, Any]:
+    return plain(item) | {"content": json.loads(item.content)}
 
 
 @audit.command()

@@ -9,12 +9,30 @@ from typing import Final, NoReturn
 from core.audit import Act
 from core.db.database import Pool
 from core.platform_key import PlatformKey
+from core.proofs.report import Prover
 from core.proofs.roots import sign_today
 from kit.log import EventLog
 from kit.reasons import DomainError
 
 ROUND_SECONDS: Final = 600
 """Longest time after midnight (UTC) until the new day's root is signed."""
+
+
+async def keep_proving(prover: Prover, log: EventLog) -> NoReturn:
+    """Prove everything once a day for ever.
+
+    Two cores may do so at the same time: a proof changes nothing but the list of reports.
+    """
+    while True:
+        # First the pause: whoever has just started has customers to serve.
+        await asyncio.sleep(ROUND_SECONDS)
+        try:
+            report = await prover.prove_today()
+        except (DomainError, OSError) as error:
+            log.fault("proof_not_done", error)
+            continue
+        if report is not None:
+            log.event("proof_done", findings=report.findings)
 
 
 async def keep_signing(
