@@ -60,11 +60,16 @@ class DisputeDesk:
     async def converge(self, stripe_id: str) -> None:
         """Move our dispute to what the provider's has become.
 
+        Refunds come first: one that failed before the dispute was opened is a part of what is
+        disputed, whether its event has come or not.
+
         Raises:
             PaymentUnknown: the provider does not answer.
             NotKnownYet: its payment is not known or credited yet; to be repeated.
         """
         seen = await self._gateway.get_dispute(stripe_id)
+        if seen.intent_id:
+            await self._refunds.converge_payment(seen.intent_id)
         async with self._pool.transaction("system") as tx:
             await settling.apply(tx, self._act(), seen, self._documents)
             await tx.commit()

@@ -118,6 +118,14 @@ class RefundDesk:
         """
         await self._apply(await self._gateway.get_refund(stripe_id))
 
+    async def converge_payment(self, intent_id: str) -> None:
+        """Move all our refunds of a payment to what the provider's have become.
+
+        Raises what `converge` raises.
+        """
+        for seen in await self._gateway.list_refunds(intent_id):
+            await self._apply(seen)
+
     async def propose(self, act: Act, payment: PaidPayment, warning_id: str) -> Refund | None:
         """Ask for all that can go back of a payment of which a card network warned.
 

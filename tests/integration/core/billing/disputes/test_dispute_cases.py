@@ -234,6 +234,23 @@ async def test_case_12_more_is_withdrawn_than_was_paid(world: StripeWorld) -> No
     await world.check_books()
 
 
+async def test_case_12_a_refund_that_failed_unheard_is_disputed_too(world: StripeWorld) -> None:
+    """The bank disputes all of it; that a refund had come back is found out in time."""
+    workspace = await world.money.workspace()
+    payment = await world.pay(workspace, 2_500)
+    refund = await world.approve(await world.ask(payment, 374))
+    world.simulator.order(f"refunds/{refund.stripe_id}/fail")
+    opened = world.simulator.order("disputes", payment_intent=payment.intent_id)
+    world.simulator.order(f"disputes/{opened['id']}/resolve", status="lost")
+    fees = await world.account("exp.psp_fees")
+    await world.disputes.converge(opened["id"])
+    await world.refunds.converge(refund.stripe_id)
+    after = await world.money.balance(workspace)
+    assert (after.total, after.debt) == (0, 0)
+    assert await world.account("exp.psp_fees") == fees - FEE
+    await world.check_books()
+
+
 async def test_lost_without_a_withdrawal_is_nothing_lost(world: StripeWorld) -> None:
     """A bank may call lost what was refunded before it could withdraw."""
     workspace = await world.money.workspace()
