@@ -57,6 +57,7 @@ run: $(VENV)/.runtime
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.settlement
 
 clients: $(VENV)/.dev
 	$(BIN)/python -m tests.contract.clients $(NAMES)

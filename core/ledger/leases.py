@@ -85,7 +85,8 @@ async def acquire(  # noqa: PLR0913 - the fields of the call
     await check_open(tx, workspace_id)
     grants = await store.burnable_grants(tx, workspace_id, now)
     available = sum(grant.remaining for grant in grants)
-    if available < needed or wallet.receivable > 0:
+    # While something is owed nothing is free: it has paid for the debt.
+    if available < needed:
         await _refuse(tx, mine, wallet, available=available, needed=needed, now=now)
     amount = lease_size(
         needed=needed,

@@ -131,6 +131,13 @@ TAMPERING = [
     ("UPDATE lease SET settled_total = settled_total - 1 WHERE settled_total > 0", "lease_sums"),
     ("UPDATE lease_slice SET used = used - 1 WHERE used > 0", "lease_sums"),
     ("UPDATE lease SET closed_at = opened_at", "lease_sums"),
+    ("UPDATE lease_slice SET amount = amount + 1", "grant_sums lease_sums"),
+    ("UPDATE ledger_entry SET account = 'frozen' WHERE account = 'promo'", "grant_sums"),
+    ("UPDATE ledger_entry SET grant_id = NULL WHERE account = 'held'", "wallet_chain"),
+    (
+        "UPDATE ledger_entry SET account = 'refund_pending' WHERE account = 'promo' AND amount < 0",
+        "grant_sums wallet_sums",
+    ),
     (RECORD.format("input_tokens = input_tokens # 1"), "record_charge record_content records_root"),
     (RECORD.format("tool_calls = 1"), "record_content records_root"),
     (RECORD.format("charge_nanos = charge_nanos # 1"), "record_charge records_root settlement_sum"),

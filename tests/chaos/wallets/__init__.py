@@ -1,0 +1,1 @@
+"""`python -m tests.chaos.wallets`: many writers on many wallets, and never a deadlock."""
