@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support import beancount
 from tests.support.cluster import Cluster
 from tests.support.processes import until
 from tests.support.stack import TEXT, public_ids
@@ -81,3 +83,22 @@ def test_the_root_of_the_day_is_signed_and_the_ledger_proves_it(cluster: Cluster
     assert cluster.run("audit", "roots")[0] == signed
     assert cluster.run("audit", "head")["root"]["root"] == signed["root"]
     assert cluster.run("audit", "verify")["findings"] == 0
+
+
+def test_finance_reads_statements_proofs_and_the_ledger(cluster: Cluster, tmp_path: Path) -> None:
+    """By commands, on books that a running service wrote."""
+    charged(cluster)
+    report = cluster.run("audit", "prove")
+    assert (report["findings"], report["content"]["details"]) == (0, [])
+    assert cluster.run("audit", "reports")[0] == report
+    month = f"{datetime.now(UTC):%Y-%m}"
+    shown = cluster.run("ledger", "statement", "--month", month)
+    assert shown["adds_up"]
+    assert shown["opening"]["total"] == "0.00"
+    assert {each["section"] for each in shown["sums"]} >= {"grants", "usage"}
+    cluster.run("ledger", "statement", "--month", "2026-13", expected=4)
+    file = tmp_path / "ledger.beancount"
+    cluster.run("ledger", "export", "--format", "beancount", "--output", str(file))
+    held = beancount.checked(file.read_text().splitlines())
+    assert held["Income:Usage"] < 0
+    cluster.run("ledger", "export", "--month", "november", "--output", str(file), expected=2)
