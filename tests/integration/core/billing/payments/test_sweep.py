@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import pytest
 
 from core.billing.events import store
+from core.billing.events.movements import Movements
 from core.billing.events.sweep import Place, Sweep
 from core.billing.payments.model import NANOS_PER_CENT
-from core.billing.stripe.gateway import Page, PaymentUnknown, StripeEvent, StripeGateway
+from core.billing.stripe.client import StripeAdapter
+from core.billing.stripe.gateway import (
+    BalanceTransaction,
+    Page,
+    PaymentUnknown,
+    StripeEvent,
+    StripeGateway,
+)
 from kit.clock import now
 from tests.support.payment_world import PaymentWorld
+from tests.support.stripe import WEBHOOK_SECRET
 
 NAME = "events"
 
@@ -141,3 +151,51 @@ async def test_money_that_nothing_explains_is_listed_and_alarmed(world: PaymentW
         world.pass_time(minutes=61)
         await world.movements.work()
     assert await world.alarms() == ["stripe_clearing_mismatch"]
+
+
+class PayingOut(StripeAdapter):
+    """The account after the provider has paid out, taken a fee of its own and had one sent back."""
+
+    moved = (
+        ("txn_p1", "payout", -500),
+        ("txn_p2", "payout_failure", 200),
+        ("txn_f1", "stripe_fee", -30),
+        ("txn_e1", "payout", -999),
+    )
+
+    async def list_balance_transactions(
+        self, *, since: datetime, after: str
+    ) -> Page[BalanceTransaction]:
+        """Add them to what there is."""
+        page = await super().list_balance_transactions(since=since, after=after)
+        more = tuple(
+            BalanceTransaction(
+                name, kind, "po_1", cents, 0, cents, "eur" if name == "txn_e1" else "usd", since
+            )
+            for name, kind, cents in self.moved
+        )
+        return Page(page.items + more, page.has_more)
+
+    async def balance(self) -> Mapping[str, int]:
+        """Take them off."""
+        found = await super().balance()
+        return {**found, "usd": found.get("usd", 0) - 500 + 200 - 30}
+
+
+async def test_payouts_and_the_providers_own_fees_are_posted_once(world: PaymentWorld) -> None:
+    """To the bank and back; what is in another currency is never converted, but listed."""
+    await world.bought(await world.workspace(), 1_000)
+    gateway = PayingOut(
+        world.simulator.api_key, [WEBHOOK_SECRET], base_url=world.simulator.origin, retries=0
+    )
+    movements = Movements(world.database.jobs, gateway, world.clock, world.ids, world.log)
+    for _ in range(2):
+        found = await movements.reconcile()
+        assert found.difference == 0
+        assert [one.id for one in found.unexplained] == ["txn_e1"]
+        world.pass_time(minutes=61)
+    await gateway.close()
+    in_bank = await world.rows(
+        "SELECT sum(amount) AS total FROM ledger_entry WHERE account = 'psp.bank'"
+    )
+    assert in_bank[0].total == -300 * NANOS_PER_CENT
