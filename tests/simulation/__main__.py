@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 from core.db import bootstrap, embedded, migrate
+from tests.simulation.provider_machine import ProviderMachine
 from tests.simulation.run import simulate
 from tests.support.postgres import FAST_AND_FORGETFUL, PostgresServer, chosen_bin_dir
+from tests.support.stripe import StripeSimulator
 
 
 def main() -> None:
@@ -30,7 +32,14 @@ def main() -> None:
             bootstrap.ensure_roles(template)
             migrate.migrate(template)
             began = time.monotonic()
-            counts = simulate(postgres, "oneapi_template", steps=wanted.steps, seed=wanted.seed)
+            with StripeSimulator(seed=1) as ProviderMachine.simulator:
+                counts = simulate(
+                    ProviderMachine,
+                    postgres,
+                    "oneapi_template",
+                    steps=wanted.steps,
+                    seed=wanted.seed,
+                )
         finally:
             server.stop()
     for name, count in counts.most_common():

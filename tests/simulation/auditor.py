@@ -35,7 +35,20 @@ class Auditor:
     """All that was asked for since the beginning."""
 
     given: dict[str, Given] = field(default_factory=dict)
+    bought: dict[str, Given] = field(default_factory=dict)
+    """By the request id of the purchase."""
+    automatic: dict[bytes, int] = field(default_factory=dict)
+    """What automatic top-up buys for a workspace, nano-dollars."""
     spent: dict[bytes, Spent] = field(default_factory=dict)
+
+    def grant_of_purchase(self, workspace_id: bytes, request_id: str) -> Given:
+        """Return the credit that a purchase must give.
+
+        Raises:
+            KeyError: nobody asked for it.
+        """
+        found = self.bought.get(request_id)
+        return found or Given(workspace_id, self.automatic[workspace_id], None)
 
     def beyond_holds(self, workspace_id: bytes) -> int:
         """Return by how much requests of a workspace cost more than was held for them."""

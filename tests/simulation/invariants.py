@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
+from core.billing.payments.model import NANOS_PER_CENT
 from core.db.database import Pool, Transaction
 from core.ledger.proofs.finding import Tally
 from core.ledger.proofs.verify import verify
@@ -42,8 +43,29 @@ SELECT w.workspace_id AS id, w.posted, w.held, w.frozen, w.receivable,
     ON g.workspace_id = w.workspace_id
 """
 _GIVEN: Final = """
-SELECT t.business_key, t.workspace_id AS id, g.amount, g.expires_at
+SELECT t.business_key, t.workspace_id AS id, g.amount, g.expires_at, p.request_id
   FROM ledger_txn AS t JOIN credit_grant AS g ON g.id = t.id
+  LEFT JOIN payment AS p ON p.grant_id = g.id
+"""
+# Credit that was taken back: refunds that are set aside or gone, and lost disputes.
+_TAKEN_BACK: Final = """
+SELECT id, sum(minor) AS minor FROM (
+    SELECT r.workspace_id AS id, r.net_minor AS minor
+      FROM refund AS r
+     WHERE (EXISTS (SELECT 1 FROM ledger_txn
+                     WHERE business_key = 'refund:' || replace(r.id::text, '-', ''))
+            AND NOT EXISTS (SELECT 1 FROM ledger_txn WHERE business_key = ANY (ARRAY[
+                'refund:' || replace(r.id::text, '-', '') || ':' || 'release',
+                'stripe:' || r.stripe_id || ':' || 'returned'])))
+        OR (EXISTS (SELECT 1 FROM ledger_txn
+                     WHERE business_key = 'stripe:' || r.stripe_id || ':' || 'clawback')
+            AND NOT EXISTS (SELECT 1 FROM ledger_txn
+                     WHERE business_key = 'stripe:' || r.stripe_id || ':' || 'clawback_returned'))
+    UNION ALL
+    SELECT d.workspace_id, d.amount_minor FROM dispute AS d
+     WHERE EXISTS (SELECT 1 FROM ledger_txn
+                    WHERE business_key = 'stripe:' || d.stripe_id || ':' || 'lost')
+) AS taken GROUP BY id
 """
 _CHARGES: Final = "SELECT id, workspace_id, charge_nanos FROM usage_record"
 _EXPIRED: Final = """
@@ -114,10 +136,14 @@ async def _check_requests(tx: Transaction, auditor: Auditor) -> dict[bytes, int]
 async def _check_conservation(
     tx: Transaction, auditor: Auditor, wallets: list[Any], charged: dict[bytes, int]
 ) -> None:
-    """What a workspace has less what it owes = given - charged - expired, to the nano-dollar."""
+    """What a workspace has less what it owes = given - charged - expired - taken back, exactly."""
     given: dict[bytes, int] = {}
     for row in await tx.all(_GIVEN):
-        asked = auditor.given[row.business_key]
+        asked = (
+            auditor.given[row.business_key]
+            if row.request_id is None
+            else auditor.grant_of_purchase(row.id.bytes, row.request_id)
+        )
         assert (row.id.bytes, row.amount, row.expires_at) == (
             asked.workspace_id,
             asked.amount,
@@ -125,8 +151,10 @@ async def _check_conservation(
         )
         given[asked.workspace_id] = given.get(asked.workspace_id, 0) + asked.amount
     expired = {row.id.bytes: int(row.amount) for row in await tx.all(_EXPIRED)}
+    taken = {row.id.bytes: int(row.minor) * NANOS_PER_CENT for row in await tx.all(_TAKEN_BACK)}
     for row in wallets:
         own = row.id.bytes
-        expected = given.get(own, 0) - charged.get(own, 0) - expired.get(own, 0)
-        assert row.posted - row.receivable == expected
-        assert row.receivable <= auditor.beyond_holds(own)  # P9: the overshoot is bounded
+        out = charged.get(own, 0) + expired.get(own, 0) + taken.get(own, 0)
+        assert row.posted - row.receivable == given.get(own, 0) - out
+        # P9: the overshoot is bounded; beyond it only what was taken back can be owed.
+        assert row.receivable <= auditor.beyond_holds(own) + taken.get(own, 0)

@@ -19,9 +19,9 @@ STEPS_PER_STORY: Final = 50
 
 
 def simulate(
-    server: PostgresServer, template: str, *, steps: int, seed: int | None
+    machine: type[Machine], server: PostgresServer, template: str, *, steps: int, seed: int | None
 ) -> Counter[str]:
-    """Run stories until `steps` steps were made; return how often what was done.
+    """Run stories of a machine until `steps` steps were made; return how often what was done.
 
     Raises:
         AssertionError: an invariant does not hold; the story that shows it is printed, with the
@@ -31,7 +31,7 @@ def simulate(
     sys.stdout.write(f"seed {chosen}\n")
     sys.stdout.flush()
 
-    class Story(Machine):
+    class Story(machine):  # type: ignore[misc,valid-type]
         steps: ClassVar[Counter[str]] = Counter()
 
     Story.server, Story.template = server, template
@@ -44,4 +44,4 @@ def simulate(
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(hypothesis.seed(chosen)(Story), settings=rules)
-    return Story.steps
+    return Counter(Story.steps)

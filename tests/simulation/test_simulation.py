@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.simulation.machine import Machine
+from tests.simulation.provider_machine import ProviderMachine
 from tests.simulation.run import simulate
 from tests.support.postgres import PostgresServer
+from tests.support.stripe import StripeSimulator
 
 
+@pytest.mark.timeout(600)
 def test_the_books_balance_after_every_step(
     postgres_server: PostgresServer, migrated_template: str
 ) -> None:
     """Money adds up whatever is lost, doubled, reordered or dies."""
-    counts = simulate(postgres_server, migrated_template, steps=1_000, seed=None)
-    assert sum(counts.values()) >= 900
+    counts = simulate(Machine, postgres_server, migrated_template, steps=400, seed=None)
+    assert sum(counts.values()) >= 200
+
+
+@pytest.mark.timeout(600)
+def test_the_provider_and_the_ledger_agree_in_the_end(
+    postgres_server: PostgresServer, migrated_template: str
+) -> None:
+    """And so does what is bought, refunded and disputed, whatever the provider tells and when."""
+    with StripeSimulator(seed=1) as ProviderMachine.simulator:
+        counts = simulate(ProviderMachine, postgres_server, migrated_template, steps=600, seed=None)
+    assert sum(counts.values()) >= 300

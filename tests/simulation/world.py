@@ -18,6 +18,7 @@ from core.ledger import expiry, leases
 from core.ledger.credits import GrantRequest
 from core.ledger.model import LeaseState
 from core.metering.intake import Intake
+from kit.clock import SystemClock, now
 from kit.ids import IdSource
 from kit.log import EventLog
 from kit.reasons import CreditInUse, InsufficientCredits
@@ -26,8 +27,11 @@ from tests.simulation.auditor import Auditor, Given, Spent
 from tests.simulation.crashes import Crash, CrashingPool, CrashPlan
 from tests.simulation.edges import Edge
 from tests.simulation.invariants import all_charged_once, check
+from tests.simulation.provider import Provider
+from tests.simulation.provider_invariants import check_clearing, check_converged
 from tests.support.metering_world import MeteringWorld, WorldClock
 from tests.support.money_world import MoneyWorld
+from tests.support.stripe import StripeSimulator
 
 LIFETIME_SECONDS: Final = 600
 SILENCE: Final = timedelta(seconds=LIFETIME_SECONDS + 3_600 + 60)
@@ -46,18 +50,21 @@ class World:
     edges: list[Edge] = field(default_factory=list)
     workspaces: list[bytes] = field(default_factory=list)
     died: bool = False
+    provider: Provider | None = None
 
     @classmethod
-    async def start(cls, dsn: str) -> World:
-        """Start on an empty, migrated database."""
+    async def start(cls, dsn: str, simulator: StripeSimulator | None = None) -> World:
+        """Start on an empty, migrated database, and with an empty account at the provider."""
         database, plan = Database.connect(dsn), CrashPlan()
         crashing = Database(
             rpc=CrashingPool(database.rpc, plan),
             metering=CrashingPool(database.metering, plan),
             jobs=CrashingPool(database.jobs, plan),
         )
-        money = MoneyWorld(crashing)
+        money = MoneyWorld(crashing, now(SystemClock()))
         world = cls(money, plan, await MeteringWorld.start(money))
+        if simulator is not None:
+            world.provider = Provider.start(money, simulator, plan)
         world.workspaces = [await money.workspace() for _ in range(2)]
         for edge_id in (1, 2, 3):
             await world.start_edge(edge_id)
@@ -66,6 +73,8 @@ class World:
     async def stop(self) -> None:
         """Stop core's loops and leave the database."""
         await self.metering.stop()
+        if self.provider is not None:
+            await self.provider.stop()
         await self.money.database.close()
 
     @property
@@ -100,11 +109,16 @@ class World:
 
     async def check(self) -> dict[str, int]:
         """Check what must hold after every step."""
-        return await check(self.money.database.jobs, self.auditor, self.now)
+        pool = self.money.database.jobs
+        if self.provider is not None:
+            await check_clearing(pool, self.provider.simulator)
+        return await check(pool, self.auditor, self.now)
 
     async def all_charged_once(self) -> None:
         """Check what must hold when everything has been shipped."""
         await all_charged_once(self.money.database.jobs, self.auditor)
+        if self.provider is not None:
+            await check_converged(self.money.database.jobs, self.provider.simulator)
 
     async def give(self, key: str, request: GrantRequest) -> None:
         """Give credit once for a key."""
@@ -183,6 +197,8 @@ class World:
     def pass_time(self, seconds: int) -> None:
         """Let time go by. What was not shipped for too long may find its lease gone."""
         self.money.pass_time(seconds)
+        if self.provider is not None:
+            self.provider.pass_time(seconds)
         for edge in self.edges:
             for _, record in edge.spool:
                 age = self.now - timedelta(microseconds=record.started_at_micros)
@@ -199,3 +215,5 @@ class World:
         intake = Intake(self.money.database.metering, clock, IdSource(), log)
         intake.start()
         self.metering = MeteringWorld(self.money, intake)
+        if self.provider is not None:
+            self.provider.start_core()
