@@ -154,6 +154,8 @@ class Provider:
             method = await client.v1.payment_methods.attach_async(
                 token, {"customer": account.customer_id}
             )
+        except stripe.StripeError:
+            return  # the bank refuses the card, or the provider is ill just now
         finally:
             await transport.close_async()  # type: ignore[no-untyped-call]
         async with self.money.database.rpc.transaction("system") as tx:

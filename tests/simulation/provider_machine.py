@@ -24,7 +24,7 @@ CARDS: Final = st.sampled_from(
     ["4242424242424242", "4242424242424242", "4000000000000002", "4000000000009995"]
 )
 SAVED_CARDS: Final = st.sampled_from(
-    ["pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined", "pm_card_authenticationRequired"]
+    ["pm_card_visa", "pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_authenticationRequired"]
 )
 AUTO_CENTS: Final = 1_000
 
@@ -64,6 +64,14 @@ class ProviderMachine(Machine):
         if session is not None:
             how: dict[str, Any] = {"async": True} if later else {"card": card}
             self.provider.order(f"checkout/{session['id']}/pay", **how)
+
+    @rule(place=PLACES, cents=CENTS, heard=st.booleans())
+    def bought(self, *, place: int, cents: int, heard: bool) -> None:
+        """A customer buys to the end; core may hear of it at once, or later."""
+        self._buy(place, PaymentKind.CHECKOUT, cents, saves_card=True, crash=(0, False))
+        self.pay(place=-1, card="4242424242424242", later=False)
+        if heard:
+            self.webhooks(places=[*range(-8, 0)], crash=(0, False))
 
     @rule(place=PLACES, succeeds=st.booleans())
     def bank_decides(self, *, place: int, succeeds: bool) -> None:
