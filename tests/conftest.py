@@ -6,8 +6,12 @@ import gc
 import ipaddress
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+from unittest.mock import patch
 
+import certifi
 import pytest
 from hypothesis import settings
 
@@ -19,6 +23,24 @@ pytest_plugins = ("tests.support.postgres",)
 # A busy machine is no fault of the code: a test fails on its answer, never on its time.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+def one_certificate() -> str:
+    """Return the path of a file with one of the web's certificates, for as long as we live.
+
+    No test speaks to the web, so no client needs all of them: reading those takes 50 ms each time.
+    """
+    end = "-----END CERTIFICATE-----\n"
+    first = Path(certifi.where()).read_text().partition(end)[0]
+    file = NamedTemporaryFile("w", suffix=".pem")  # noqa: SIM115 it lives as long as we
+    file.write(first + end)
+    file.flush()
+    _kept.append(file)
+    return file.name
+
+
+_kept: list[IO[str]] = []
+patch.object(certifi, "where", return_value=one_certificate()).start()
 
 
 def leaves_this_machine(address: Any) -> bool:
