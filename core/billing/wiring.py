@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from core.billing.documents.issue import Documents
 from core.billing.documents.model import TaxMode
 from core.billing.events import store as event_store
 from core.billing.events.inbox import Converge, Inbox
+from core.billing.events.metrics import write_metrics
 from core.billing.events.movements import Comparison, Movements
 from core.billing.events.sweep import Sweep
 from core.billing.loops import every
@@ -161,7 +163,14 @@ class Billing:
         }
 
     def _movements(self, pool: Pool) -> Movements:
-        return Movements(pool, self._gateway, self._clock, self._ids, self._log)
+        folder = self._settings.data_dir / "metrics"
+
+        def tell(found: Comparison) -> None:
+            # A full disk is no reason to stop comparing.
+            with suppress(OSError):
+                write_metrics(folder, found)
+
+        return Movements(pool, self._gateway, self._clock, self._ids, self._log, tell)
 
     async def _events(self, since: datetime, after: str) -> Page[StripeEvent]:
         return await self._gateway.list_events(since=since, after=after)

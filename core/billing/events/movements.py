@@ -6,7 +6,7 @@ keeps as fees, and what it pays out to our bank. Then both sides must be the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -51,9 +51,16 @@ class Movements:
     """Posts fees and payouts, and compares."""
 
     def __init__(
-        self, pool: Pool, gateway: StripeGateway, clock: Clock, ids: IdSource, log: EventLog
+        self,
+        pool: Pool,
+        gateway: StripeGateway,
+        clock: Clock,
+        ids: IdSource,
+        log: EventLog,
+        on_compared: Callable[[Comparison], None] = lambda _: None,
     ) -> None:
-        """Work on the pool's database and with the provider."""
+        """Work on the pool's database and with the provider; say what each comparison found."""
+        self._on_compared = on_compared
         self._pool = pool
         self._gateway = gateway
         self._clock = clock
@@ -106,7 +113,9 @@ class Movements:
         balance = await self._gateway.balance()
         async with self._pool.transaction("system") as tx:
             clearing = await store.clearing(tx)
-        return Comparison(clearing, balance.get(CURRENCY, 0) * NANOS_PER_CENT)
+        found = Comparison(clearing, balance.get(CURRENCY, 0) * NANOS_PER_CENT)
+        self._on_compared(found)
+        return found
 
     async def _unexplained(self) -> tuple[BalanceTransaction, ...]:
         since, after = now(self._clock) - FIRST_REACH, ""

@@ -107,6 +107,8 @@ def test_credit_from_the_first_page_to_automatic_top_up(
     compared = cli("credit", "reconcile")
     assert (compared["difference"], compared["unexplained"]) == ("0.00", [])
     assert compared["balance"] != "0.00"
+    told = (core.data_dir / "metrics" / "stripe.prom").read_text()
+    assert "oneapi_stripe_difference_cents 0.0" in told
     assert cli("credit", "card", "--remove")["has_card"] is False
 
 
