@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
-from unittest.mock import patch
 
 import certifi
 import pytest
@@ -40,7 +39,8 @@ def one_certificate() -> str:
 
 
 _kept: list[IO[str]] = []
-patch.object(certifi, "where", return_value=one_certificate()).start()
+_one_certificate = one_certificate()
+certifi.where = lambda: _one_certificate
 
 
 def leaves_this_machine(address: Any) -> bool:
