@@ -205,7 +205,8 @@ type LedgerEntry struct {
 	Position int32 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
 	// The account, such as `ws_….promo` or `rev.usage`.
 	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	// The credit grant, `grant_` and 32 hex digits, where the account is a credit account.
+	// The credit grant, `grant_` and 32 hex digits: of credit wherever it is (free, leased, frozen,
+	// about to be refunded), and of a debt that it has paid.
 	GrantId string `protobuf:"bytes,3,opt,name=grant_id,json=grantId,proto3" json:"grant_id,omitempty"`
 	// The amount: credits positive, debits negative.
 	Amount        *v1.Money `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`

@@ -96,7 +96,9 @@ class LedgerEntry(_message.Message):
     account: _builtins.str
     """The account, such as `ws_….promo` or `rev.usage`."""
     grant_id: _builtins.str
-    """The credit grant, `grant_` and 32 hex digits, where the account is a credit account."""
+    """The credit grant, `grant_` and 32 hex digits: of credit wherever it is (free, leased, frozen,
+    about to be refunded), and of a debt that it has paid.
+    """
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """The amount: credits positive, debits negative."""

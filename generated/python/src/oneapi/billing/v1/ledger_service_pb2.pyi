@@ -271,7 +271,8 @@ class VerifyFinding(_message.Message):
     FOUND_FIELD_NUMBER: _builtins.int
     check: _builtins.str
     """Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
-    `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`.
+    `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
+    `corrections`.
     """
     object_id: _builtins.str
     """Which object, by its id."""

@@ -109,7 +109,8 @@ export declare type LedgerEntry = Message<"oneapi.billing.v1.LedgerEntry"> & {
   account: string;
 
   /**
-   * The credit grant, `grant_` and 32 hex digits, where the account is a credit account.
+   * The credit grant, `grant_` and 32 hex digits: of credit wherever it is (free, leased, frozen,
+   * about to be refunded), and of a debt that it has paid.
    *
    * @generated from field: string grant_id = 3;
    */

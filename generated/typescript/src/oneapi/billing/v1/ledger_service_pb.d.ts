@@ -252,7 +252,8 @@ export declare const VerifyLedgerResponseSchema: GenMessage<VerifyLedgerResponse
 export declare type VerifyFinding = Message<"oneapi.billing.v1.VerifyFinding"> & {
   /**
    * Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
-   * `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`.
+   * `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
+   * `corrections`.
    *
    * @generated from field: string check = 1;
    */
