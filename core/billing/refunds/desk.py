@@ -110,20 +110,25 @@ class RefundDesk:
         return refund
 
     async def converge(self, stripe_id: str) -> None:
-        """Move our refund to what the provider's has become.
+        """Move our refund to what the provider's has become, its payment's other refunds first.
 
         Raises:
             PaymentUnknown: the provider does not answer.
             NotKnownYet: its payment is not known or credited yet; to be repeated.
         """
-        await self._apply(await self._gateway.get_refund(stripe_id))
+        seen = await self._gateway.get_refund(stripe_id)
+        if seen.intent_id:
+            await self.converge_payment(seen.intent_id)
+        await self._apply(seen)
 
     async def converge_payment(self, intent_id: str) -> None:
         """Move all our refunds of a payment to what the provider's have become.
 
         Raises what `converge` raises.
         """
-        for seen in await self._gateway.list_refunds(intent_id):
+        found = await self._gateway.list_refunds(intent_id)
+        # What came back makes room for what was refunded instead.
+        for seen in sorted(found, key=lambda each: not settling.sight_of(each).is_dead):
             await self._apply(seen)
 
     async def propose(self, act: Act, payment: PaidPayment, warning_id: str) -> Refund | None:

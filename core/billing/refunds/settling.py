@@ -22,7 +22,7 @@ from core.billing.refunds.model import (
     settle,
 )
 from core.billing.refunds.service import grant_of
-from core.billing.shares import share_of_gross, total
+from core.billing.shares import NOTHING, share_of_gross, total
 from core.billing.stripe.gateway import StripeRefund
 from core.db.database import Transaction
 from core.ledger.wallets import lock_wallet
@@ -114,6 +114,9 @@ async def _made_there(
     if seen.amount > payment.whole.without(taken).gross:
         # What we only mean to refund gives way to what has been refunded: the provider will refuse.
         taken = total(part.share for part in parts if part.is_sent)
+    if sight_of(seen).is_dead:
+        # It takes nothing in the end, so what others took is no bound.
+        taken = NOTHING
     if seen.currency != payment.currency or not (
         0 < seen.amount <= payment.whole.without(taken).gross
     ):

@@ -268,6 +268,31 @@ async def test_case_18_two_partial_refunds_with_events_in_any_order(
     await world.check_books()
 
 
+@pytest.mark.parametrize("first_is_heard", [True, False])
+async def test_case_18_a_refund_after_one_that_failed_unheard(
+    world: StripeWorld, *, first_is_heard: bool
+) -> None:
+    """All of it goes back in a second refund: both are booked, the first as nothing."""
+    payment = await world.pay(await world.money.workspace(), 2_500, 500)
+    named = {"payment_intent": payment.intent_id}
+    first = world.simulator.order("dashboard_refund", **named, amount=2_433)
+    if first_is_heard:
+        await world.refunds.converge(first["id"])
+    world.simulator.order(f"refunds/{first['id']}/fail")
+    second = world.simulator.order("dashboard_refund", **named)
+    for refund in (second, first):
+        await world.refunds.converge(refund["id"])
+    states = {refund.stripe_id: refund.state for refund in await world.all_refunds()}
+    assert states == {
+        first["id"]: RefundState.FAILED,
+        second["id"]: RefundState.SUCCEEDED,
+    }
+    assert (await world.free(payment), await world.debt(payment)) == (0, 0)
+    assert await world.account("tax_payable") == 0
+    assert await world.alarms() == []
+    await world.check_books()
+
+
 async def test_case_18_the_same_refund_converges_five_times_at_once(world: StripeWorld) -> None:
     """One posting, one row, one credit note."""
     workspace = await world.money.workspace()
