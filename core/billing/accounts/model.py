@@ -28,6 +28,8 @@ class AutoStop(IntEnum):
     DECLINED = 1
     AUTHENTICATION = 2
     CARD_GONE = 3
+    DISPUTED = 4
+    REFUNDED = 5
 
 
 @dataclass(frozen=True, slots=True)

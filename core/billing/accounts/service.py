@@ -90,6 +90,17 @@ async def card_is_gone(tx: Transaction, act: Act, workspace_id: bytes, method_id
     await store.set_auto(tx, workspace_id, auto, act.now)
 
 
+async def stop_auto(tx: Transaction, act: Act, workspace_id: bytes, reason: AutoStop) -> None:
+    """Stop automatic top-up because money goes back: no card is charged for what we took away.
+
+    Locks the account, so it comes before anything that locks a wallet.
+    """
+    account = await store.lock(tx, workspace_id, act.now)
+    auto = stopped(account.auto, reason)
+    if auto is not account.auto:
+        await store.set_auto(tx, workspace_id, auto, act.now)
+
+
 async def customer_is_gone(tx: Transaction, act: Act, workspace_id: bytes, customer: str) -> None:
     """Forget a customer that is gone at the provider, with the card."""
     account = await store.lock(tx, workspace_id, act.now)

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from core.audit import Act
+from core.billing.accounts.model import AutoStop
+from core.billing.accounts.service import stop_auto
 from core.billing.alarms import raise_alarm
 from core.billing.disputes import evidence, settling, store
 from core.billing.disputes.evidence import Evidence
@@ -83,6 +85,8 @@ class DisputeDesk:
         act = self._act()
         async with self._pool.transaction("system") as tx:
             payment = await find_paid(tx, intent_id="", charge_id=seen.charge_id)
+            if seen.actionable:
+                await stop_auto(tx, act, payment.workspace_id, AutoStop.DISPUTED)
             await lock_wallet(tx, payment.workspace_id)
             warning = FraudWarning(
                 warning_id=act.ids.new(),

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from core.audit import Act
+from core.billing.accounts.model import AutoStop
+from core.billing.accounts.service import stop_auto
 from core.billing.alarms import raise_alarm
 from core.billing.disputes import store
 from core.billing.disputes.model import (
@@ -36,6 +38,10 @@ MISMATCH: Final = "dispute_mismatch"
 OPENED: Final = "dispute_opened"
 LOST: Final = "dispute_lost"
 CHANGED: Final = "dispute_changed_after_close"
+_HARMLESS: Final = frozenset(
+    {DisputeState.WON, DisputeState.INQUIRY_CLOSED, DisputeState.PREVENTED}
+)
+"""Whoever switched automatic top-up on again while it was open keeps it."""
 _THAW_WORDS: Final = {
     DisputeState.WON: "won",
     DisputeState.LOST: "nothing_lost",
@@ -56,9 +62,11 @@ async def apply(
         NotKnownYet: no credited payment of ours is what it disputes.
     """
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)
+    state = state_of(seen.status)
+    if state not in _HARMLESS:
+        await stop_auto(tx, act, payment.workspace_id, AutoStop.DISPUTED)
     await lock_wallet(tx, payment.workspace_id)
     known = await store.of_stripe(tx, seen.id)
-    state = state_of(seen.status)
     if state is None or not _is_in(seen, payment.currency):
         await raise_alarm(tx, act, MISMATCH, seen.id, expected=payment.whole.gross)
         return None

@@ -299,7 +299,8 @@ class PaymentDesk:
             payment=payment.name,
             customer_id=payment.customer_id,
             net=payment.net,
-            tax=payment.tax,
+            # The provider adds its own there, whatever was calculated for the charge before.
+            tax=0 if payment.tax_mode is TaxMode.STRIPE else payment.tax,
             currency=payment.currency,
             automatic_tax=payment.tax_mode is TaxMode.STRIPE,
             saves_card=payment.saves_card,

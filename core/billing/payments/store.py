@@ -88,6 +88,9 @@ UPDATE payment SET checked_at = 'epoch' WHERE session_id = :session AND {_OPEN}
 _IS_CHARGED: Final = "SELECT 1 AS one FROM payment WHERE charge_id = :charge AND state = 4"
 # An open page is an intention only; a charge, or a page that was completed, is on its way.
 _ON_ITS_WAY: Final = f"{_OPEN} AND (kind IN (2, 3) OR intent_id IS NOT NULL)"
+_OTHER: Final = "id IS DISTINCT FROM CAST(:besides AS uuid)"
+# No card is charged for what we took away: what is frozen counts as there, and who owes, disputes
+# or is being refunded buys by hand only.
 _SHORT_OF_CREDIT: Final = f"""
 SELECT a.workspace_id FROM billing_account AS a
   JOIN wallet AS w ON w.workspace_id = a.workspace_id
@@ -95,14 +98,20 @@ SELECT a.workspace_id FROM billing_account AS a
  WHERE a.auto_state = 2 AND s.state = 1 AND a.method_id IS NOT NULL AND a.customer_id IS NOT NULL
    AND a.auto_amount_minor > 0 AND (a.auto_not_before IS NULL OR a.auto_not_before <= :now)
    AND (CAST(:only AS uuid) IS NULL OR a.workspace_id = :only)
-   AND w.posted - w.frozen - w.receivable + :cent *
+   AND w.receivable = 0
+   AND NOT EXISTS (SELECT 1 FROM dispute
+                    WHERE workspace_id = a.workspace_id AND (closed_at IS NULL OR state = 5))
+   AND NOT EXISTS (SELECT 1 FROM refund
+                    WHERE workspace_id = a.workspace_id AND state IN (1, 2, 3, 7))
+   AND w.posted + :cent *
        (SELECT coalesce(sum(net_minor), 0) FROM payment
-         WHERE workspace_id = a.workspace_id AND {_ON_ITS_WAY}) < a.auto_threshold_nanos
+         WHERE workspace_id = a.workspace_id AND {_OTHER} AND {_ON_ITS_WAY})
+       < a.auto_threshold_nanos
    AND NOT EXISTS (SELECT 1 FROM payment
-                    WHERE workspace_id = a.workspace_id AND kind = 3 AND {_OPEN})
+                    WHERE workspace_id = a.workspace_id AND {_OTHER} AND kind = 3 AND {_OPEN})
    AND (a.auto_monthly_cap_minor = 0 OR a.auto_amount_minor +
        (SELECT coalesce(sum(net_minor), 0) FROM payment
-         WHERE workspace_id = a.workspace_id AND kind = 3 AND state NOT IN (5, 6)
+         WHERE workspace_id = a.workspace_id AND {_OTHER} AND kind = 3 AND state NOT IN (5, 6)
            AND created_at >= :month) <= a.auto_monthly_cap_minor)
  ORDER BY a.workspace_id LIMIT :limit
 """  # noqa: S608 - constants
@@ -278,15 +287,24 @@ async def is_charged(tx: Transaction, charge_id: str) -> bool:
 
 
 async def short_of_credit(
-    tx: Transaction, now: datetime, *, only: bytes | None = None, limit: int
+    tx: Transaction,
+    now: datetime,
+    *,
+    only: bytes | None = None,
+    besides: bytes | None = None,
+    limit: int,
 ) -> list[bytes]:
-    """Find the workspaces that are to be topped up now; with `only`, whether that one is."""
+    """Find the workspaces that are to be topped up now; with `only`, whether that one is.
+
+    With `besides`, as if there were no such payment.
+    """
     rows = await tx.all(
         _SHORT_OF_CREDIT,
         now=now,
         month=now.replace(day=1, hour=0, minute=0, second=0, microsecond=0),
         cent=NANOS_PER_CENT,
         only=None if only is None else to_uuid(only),
+        besides=None if besides is None else to_uuid(besides),
         limit=limit,
     )
     return [from_uuid(row.workspace_id) for row in rows]

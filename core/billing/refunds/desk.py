@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.audit import Act
+from core.billing.accounts.model import AutoStop
+from core.billing.accounts.service import stop_auto
 from core.billing.documents.issue import Documents
 from core.billing.paid import PaidPayment, credit_of, read_payment
 from core.billing.refunds import service, settling, store
@@ -25,7 +27,7 @@ from core.billing.refunds.model import (
     Wanted,
 )
 from core.billing.stripe.gateway import StripeGateway, StripeRefund, StripeRefused
-from core.db.database import Pool
+from core.db.database import Pool, Transaction
 from core.ledger import leases
 from kit.clock import Clock, now
 from kit.ids import IdSource, format_id
@@ -93,6 +95,7 @@ class RefundDesk:
             refund = await self._reserve(act, refund_id)
         except CreditInUse:
             async with self._pool.transaction("system") as tx:
+                await _stop_top_up(tx, act, refund_id)
                 refund = await service.await_leases(tx, act, refund_id)
                 await tx.commit()
         if refund.state is RefundState.APPROVED:
@@ -216,6 +219,7 @@ class RefundDesk:
 
     async def _reserve(self, act: Act, refund_id: bytes) -> Refund:
         async with self._pool.transaction("system") as tx:
+            await _stop_top_up(tx, act, refund_id)
             refund = await service.reserve(tx, act, refund_id)
             await tx.commit()
         return refund
@@ -259,6 +263,13 @@ class RefundDesk:
 def _key_is_old(refund: Refund, act: Act) -> bool:
     """Say whether no call with this key can still be under way: it last changed when it got it."""
     return act.now - refund.updated_at >= NEXT_KEY_AFTER
+
+
+async def _stop_top_up(tx: Transaction, act: Act, refund_id: bytes) -> None:
+    """Buy nothing by itself any more for whom money goes back to, once that is approved."""
+    refund = await store.get(tx, refund_id)
+    if refund.state is RefundState.REQUESTED:
+        await stop_auto(tx, act, refund.workspace_id, AutoStop.REFUNDED)
 
 
 def _word(code: str) -> str:

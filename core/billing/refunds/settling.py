@@ -6,6 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from core.audit import Act
+from core.billing.accounts.model import AutoStop
+from core.billing.accounts.service import stop_auto
+from core.billing.accounts.store import lock as lock_account
 from core.billing.alarms import raise_alarm
 from core.billing.documents.issue import Documents
 from core.billing.paid import PaidPayment, find_paid
@@ -45,10 +48,12 @@ async def apply(
         NotKnownYet: no credited payment of ours is what it refunds.
     """
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)
+    await lock_account(tx, payment.workspace_id, act.now)
     await lock_wallet(tx, payment.workspace_id)
     refund = await _ours(tx, payment, seen)
     if refund is None:
         refund = await _made_there(tx, act, payment, seen)
+        await stop_auto(tx, act, payment.workspace_id, AutoStop.REFUNDED)
     if refund is None:
         return None
     state, effects = settle(refund.state, sight_of(seen))

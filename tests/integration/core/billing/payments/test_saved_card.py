@@ -303,7 +303,7 @@ async def test_a_monthly_cap_holds_and_the_next_month_begins_anew(world: Payment
 
 
 async def test_credit_in_leases_is_not_missing(world: PaymentWorld) -> None:
-    """What is set aside for running requests counts, what is frozen or owed does not."""
+    """What is set aside for running requests counts, what is frozen too."""
     workspace_id = await world.with_card()
     await world.money.edge()
     await world.money.grant(workspace_id, 900 * NANOS_PER_CENT, GrantKind.PROMOTIONAL)

@@ -69,6 +69,21 @@ async def test_the_provider_calculates_before_a_saved_card_is_charged(
         await holds(world, charged, first.tax + charged.tax)
 
 
+async def test_a_charge_that_goes_on_with_its_owner_is_taxed_once(
+    database_url: str, simulator: StripeSimulator
+) -> None:
+    """What was calculated for the charge is not on the page, which adds its own."""
+    async with taxed(database_url, simulator, TaxMode.STRIPE) as world:
+        workspace_id = await world.with_card("pm_card_authenticationRequired")
+        asked = await world.charge(workspace_id, 1_000)
+        assert (asked.state, asked.tax > 0) == (PaymentState.NEEDS_ACTION, True)
+        world.pay(asked)
+        await world.hear()
+        paid = await world.payment(asked)
+        assert (paid.state, paid.tax) == (PaymentState.SUCCEEDED, asked.tax)
+        assert await world.credits(workspace_id) == [100, 1_000]
+
+
 def test_static_tax_is_half_even() -> None:
     """Of a half cent, the even one."""
     assert static_tax(50, 190_000) == 10  # 9.5

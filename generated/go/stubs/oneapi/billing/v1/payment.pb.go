@@ -222,6 +222,10 @@ const (
 	AutoTopUp_STOP_REASON_AUTHENTICATION AutoTopUp_StopReason = 2
 	// The card or the customer is gone at the payment provider.
 	AutoTopUp_STOP_REASON_CARD_GONE AutoTopUp_StopReason = 3
+	// A payment is disputed, was lost to a dispute, or a card network warned of it.
+	AutoTopUp_STOP_REASON_DISPUTED AutoTopUp_StopReason = 4
+	// A refund was approved, or made at the payment provider.
+	AutoTopUp_STOP_REASON_REFUNDED AutoTopUp_StopReason = 5
 )
 
 // Enum value maps for AutoTopUp_StopReason.
@@ -231,12 +235,16 @@ var (
 		1: "STOP_REASON_DECLINED",
 		2: "STOP_REASON_AUTHENTICATION",
 		3: "STOP_REASON_CARD_GONE",
+		4: "STOP_REASON_DISPUTED",
+		5: "STOP_REASON_REFUNDED",
 	}
 	AutoTopUp_StopReason_value = map[string]int32{
 		"STOP_REASON_UNSPECIFIED":    0,
 		"STOP_REASON_DECLINED":       1,
 		"STOP_REASON_AUTHENTICATION": 2,
 		"STOP_REASON_CARD_GONE":      3,
+		"STOP_REASON_DISPUTED":       4,
+		"STOP_REASON_REFUNDED":       5,
 	}
 )
 
@@ -556,8 +564,9 @@ type AutoTopUp struct {
 	State AutoTopUp_State `protobuf:"varint,1,opt,name=state,proto3,enum=oneapi.billing.v1.AutoTopUp_State" json:"state,omitempty"`
 	// Why not.
 	StopReason AutoTopUp_StopReason `protobuf:"varint,2,opt,name=stop_reason,json=stopReason,proto3,enum=oneapi.billing.v1.AutoTopUp_StopReason" json:"stop_reason,omitempty"`
-	// Below which credit it buys: what is free or set aside for running requests, with what is being
-	// bought already, without what is frozen or owed.
+	// Below which credit it buys: what is free, frozen or set aside for running requests, with what
+	// is being bought already. It buys nothing while the workspace owes, has a dispute that is open
+	// or was lost, or a refund that is not over.
 	Threshold *v1.Money `protobuf:"bytes,3,opt,name=threshold,proto3" json:"threshold,omitempty"`
 	// How much credit it buys at a time.
 	Amount *v1.Money `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
@@ -683,7 +692,7 @@ const file_oneapi_billing_v1_payment_proto_rawDesc = "" +
 	"\n" +
 	"card_last4\x18\t \x01(\tR\tcardLast4\x12<\n" +
 	"\vauto_top_up\x18\n" +
-	" \x01(\v2\x1c.oneapi.billing.v1.AutoTopUpR\tautoTopUp\"\x81\x04\n" +
+	" \x01(\v2\x1c.oneapi.billing.v1.AutoTopUpR\tautoTopUp\"\xb6\x04\n" +
 	"\tAutoTopUp\x128\n" +
 	"\x05state\x18\x01 \x01(\x0e2\".oneapi.billing.v1.AutoTopUp.StateR\x05state\x12H\n" +
 	"\vstop_reason\x18\x02 \x01(\x0e2'.oneapi.billing.v1.AutoTopUp.StopReasonR\n" +
@@ -696,13 +705,15 @@ const file_oneapi_billing_v1_payment_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSTATE_OFF\x10\x01\x12\f\n" +
 	"\bSTATE_ON\x10\x02\x12\x11\n" +
-	"\rSTATE_STOPPED\x10\x03\"~\n" +
+	"\rSTATE_STOPPED\x10\x03\"\xb2\x01\n" +
 	"\n" +
 	"StopReason\x12\x1b\n" +
 	"\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STOP_REASON_DECLINED\x10\x01\x12\x1e\n" +
 	"\x1aSTOP_REASON_AUTHENTICATION\x10\x02\x12\x19\n" +
-	"\x15STOP_REASON_CARD_GONE\x10\x03B\xbb\x01\n" +
+	"\x15STOP_REASON_CARD_GONE\x10\x03\x12\x18\n" +
+	"\x14STOP_REASON_DISPUTED\x10\x04\x12\x18\n" +
+	"\x14STOP_REASON_REFUNDED\x10\x05B\xbb\x01\n" +
 	"\x15com.oneapi.billing.v1B\fPaymentProtoP\x01Z.1api.club/go/stubs/oneapi/billing/v1;billingv1\xa2\x02\x03OBX\xaa\x02\x11Oneapi.Billing.V1\xca\x02\x11Oneapi\\Billing\\V1\xe2\x02\x1dOneapi\\Billing\\V1\\GPBMetadata\xea\x02\x13Oneapi::Billing::V1b\x06proto3"
 
 var (

@@ -276,6 +276,10 @@ class AutoTopUp(_message.Message):
         """The bank asks the card's owner to confirm; a link went out by mail."""
         STOP_REASON_CARD_GONE: AutoTopUp._StopReason.ValueType  # 3
         """The card or the customer is gone at the payment provider."""
+        STOP_REASON_DISPUTED: AutoTopUp._StopReason.ValueType  # 4
+        """A payment is disputed, was lost to a dispute, or a card network warned of it."""
+        STOP_REASON_REFUNDED: AutoTopUp._StopReason.ValueType  # 5
+        """A refund was approved, or made at the payment provider."""
 
     class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
         """Why we stopped it."""
@@ -288,6 +292,10 @@ class AutoTopUp(_message.Message):
     """The bank asks the card's owner to confirm; a link went out by mail."""
     STOP_REASON_CARD_GONE: AutoTopUp.StopReason.ValueType  # 3
     """The card or the customer is gone at the payment provider."""
+    STOP_REASON_DISPUTED: AutoTopUp.StopReason.ValueType  # 4
+    """A payment is disputed, was lost to a dispute, or a card network warned of it."""
+    STOP_REASON_REFUNDED: AutoTopUp.StopReason.ValueType  # 5
+    """A refund was approved, or made at the payment provider."""
 
     STATE_FIELD_NUMBER: _builtins.int
     STOP_REASON_FIELD_NUMBER: _builtins.int
@@ -300,8 +308,9 @@ class AutoTopUp(_message.Message):
     """Why not."""
     @_builtins.property
     def threshold(self) -> _money_pb2.Money:
-        """Below which credit it buys: what is free or set aside for running requests, with what is being
-        bought already, without what is frozen or owed.
+        """Below which credit it buys: what is free, frozen or set aside for running requests, with what
+        is being bought already. It buys nothing while the workspace owes, has a dispute that is open
+        or was lost, or a refund that is not over.
         """
 
     @_builtins.property

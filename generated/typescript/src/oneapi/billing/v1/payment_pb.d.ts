@@ -329,8 +329,9 @@ export declare type AutoTopUp = Message<"oneapi.billing.v1.AutoTopUp"> & {
   stopReason: AutoTopUp_StopReason;
 
   /**
-   * Below which credit it buys: what is free or set aside for running requests, with what is being
-   * bought already, without what is frozen or owed.
+   * Below which credit it buys: what is free, frozen or set aside for running requests, with what
+   * is being bought already. It buys nothing while the workspace owes, has a dispute that is open
+   * or was lost, or a refund that is not over.
    *
    * @generated from field: oneapi.common.v1.Money threshold = 3;
    */
@@ -430,6 +431,20 @@ export enum AutoTopUp_StopReason {
    * @generated from enum value: STOP_REASON_CARD_GONE = 3;
    */
   CARD_GONE = 3,
+
+  /**
+   * A payment is disputed, was lost to a dispute, or a card network warned of it.
+   *
+   * @generated from enum value: STOP_REASON_DISPUTED = 4;
+   */
+  DISPUTED = 4,
+
+  /**
+   * A refund was approved, or made at the payment provider.
+   *
+   * @generated from enum value: STOP_REASON_REFUNDED = 5;
+   */
+  REFUNDED = 5,
 }
 
 /**
