@@ -96,9 +96,10 @@ class LimitDesk:
         """Grant what is wanted or what is left of it, or nothing if that does not help."""
         key = await lock_key(tx, wish.key_id)
         alive, workspace_id = moment - self.terms.silence, key.workspace_id
+        # Before the key's standing, which may lock the wallet: key, workspace, wallet.
+        together = await workspace_spend.lock_limits(tx, workspace_id)
         of_key = limited_periods(key.limits)
         books = [(of_key, await spend.standing(tx, wish, workspace_id, of_key, alive))]
-        together = await workspace_spend.lock_limits(tx, workspace_id)
         if together:
             found = await workspace_spend.standing(tx, wish, workspace_id, together, alive)
             books.append((together, found))

@@ -12,6 +12,8 @@ from core.accounts import service as accounts
 from core.accounts.model import SpendLimits
 from core.admission.grants import list_grants
 from core.admission.limit_desk import SpendDealt
+from core.keys import workspace_spend
+from core.ledger.wallets import lock_wallet
 from kit.reasons import InvalidArgument
 from tests.support.metering_world import MeteringWorld
 from tests.support.spender import ONE, Spender, until_recalled
@@ -80,6 +82,23 @@ async def test_what_another_key_has_free_is_recalled_and_waited_for(
     await until_recalled(spender)
     await other.give_back(dealt, 4 * ONE)
     assert (await waiting).granted == 2 * ONE
+
+
+async def test_whoever_changes_the_workspace_and_then_its_wallet_never_deadlocks(
+    spender: Spender,
+) -> None:
+    """The first slice of a period locks the wallet too: after the workspace, as all others do."""
+    await spender.limit(spend_per_day=5 * ONE)
+    await spender.limit_workspace(per_day=10 * ONE)
+    async with spender.world.money.database.rpc.transaction("system") as tx:
+        await workspace_spend.lock_limits(tx, spender.workspace_id)
+        asking = asyncio.create_task(spender.ask(ONE))
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        while not await spender.world.rows(waiting):  # noqa: ASYNC110 - told by nobody
+            await asyncio.sleep(0.01)
+        await lock_wallet(tx, spender.workspace_id)
+        await tx.commit()
+    assert (await asking).granted == ONE
 
 
 async def test_nobody_waits_for_what_cannot_come_back(spender: Spender, other: Spender) -> None:
