@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from core.audit import Act
@@ -19,7 +20,6 @@ from core.billing.documents.issue import Documents
 from core.billing.paid import PaidPayment, credit_of, read_payment
 from core.billing.refunds import service, settling, store
 from core.billing.refunds.model import (
-    NEXT_KEY_AFTER,
     PREFIX,
     Refund,
     RefundReason,
@@ -99,7 +99,7 @@ class RefundDesk:
                 refund = await service.await_leases(tx, act, refund_id)
                 await tx.commit()
         if refund.state is RefundState.APPROVED:
-            refund = await self._carry_on(self._send(refund)) or refund
+            refund = await self._carry_on(self._send_or_search(refund)) or refund
         return refund
 
     async def reject(self, act: Act, refund_id: bytes) -> Refund:
@@ -148,21 +148,18 @@ class RefundDesk:
     async def work(self) -> int:
         """Take up what waits for us; return how much did. One that fails hinders no other."""
         async with self._pool.transaction("system") as tx:
-            waiting = await store.due(tx, now(self._clock), PER_ROUND_MAX)
+            waiting = await store.claim_due(tx, now(self._clock), PER_ROUND_MAX)
+            await tx.commit()
         for refund in waiting:
             await self._carry_on(self._take_up(refund))
         return len(waiting)
 
     async def _take_up(self, refund: Refund) -> Refund | None:
-        # Whoever was looked at comes last next time, so that nobody keeps others waiting.
-        async with self._pool.transaction("system") as tx:
-            await store.touch(tx, refund.refund_id, now(self._clock))
-            await tx.commit()
         if refund.state is RefundState.RECALLING:
             return await self._reserve_late(refund)
         if refund.state is RefundState.PENDING:
             return await self._apply(await self._gateway.get_refund(refund.stripe_id))
-        return await self._send_again(refund)
+        return await self._send_or_search(refund)
 
     async def _reserve_late(self, refund: Refund) -> Refund:
         act = self._act()
@@ -177,24 +174,30 @@ class RefundDesk:
         except InvalidState:
             return await self._undo_approval(act, refund, "charge_disputed")
         if reserved.state is RefundState.APPROVED:
-            return await self._send(reserved)
+            return await self._send_or_search(reserved)
         return reserved
 
-    async def _send_again(self, refund: Refund) -> Refund:
-        """Send a refund whose first call was never answered, unless the provider has it."""
+    async def _send_or_search(self, refund: Refund) -> Refund:
+        """Send an approved refund; one that was sent before only if the provider has none."""
         payment = await self._payment_of(refund)
+        if refund.last_sent_at is None:
+            return await self._send(refund, payment, searched_at=None)
+        searched_at = now(self._clock)
         for found in await self._gateway.list_refunds(payment.intent_id):
             if settling.waits_for(refund, payment, found):
                 return await self._apply(found) or refund
-        act = self._act()
-        if _key_is_old(refund, act):
-            async with self._pool.transaction("system") as tx:
-                refund = await service.next_attempt(tx, act, refund)
-                await tx.commit()
-        return await self._send(refund)
+        return await self._send(refund, payment, searched_at=searched_at)
 
-    async def _send(self, refund: Refund) -> Refund:
-        payment = await self._payment_of(refund)
+    async def _send(
+        self, refund: Refund, payment: PaidPayment, *, searched_at: datetime | None
+    ) -> Refund:
+        async with self._pool.transaction("system") as tx:
+            refund, may_call = await service.begin_call(
+                tx, self._act(), refund, searched_at=searched_at
+            )
+            await tx.commit()
+        if not may_call:
+            return refund
         try:
             made = await self._gateway.make_refund(
                 refund=format_id(PREFIX, refund.refund_id),
@@ -258,11 +261,6 @@ class RefundDesk:
 
     def _act(self) -> Act:
         return Act(ACTOR, now(self._clock), self._ids)
-
-
-def _key_is_old(refund: Refund, act: Act) -> bool:
-    """Say whether no call with this key can still be under way: it last changed when it got it."""
-    return act.now - refund.updated_at >= NEXT_KEY_AFTER
 
 
 async def _stop_top_up(tx: Transaction, act: Act, refund_id: bytes) -> None:

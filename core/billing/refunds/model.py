@@ -20,7 +20,9 @@ LOOK_AGAIN_AFTER: Final = timedelta(hours=1)
 RECALL_FOR: Final = timedelta(hours=2)
 """Credit is recalled from leases for this long: the longest request ends well before."""
 NEXT_KEY_AFTER: Final = timedelta(hours=1)
-"""A key whose call was never answered is given up after this, and a negative search."""
+"""A key whose call was never answered is used for this long; then it falls silent."""
+CALL_MAX: Final = timedelta(minutes=5)
+"""Longer than any call to the provider takes, its repetitions included."""
 
 
 class RefundOrigin(IntEnum):
@@ -63,7 +65,9 @@ class Refund:
     state: RefundState
     share: Share
     reason: RefundReason
+    wanted_net: int | None
     attempt: int
+    last_sent_at: datetime | None
     stripe_id: str
     asked_by: str
     decided_by: str
@@ -77,6 +81,16 @@ class Refund:
     def idempotency_key(self) -> str:
         """Return the key under which the provider makes it once."""
         return f"refund:{self.refund_id.hex()}:{self.attempt}"
+
+    def answers(self, wanted: Wanted) -> bool:
+        """Say whether it is what a repeated call asks for."""
+        mine = (self.origin, self.payment_id, self.wanted_net, self.reason)
+        return mine == (
+            RefundOrigin.ASKED,
+            wanted.payment_id,
+            wanted.net_minor,
+            wanted.reason,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,14 @@ class Wanted:
     payment_id: bytes
     net_minor: int | None
     reason: RefundReason
+
+
+class NextCall(Enum):
+    """What may be done about a refund that the provider did not confirm."""
+
+    SAME_KEY = "whatever is under way has this key as well, so one refund is made"
+    NEXT_KEY = "no call is under way, and the search found nothing that the last ones made"
+    NONE = "a call with the old key may still be under way: look, but do not call"
 
 
 class Effect(Enum):
@@ -134,6 +156,19 @@ def settle(state: RefundState, seen: Sight) -> tuple[RefundState, tuple[Effect, 
     if seen.is_dead:
         return RefundState.FAILED, (Effect.RELEASED,)
     return RefundState.PENDING, ()
+
+
+def next_call(refund: Refund, now: datetime, *, searched_at: datetime | None) -> NextCall:
+    """Return how the provider may be called for an approved refund.
+
+    A key is of use for an hour from when the refund got it (`updated_at`). Then nothing is sent for
+    longer than a call takes, so that the search that follows sees all that was made under it.
+    """
+    if refund.last_sent_at is None or now - refund.updated_at < NEXT_KEY_AFTER:
+        return NextCall.SAME_KEY
+    if searched_at is None or searched_at - refund.last_sent_at <= CALL_MAX:
+        return NextCall.NONE
+    return NextCall.NEXT_KEY
 
 
 def check_may_be_asked(paid_at: datetime | None, now: datetime, days: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from core.audit import Act
@@ -12,17 +13,17 @@ from core.billing.refunds import postings, store
 from core.billing.refunds.model import (
     PREFIX,
     RECALL_FOR,
+    NextCall,
     Refund,
     RefundOrigin,
     RefundState,
     Wanted,
     check_may_be_asked,
+    next_call,
 )
 from core.billing.shares import MINOR_NANOS, refundable_minor, share_of_net, total
-from core.db.call_replay import claim_call
 from core.db.database import Transaction
 from core.ledger.wallets import lock_wallet
-from kit.canonical import Canonical
 from kit.ids import format_id
 from kit.reasons import InsufficientCredits, InvalidState, RequestIdReused
 
@@ -45,16 +46,18 @@ async def ask(tx: Transaction, act: Act, wanted: Wanted, days: int) -> Refund:
     """
     payment = await read_payment(tx, wanted.payment_id)
     await lock_wallet(tx, payment.workspace_id)
-    refund_id = act.ids.new()
-    known = await _known(tx, act, payment, wanted, refund_id)
+    # Refunds are kept for ever, so a call may be repeated for ever.
+    known = await store.of_request(tx, payment.workspace_id, wanted.request_id)
     if known is not None:
+        if not known.answers(wanted):
+            raise RequestIdReused
         return known
     check_may_be_asked(payment.paid_at, act.now, days)
     await _check_not_disputed(tx, payment)
-    refund = await _asked(tx, act, payment, wanted, refund_id)
+    refund = await _asked(tx, act, payment, wanted)
     if not await store.insert(tx, refund):
         raise RequestIdReused
-    await act.audit(tx, ASK, format_id(PREFIX, refund_id), payment.workspace_id)
+    await act.audit(tx, ASK, format_id(PREFIX, refund.refund_id), payment.workspace_id)
     return refund
 
 
@@ -149,14 +152,26 @@ async def refuse(tx: Transaction, act: Act, refund_id: bytes, attempt: int, why:
     return failed
 
 
-async def next_attempt(tx: Transaction, act: Act, refund: Refund) -> Refund:
-    """Give an approved refund, which the provider does not know, a new idempotency key."""
+async def begin_call(
+    tx: Transaction, act: Act, refund: Refund, *, searched_at: datetime | None
+) -> tuple[Refund, bool]:
+    """Note that the provider is about to be called; return the refund, and whether to call.
+
+    Not if it stands otherwise than it was read: somebody else has called meanwhile. `searched_at`
+    is when the provider was asked, in vain, for what earlier calls made.
+    """
     stands = await locked(tx, refund.refund_id)
-    if (stands.state, stands.attempt) != (RefundState.APPROVED, refund.attempt):
-        return stands
-    anew = replace(stands, attempt=stands.attempt + 1, updated_at=act.now)
-    await store.update(tx, anew)
-    return anew
+    seen = (RefundState.APPROVED, refund.attempt, refund.last_sent_at)
+    if (stands.state, stands.attempt, stands.last_sent_at) != seen:
+        return stands, False
+    call = next_call(stands, act.now, searched_at=searched_at)
+    if call is NextCall.NONE:
+        return stands, False
+    if call is NextCall.NEXT_KEY:
+        stands = replace(stands, attempt=stands.attempt + 1, updated_at=act.now)
+    called = replace(stands, last_sent_at=act.now, checked_at=act.now)
+    await store.update(tx, called)
+    return called, True
 
 
 async def locked(tx: Transaction, refund_id: bytes) -> Refund:
@@ -186,40 +201,12 @@ def recall_is_over(refund: Refund, act: Act) -> bool:
     return refund.decided_at is None or act.now - refund.decided_at > RECALL_FOR
 
 
-async def _known(
-    tx: Transaction, act: Act, payment: PaidPayment, wanted: Wanted, refund_id: bytes
-) -> Refund | None:
-    """Return the refund that the same call made before."""
-    content: dict[str, Canonical] = {
-        "payment": wanted.payment_id,
-        "net_minor": wanted.net_minor,
-        "reason": int(wanted.reason),
-    }
-    before = await claim_call(
-        tx,
-        method=ASK,
-        request_id=wanted.request_id,
-        content=content,
-        object_id=refund_id,
-        now=act.now,
-    )
-    if before is not None:
-        return await store.get(tx, before)
-    # Calls are remembered for days, refunds for ever.
-    stored = await store.of_request(tx, payment.workspace_id, wanted.request_id)
-    if stored is not None and stored.payment_id != wanted.payment_id:
-        raise RequestIdReused
-    return stored
-
-
 async def _check_not_disputed(tx: Transaction, payment: PaidPayment) -> None:
     if await bars_refunds(tx, payment.payment_id):
         raise InvalidState(cause="charge_disputed")
 
 
-async def _asked(
-    tx: Transaction, act: Act, payment: PaidPayment, wanted: Wanted, refund_id: bytes
-) -> Refund:
+async def _asked(tx: Transaction, act: Act, payment: PaidPayment, wanted: Wanted) -> Refund:
     parts = await store.parts_of(tx, payment.payment_id)
     credit = await credit_of(tx, grant_of(payment), act.now)
     unused = credit.free + (credit.leased if wanted.net_minor is not None else 0)
@@ -230,7 +217,7 @@ async def _asked(
     if not 0 < net <= most:
         raise InsufficientCredits(refundable_nanos=most * MINOR_NANOS)
     return Refund(
-        refund_id=refund_id,
+        refund_id=act.ids.new(),
         workspace_id=payment.workspace_id,
         payment_id=payment.payment_id,
         request_id=wanted.request_id,
@@ -238,7 +225,9 @@ async def _asked(
         state=RefundState.REQUESTED,
         share=share_of_net(payment.whole, taken, net),
         reason=wanted.reason,
+        wanted_net=wanted.net_minor,
         attempt=1,
+        last_sent_at=None,
         stripe_id="",
         asked_by=act.actor,
         decided_by="",

@@ -25,8 +25,8 @@ from kit.reasons import NotFound
 
 _COLUMNS: Final = (
     "id, workspace_id, payment_id, request_id, origin, state, net_minor, tax_minor, reason,"
-    " attempt, stripe_id, asked_by, decided_by, failure, created_at, updated_at, checked_at,"
-    " decided_at"
+    " wanted_net_minor, attempt, last_sent_at, stripe_id, asked_by, decided_by, failure,"
+    " created_at, updated_at, checked_at, decided_at"
 )
 _GET: Final = f"SELECT {_COLUMNS} FROM refund WHERE id = :id"  # noqa: S608 - constant
 _OF_STRIPE: Final = f"SELECT {_COLUMNS} FROM refund WHERE stripe_id = :id"  # noqa: S608 - constant
@@ -36,14 +36,14 @@ SELECT {_COLUMNS} FROM refund WHERE workspace_id = :workspace AND request_id = :
 _INSERT: Final = f"""
 INSERT INTO refund ({_COLUMNS})
 VALUES (:id, :workspace_id, :payment_id, :request_id, :origin, :state, :net_minor, :tax_minor,
-        :reason, :attempt, :stripe_id, :asked_by, :decided_by, :failure, :created_at, :updated_at,
-        :checked_at, :decided_at)
+        :reason, :wanted_net, :attempt, :last_sent_at, :stripe_id, :asked_by, :decided_by,
+        :failure, :created_at, :updated_at, :checked_at, :decided_at)
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - constant
 _UPDATE: Final = """
-UPDATE refund SET state = :state, attempt = :attempt, stripe_id = :stripe_id,
-       decided_by = :decided_by, failure = :failure, updated_at = :updated_at,
-       checked_at = :checked_at, decided_at = :decided_at
+UPDATE refund SET state = :state, attempt = :attempt, last_sent_at = :last_sent_at,
+       stripe_id = :stripe_id, decided_by = :decided_by, failure = :failure,
+       updated_at = :updated_at, checked_at = :checked_at, decided_at = :decided_at
  WHERE id = :id
 """
 _OF_PAYMENT: Final = """
@@ -59,11 +59,17 @@ SELECT {_COLUMNS} FROM refund
    AND (CAST(:state AS smallint) = 0 OR state = CAST(:state AS smallint))
  ORDER BY id DESC LIMIT :limit
 """  # noqa: S608 - constant
-_DUE: Final = f"""
-SELECT {_COLUMNS} FROM refund
- WHERE state = 7 OR (state = 2 AND checked_at <= :try_before)
-    OR (state = 3 AND checked_at <= :look_before)
- ORDER BY checked_at LIMIT :limit
+# What another core is just taking, or has just taken, is its own. Whoever was looked at comes last
+# next time, so that nobody keeps others waiting.
+_CLAIM_DUE: Final = f"""
+WITH due AS (
+    SELECT id FROM refund
+     WHERE state = 7 OR (state = 2 AND checked_at <= :try_before)
+        OR (state = 3 AND checked_at <= :look_before)
+     ORDER BY checked_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE refund SET checked_at = :now FROM due WHERE refund.id = due.id
+RETURNING {", ".join(f"refund.{name}" for name in _COLUMNS.split(", "))}
 """  # noqa: S608 - constant
 
 
@@ -79,6 +85,7 @@ async def insert(tx: Transaction, refund: Refund) -> bool:
         net_minor=refund.share.net,
         tax_minor=refund.share.tax,
         reason=int(refund.reason),
+        wanted_net=refund.wanted_net,
         asked_by=refund.asked_by,
         created_at=refund.created_at,
         **changing,
@@ -89,13 +96,6 @@ async def insert(tx: Transaction, refund: Refund) -> bool:
 async def update(tx: Transaction, refund: Refund) -> None:
     """Write what may change of a refund."""
     await tx.run(_UPDATE, **_changing(refund))
-
-
-async def touch(tx: Transaction, refund_id: bytes, now: datetime) -> None:
-    """Note that a refund was looked at."""
-    await tx.run(
-        "UPDATE refund SET checked_at = :now WHERE id = :id", id=to_uuid(refund_id), now=now
-    )
 
 
 async def get(tx: Transaction, refund_id: bytes) -> Refund:
@@ -152,10 +152,17 @@ async def list_refunds(
     return [_refund_of(row) for row in rows]
 
 
-async def due(tx: Transaction, now: datetime, limit: int) -> list[Refund]:
-    """Read refunds that wait for us: recalling, not confirmed, or long on their way."""
+async def claim_due(tx: Transaction, now: datetime, limit: int) -> list[Refund]:
+    """Take refunds that wait for us: recalling, not confirmed, or long on their way.
+
+    The rows' locks are held until the commit, and no wallet's is waited for.
+    """
     rows = await tx.all(
-        _DUE, try_before=now - TRY_AGAIN_AFTER, look_before=now - LOOK_AGAIN_AFTER, limit=limit
+        _CLAIM_DUE,
+        now=now,
+        try_before=now - TRY_AGAIN_AFTER,
+        look_before=now - LOOK_AGAIN_AFTER,
+        limit=limit,
     )
     return [_refund_of(row) for row in rows]
 
@@ -165,6 +172,7 @@ def _changing(refund: Refund) -> dict[str, Any]:
         "id": to_uuid(refund.refund_id),
         "state": int(refund.state),
         "attempt": refund.attempt,
+        "last_sent_at": refund.last_sent_at,
         "stripe_id": refund.stripe_id or None,
         "decided_by": refund.decided_by,
         "failure": refund.failure,
@@ -184,7 +192,9 @@ def _refund_of(row: Row[Any]) -> Refund:
         state=RefundState(row.state),
         share=Share(row.net_minor, row.tax_minor),
         reason=RefundReason(row.reason),
+        wanted_net=row.wanted_net_minor,
         attempt=row.attempt,
+        last_sent_at=row.last_sent_at,
         stripe_id=row.stripe_id or "",
         asked_by=row.asked_by,
         decided_by=row.decided_by,

@@ -79,7 +79,10 @@ CREATE TABLE refund (
     net_minor bigint NOT NULL CHECK (net_minor >= 0),      -- the credit that is taken back
     tax_minor bigint NOT NULL DEFAULT 0 CHECK (tax_minor >= 0),
     reason smallint NOT NULL DEFAULT 0,
+    -- What was asked for; NULL means all that could go back.
+    wanted_net_minor bigint CHECK (wanted_net_minor > 0),
     attempt smallint NOT NULL DEFAULT 1 CHECK (attempt > 0),
+    last_sent_at timestamptz,                              -- when the provider was last called
     stripe_id text UNIQUE CHECK (stripe_id ~ '^[A-Za-z0-9_]{1,255}$'),
     asked_by text NOT NULL CHECK (asked_by ~ '^[a-z0-9_.:-]{1,64}$'),
     decided_by text NOT NULL DEFAULT '' CHECK (decided_by ~ '^[a-z0-9_.:-]{0,64}$'),
