@@ -74,8 +74,12 @@ MEANINGS: Final = {
         "Collect the debt or give it up; a workspace in debt gets no credit to spend.",
     ),
     "dispute_mismatch": (
-        "A dispute is in another currency than its payment, or in a state that is not known.",
+        "A dispute is in another currency than its payment.",
         "Look at it at the provider; nothing was frozen.",
+    ),
+    "dispute_unknown_status": (
+        "The provider's word for where a dispute stands is not known: it counts as open.",
+        "Look at it at the provider; its credit stays frozen until a known word comes.",
     ),
     "dispute_changed_after_close": (
         "The provider moved money of a dispute that was settled already.",

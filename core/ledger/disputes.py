@@ -44,7 +44,8 @@ async def freeze(
 ) -> int:
     """Freeze what is free of a grant until a dispute has `up_to` nano-dollars; return what it has.
 
-    Called again when leases have come back: they are asked to while something is lacking.
+    Called again when leases have come back: they are asked to while something is lacking. What it
+    has beyond that, because less is disputed now, goes back to the grant.
 
     Raises:
         NotFound: no such wallet, or no such bought credit in it.
@@ -52,8 +53,9 @@ async def freeze(
     wallet = await expire_one(tx, await lock_wallet(tx, workspace_id), now)
     grant = await bought_grant(tx, wallet, grant_id)
     frozen = await frozen_by(tx, grant_id, stripe_id)
-    amount = min(grant.remaining, max(0, up_to - frozen))
-    if amount > 0:
+    # Below zero where it has too much.
+    amount = min(grant.remaining, up_to - frozen)
+    if amount:
         await store.move_remaining(tx, [(grant_id, -amount)])
         entries = (
             Entry(PAID, -amount, workspace_id, grant_id),
@@ -61,7 +63,10 @@ async def freeze(
         )
         # Each step has a key of its own: the wallet's next place tells steps of a total apart.
         key = f"stripe:{stripe_id}:freeze:{frozen + amount}:{wallet.sequence + 1}"
-        await post(tx, movement(wallet, FREEZE, key, entries, actor=actor, now=now), wallet)
+        kind = FREEZE if amount > 0 else THAW
+        posted = await post(tx, movement(wallet, kind, key, entries, actor=actor, now=now), wallet)
+        if amount < 0:
+            await bring_up_to_date(tx, posted.wallet or wallet, now)
     if frozen + amount < up_to:
         await lease_store.recall(tx, workspace_id, None, now)
     return frozen + amount

@@ -43,7 +43,8 @@ SELECT price_version, count(*) AS records, sum(charge_nanos) AS charged,
 """  # noqa: S608 - constants
 _REVENUE: Final = """
 SELECT (SELECT coalesce(sum(charge_nanos), 0) FROM usage_hourly) AS charged,
-       (SELECT coalesce(sum(amount), 0) FROM ledger_entry WHERE account = 'rev.usage') AS posted
+       (SELECT coalesce(sum(amount), 0) FROM ledger_entry
+         WHERE workspace_id IS NULL AND account = 'rev.usage') AS posted
 """
 
 

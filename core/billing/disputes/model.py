@@ -56,7 +56,10 @@ BARRING: Final = (DisputeState.OPEN, DisputeState.UNDER_REVIEW, DisputeState.LOS
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """A payment that a cardholder's bank disputes; `frozen_nanos` is what is frozen for it now."""
+    """A payment that a cardholder's bank disputes.
+
+    `frozen_nanos` is what is frozen for it now, `lost` what it took of the payment for good.
+    """
 
     dispute_id: bytes
     workspace_id: bytes
@@ -71,6 +74,7 @@ class Dispute:
     up_to_nanos: int
     frozen_nanos: int
     owed_nanos: int
+    lost: Share
     evidence_due_at: datetime | None
     evidence_sent_at: datetime | None
     created_at: datetime
@@ -144,11 +148,12 @@ def step_of(state: DisputeState, withdrawn: int, reinstated: int) -> Step:
     return Step.THAW if reinstated > 0 else Step.WAIT
 
 
-def disputed_share(whole: Share, refunded: Share, amount: int, withdrawn: int) -> Share:
+def disputed_share(whole: Share, gone: Share, amount: int, withdrawn: int) -> Share:
     """Return the credit and tax in what is disputed: what was taken, or is said to be.
 
-    Never more than what was not refunded: the rest is the provider's exchange and fees.
+    Never more than what refunds and other disputes left: the rest is the provider's exchange and
+    fees.
     """
-    left = whole.without(refunded)
+    left = whole.without(gone)
     gross = min(withdrawn or amount, left.gross)
-    return share_of_gross(whole, refunded, gross) if gross > 0 else Share(0, 0)
+    return share_of_gross(whole, gone, gross) if gross > 0 else Share(0, 0)

@@ -37,6 +37,7 @@ from kit.ids import format_id
 MISMATCH: Final = "dispute_mismatch"
 OPENED: Final = "dispute_opened"
 LOST: Final = "dispute_lost"
+UNKNOWN_STATUS: Final = "dispute_unknown_status"
 CHANGED: Final = "dispute_changed_after_close"
 _HARMLESS: Final = frozenset(
     {DisputeState.WON, DisputeState.INQUIRY_CLOSED, DisputeState.PREVENTED}
@@ -67,7 +68,7 @@ async def apply(
         await stop_auto(tx, act, payment.workspace_id, AutoStop.DISPUTED)
     await lock_wallet(tx, payment.workspace_id)
     known = await store.of_stripe(tx, seen.id)
-    if state is None or not _is_in(seen, payment.currency):
+    if not _is_in(seen, payment.currency):
         await raise_alarm(tx, act, MISMATCH, seen.id, expected=payment.whole.gross)
         return None
     if known is None:
@@ -75,6 +76,10 @@ async def apply(
         await store.insert(tx, known)
     if known.closed_at is not None:
         return await _after_close(tx, act, known, seen)
+    if state is None:
+        # The safe reading: what is disputed stays frozen until somebody has looked.
+        await raise_alarm(tx, act, UNKNOWN_STATUS, format_id(PREFIX, known.dispute_id))
+        state = DisputeState.OPEN
     out, back = moved_of(each.amount for each in seen.balance_transactions)
     if out < known.withdrawn or back < known.reinstated:
         return known
@@ -118,20 +123,27 @@ async def _take_step(
     tx: Transaction, act: Act, dispute: Dispute, payment: PaidPayment
 ) -> tuple[Dispute, Share]:
     """Return the dispute after it, and what was lost."""
-    # What we only mean to refund, the provider will refuse now.
-    parts = await parts_of(tx, payment.payment_id)
-    refunded = total(part.share for part in parts if part.is_sent)
+    gone = await _gone(tx, dispute, payment)
     step = step_of(dispute.state, dispute.withdrawn, dispute.reinstated)
     if step is Step.FREEZE:
-        share = disputed_share(payment.whole, refunded, dispute.amount, dispute.withdrawn)
+        share = disputed_share(payment.whole, gone, dispute.amount, dispute.withdrawn)
         disputed = replace(dispute, up_to_nanos=share.net_nanos)
         return await _hold_on(tx, act, disputed, payment), NOTHING
     if step is Step.LOSE:
-        share = disputed_share(payment.whole, refunded, dispute.amount, dispute.moved)
+        share = disputed_share(payment.whole, gone, dispute.amount, dispute.moved)
         return await _lose(tx, act, dispute, payment, share), share
     if step is Step.THAW:
         return await _thaw(tx, act, dispute, payment), NOTHING
     return dispute, NOTHING
+
+
+async def _gone(tx: Transaction, dispute: Dispute, payment: PaidPayment) -> Share:
+    """Return what refunds and other disputes have taken of the payment."""
+    # What we only mean to refund, the provider will refuse now.
+    parts = await parts_of(tx, payment.payment_id)
+    refunded = (part.share for part in parts if part.is_sent)
+    lost = await store.lost_of(tx, payment.payment_id, besides=dispute.dispute_id)
+    return total((*refunded, lost))
 
 
 async def _hold_on(tx: Transaction, act: Act, dispute: Dispute, payment: PaidPayment) -> Dispute:
@@ -143,8 +155,6 @@ async def _hold_on(tx: Transaction, act: Act, dispute: Dispute, payment: PaidPay
 
 
 async def _freeze(tx: Transaction, act: Act, dispute: Dispute, payment: PaidPayment) -> int:
-    if dispute.up_to_nanos == 0:
-        return 0
     return await ledger.freeze(
         tx,
         workspace_id=dispute.workspace_id,
@@ -175,7 +185,7 @@ async def _lose(
     await _book_difference(tx, act, dispute, dispute.moved - lost)
     name = format_id(PREFIX, dispute.dispute_id)
     await raise_alarm(tx, act, LOST, name, expected=share.net_nanos, found=owed)
-    return replace(dispute, frozen_nanos=0, owed_nanos=owed, closed_at=act.now)
+    return replace(dispute, lost=share, frozen_nanos=0, owed_nanos=owed, closed_at=act.now)
 
 
 async def _thaw(tx: Transaction, act: Act, dispute: Dispute, payment: PaidPayment) -> Dispute:
@@ -253,6 +263,7 @@ def _new(act: Act, payment: PaidPayment, seen: StripeDispute) -> Dispute:
         up_to_nanos=0,
         frozen_nanos=0,
         owed_nanos=0,
+        lost=NOTHING,
         evidence_due_at=seen.due_at,
         evidence_sent_at=None,
         created_at=seen.created_at,

@@ -11,10 +11,12 @@ from sqlalchemy import Row
 from core.billing.disputes.model import (
     BARRING,
     LOOK_AGAIN_AFTER,
+    PREFIX,
     Dispute,
     DisputeState,
     FraudWarning,
 )
+from core.billing.shares import NOTHING, Share
 from core.db.database import Transaction
 from core.db.values import to_uuid
 from core.ledger.store import optional_uuid
@@ -23,21 +25,23 @@ from kit.reasons import NotFound
 
 _COLUMNS: Final = (
     "id, workspace_id, payment_id, stripe_id, state, reason, currency, amount_minor,"
-    " withdrawn_minor, reinstated_minor, up_to_nanos, frozen_nanos, owed_nanos, evidence_due_at,"
-    " evidence_sent_at, created_at, updated_at, checked_at, closed_at"
+    " withdrawn_minor, reinstated_minor, up_to_nanos, frozen_nanos, owed_nanos, lost_net_minor,"
+    " lost_tax_minor, evidence_due_at, evidence_sent_at, created_at, updated_at, checked_at,"
+    " closed_at"
 )
 _GET: Final = f"SELECT {_COLUMNS} FROM dispute WHERE id = :id"  # noqa: S608 - constant
 _OF_STRIPE: Final = f"SELECT {_COLUMNS} FROM dispute WHERE stripe_id = :id"  # noqa: S608 - constant
 _INSERT: Final = f"""
 INSERT INTO dispute ({_COLUMNS})
 VALUES (:id, :workspace_id, :payment_id, :stripe_id, :state, :reason, :currency, :amount,
-        :withdrawn, :reinstated, :up_to_nanos, :frozen_nanos, :owed_nanos, :evidence_due_at,
-        :evidence_sent_at, :created_at, :updated_at, :checked_at, :closed_at)
+        :withdrawn, :reinstated, :up_to_nanos, :frozen_nanos, :owed_nanos, :lost_net, :lost_tax,
+        :evidence_due_at, :evidence_sent_at, :created_at, :updated_at, :checked_at, :closed_at)
 """  # noqa: S608 - constant
 _UPDATE: Final = """
 UPDATE dispute SET state = :state, reason = :reason, amount_minor = :amount,
        withdrawn_minor = :withdrawn, reinstated_minor = :reinstated, up_to_nanos = :up_to_nanos,
        frozen_nanos = :frozen_nanos, owed_nanos = :owed_nanos,
+       lost_net_minor = :lost_net, lost_tax_minor = :lost_tax,
        evidence_due_at = :evidence_due_at, evidence_sent_at = :evidence_sent_at,
        updated_at = :updated_at, checked_at = :checked_at, closed_at = :closed_at
  WHERE id = :id
@@ -68,6 +72,11 @@ SELECT d.id FROM dispute AS d
 _BARS: Final = """
 SELECT 1 FROM dispute WHERE payment_id = :payment AND state = ANY(CAST(:states AS smallint[]))
  LIMIT 1
+"""
+_LOST: Final = """
+SELECT CAST(coalesce(sum(lost_net_minor), 0) AS bigint) AS net,
+       CAST(coalesce(sum(lost_tax_minor), 0) AS bigint) AS tax
+  FROM dispute WHERE payment_id = :payment AND id IS DISTINCT FROM CAST(:besides AS uuid)
 """
 _WARNING: Final = "id, stripe_id, workspace_id, payment_id, kind, actionable, created_at"
 _INSERT_WARNING: Final = f"""
@@ -118,7 +127,7 @@ async def get(tx: Transaction, dispute_id: bytes) -> Dispute:
     """
     row = await tx.one(_GET, id=to_uuid(dispute_id))
     if row is None:
-        raise NotFound(dispute=format_id("dsp", dispute_id))
+        raise NotFound(dispute=format_id(PREFIX, dispute_id))
     return _dispute_of(row)
 
 
@@ -157,6 +166,12 @@ async def bars_refunds(tx: Transaction, payment_id: bytes) -> bool:
     """Say whether a dispute of a payment keeps it from being refunded."""
     states = [int(state) for state in BARRING]
     return await tx.one(_BARS, payment=to_uuid(payment_id), states=states) is not None
+
+
+async def lost_of(tx: Transaction, payment_id: bytes, *, besides: bytes | None = None) -> Share:
+    """Read what lost disputes took of a payment."""
+    row = await tx.one(_LOST, payment=to_uuid(payment_id), besides=optional_uuid(besides))
+    return NOTHING if row is None else Share(row.net, row.tax)
 
 
 async def keep_warning(tx: Transaction, warning: FraudWarning, now: datetime) -> bool:
@@ -207,6 +222,8 @@ def _changing(dispute: Dispute) -> dict[str, Any]:
         "up_to_nanos": dispute.up_to_nanos,
         "frozen_nanos": dispute.frozen_nanos,
         "owed_nanos": dispute.owed_nanos,
+        "lost_net": dispute.lost.net,
+        "lost_tax": dispute.lost.tax,
         "evidence_due_at": dispute.evidence_due_at,
         "evidence_sent_at": dispute.evidence_sent_at,
         "updated_at": dispute.updated_at,
@@ -230,6 +247,7 @@ def _dispute_of(row: Row[Any]) -> Dispute:
         up_to_nanos=row.up_to_nanos,
         frozen_nanos=row.frozen_nanos,
         owed_nanos=row.owed_nanos,
+        lost=Share(row.lost_net_minor, row.lost_tax_minor),
         evidence_due_at=row.evidence_due_at,
         evidence_sent_at=row.evidence_sent_at,
         created_at=row.created_at,

@@ -46,7 +46,7 @@ _READ: Final = "SELECT position FROM stripe_cursor WHERE name = :name"
 _MOVE: Final = "UPDATE stripe_cursor SET position = :position, updated_at = :now WHERE name = :name"
 _CLEARING: Final = """
 SELECT CAST(coalesce(sum(amount), 0) AS bigint) AS total FROM ledger_entry
- WHERE account = 'psp.stripe_clearing'
+ WHERE workspace_id IS NULL AND account = 'psp.stripe_clearing'
 """
 # A charge is explained by the credit that it gave, a refund by its posting, all else by its name.
 _EXPLAINED: Final = """

@@ -10,6 +10,7 @@ from core.billing.accounts.model import AutoStop
 from core.billing.accounts.service import stop_auto
 from core.billing.accounts.store import lock as lock_account
 from core.billing.alarms import raise_alarm
+from core.billing.disputes.store import lost_of
 from core.billing.documents.issue import Documents
 from core.billing.paid import PaidPayment, find_paid
 from core.billing.refunds import postings, store
@@ -115,10 +116,11 @@ async def _made_there(
 ) -> Refund | None:
     """Write the row of a refund that was made without us."""
     parts = await store.parts_of(tx, payment.payment_id)
-    taken = total(part.share for part in parts)
+    lost = await lost_of(tx, payment.payment_id)
+    taken = total((*(part.share for part in parts), lost))
     if seen.amount > payment.whole.without(taken).gross:
         # What we only mean to refund gives way to what has been refunded: the provider will refuse.
-        taken = total(part.share for part in parts if part.is_sent)
+        taken = total((*(part.share for part in parts if part.is_sent), lost))
     if sight_of(seen).is_dead:
         # It takes nothing in the end, so what others took is no bound.
         taken = NOTHING

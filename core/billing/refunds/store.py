@@ -9,6 +9,7 @@ from sqlalchemy import Row
 
 from core.billing.refunds.model import (
     LOOK_AGAIN_AFTER,
+    PREFIX,
     TRY_AGAIN_AFTER,
     Refund,
     RefundedPart,
@@ -106,7 +107,7 @@ async def get(tx: Transaction, refund_id: bytes) -> Refund:
     """
     row = await tx.one(_GET, id=to_uuid(refund_id))
     if row is None:
-        raise NotFound(refund=format_id("refund", refund_id))
+        raise NotFound(refund=format_id(PREFIX, refund_id))
     return _refund_of(row)
 
 

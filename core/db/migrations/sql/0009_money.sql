@@ -114,6 +114,9 @@ CREATE TABLE dispute (
     up_to_nanos bigint NOT NULL DEFAULT 0 CHECK (up_to_nanos >= 0), -- the credit to be frozen
     frozen_nanos bigint NOT NULL DEFAULT 0 CHECK (frozen_nanos >= 0),
     owed_nanos bigint NOT NULL DEFAULT 0 CHECK (owed_nanos >= 0),
+    -- What it took of the payment for good: credit, and the tax on it.
+    lost_net_minor bigint NOT NULL DEFAULT 0 CHECK (lost_net_minor >= 0),
+    lost_tax_minor bigint NOT NULL DEFAULT 0 CHECK (lost_tax_minor >= 0),
     evidence_due_at timestamptz,
     evidence_sent_at timestamptz,
     created_at timestamptz NOT NULL,

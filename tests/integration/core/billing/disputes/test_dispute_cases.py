@@ -251,6 +251,83 @@ async def test_case_12_a_refund_that_failed_unheard_is_disputed_too(world: Strip
     await world.check_books()
 
 
+async def test_a_word_that_is_not_known_freezes_and_alarms(world: StripeWorld) -> None:
+    """The balance says that money was taken: until the word is known, its credit stays."""
+    payment = await world.pay(await world.money.workspace(), 2_500)
+    opened = world.simulator.order("disputes", payment_intent=payment.intent_id)
+    seen = replace(await world.gateway.get_dispute(opened["id"]), status="in_mediation")
+    async with world.money.database.rpc.transaction("system") as tx:
+        await settling.apply(tx, world.act("core"), seen, world.documents)
+        await tx.commit()
+    dispute = await world.dispute(opened["id"])
+    assert (dispute.state, dispute.frozen_nanos) == (DisputeState.OPEN, 25 * DOLLAR)
+    assert "dispute_unknown_status" in await world.alarms()
+    await world.check_books()
+    world.simulator.order(f"disputes/{opened['id']}/resolve", status="won")
+    await world.hear()
+    assert await world.free(payment) == 2_500
+    await world.check_books()
+
+
+@pytest.mark.parametrize(("refunded", "stays"), [(1_500, 1_000), (2_500, 0)])
+async def test_what_is_disputed_no_more_thaws(
+    world: StripeWorld, refunded: int, stays: int
+) -> None:
+    """A refund that is heard of late leaves less of the payment to freeze."""
+    payment = await world.pay(await world.money.workspace(), 2_500)
+    other = await world.pay(payment.workspace_id, 2_500)
+    world.simulator.order("dashboard_refund", payment_intent=payment.intent_id, amount=refunded)
+    opened = world.simulator.order("disputes", payment_intent=payment.intent_id, amount=2_500)
+    seen = await world.gateway.get_dispute(opened["id"])
+    for _ in range(2):
+        async with world.money.database.rpc.transaction("system") as tx:
+            await settling.apply(tx, world.act("core"), seen, world.documents)
+            await tx.commit()
+        await world.refunds.converge_payment(payment.intent_id)
+    dispute = await world.dispute(opened["id"])
+    assert (dispute.up_to_nanos, dispute.frozen_nanos) == (stays * MINOR_NANOS,) * 2
+    assert await world.account("frozen") == stays
+    assert await world.free(other) == 2_500 - await world.debt(payment)
+    await world.check_books()
+
+
+async def test_two_disputes_of_one_payment_take_its_tax_once(world: StripeWorld) -> None:
+    """Parts that are lost one by one add up to the whole of it: the second sees the first."""
+    payment = await world.pay(await world.money.workspace(), 2_000, 7)
+    opened = world.simulator.order("disputes", payment_intent=payment.intent_id, amount=1_003)
+    world.simulator.order(f"disputes/{opened['id']}/resolve", status="lost")
+    first = await world.gateway.get_dispute(opened["id"])
+    (taken,) = first.balance_transactions
+    rest = replace(taken, id=f"{taken.id}b", amount=-1_004)
+    second = replace(first, id=f"{first.id}b", amount=1_004, balance_transactions=(rest,))
+    for seen in (first, second):
+        async with world.money.database.rpc.transaction("system") as tx:
+            await settling.apply(tx, world.act("core"), seen, world.documents)
+            await tx.commit()
+        assert (await world.dispute(seen.id)).lost.gross == seen.amount
+    assert await world.account("tax_payable") == 0
+    assert await world.free(payment) == await world.debt(payment) == 0
+    assert await world.findings() == []
+
+
+async def test_a_refund_at_the_provider_takes_what_a_lost_dispute_left(
+    world: StripeWorld,
+) -> None:
+    """Its tax is what the dispute left of it."""
+    payment = await world.pay(await world.money.workspace(), 2_000, 7)
+    made = world.simulator.order("dashboard_refund", payment_intent=payment.intent_id, amount=502)
+    opened = world.simulator.order("disputes", payment_intent=payment.intent_id, amount=1_505)
+    world.simulator.order(f"disputes/{opened['id']}/resolve", status="lost")
+    seen = await world.gateway.get_dispute(opened["id"])
+    async with world.money.database.rpc.transaction("system") as tx:
+        await settling.apply(tx, world.act("core"), seen, world.documents)
+        await tx.commit()
+    await world.refunds.converge(made["id"])
+    assert await world.account("tax_payable") == 0
+    assert await world.free(payment) == 0
+    await world.check_books()
+
+
 async def test_lost_without_a_withdrawal_is_nothing_lost(world: StripeWorld) -> None:
     """A bank may call lost what was refunded before it could withdraw."""
     workspace = await world.money.workspace()
