@@ -39,11 +39,19 @@ MEANINGS: Final = {
     ),
     "payment_quarantined": (
         "Money came that is not what was asked for: another amount, currency or mode. No credit.",
-        "Look at the payment and at the provider's page of it; refund it there, or give goodwill.",
+        "It is refunded by itself; look at the provider's page of it for how it came.",
     ),
     "payment_paid_twice": (
         "A payment that had given its credit was paid once more.",
-        "Refund the second one at the provider.",
+        "The second one is refunded by itself; find out how it came.",
+    ),
+    "payment_not_returned": (
+        "The provider refused to refund money that gave no credit.",
+        "Look the payment up at the provider: it may be disputed; give it back by hand.",
+    ),
+    "billing_fault": (
+        "A payment, refund, dispute or event failed three times by a fault of ours.",
+        "Search the log for the object; it is tried again and again, and hinders no other.",
     ),
     "stripe_event_unmatched": (
         "The provider told of an object that we do not know, or refuses to show: given up.",

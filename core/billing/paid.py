@@ -26,6 +26,9 @@ SELECT {_COLUMNS} FROM payment
  WHERE (intent_id = :intent AND :intent <> '') OR (charge_id = :charge AND :charge <> '')
  ORDER BY id LIMIT 1
 """  # noqa: S608 - constant
+_IS_SURPLUS: Final = """
+SELECT 1 AS one FROM payment_surplus WHERE intent_id = :intent OR charge_id = :charge LIMIT 1
+"""
 _CREDIT: Final = """
 SELECT g.amount, g.expires_at,
        CASE WHEN g.expires_at <= :now THEN 0 ELSE g.remaining END AS free,
@@ -85,6 +88,12 @@ async def find_paid(tx: Transaction, *, intent_id: str, charge_id: str) -> PaidP
     if row is None or row.state != _SUCCEEDED or row.grant_id is None:
         raise NotKnownYet
     return _payment_of(row)
+
+
+async def is_surplus(tx: Transaction, *, intent_id: str, charge_id: str) -> bool:
+    """Say whether one of the provider's objects is money that gave no credit, and goes back."""
+    row = await tx.one(_IS_SURPLUS, intent=intent_id, charge=charge_id)
+    return row is not None
 
 
 async def credit_of(tx: Transaction, grant_id: bytes, now: datetime) -> Credit:

@@ -5,7 +5,6 @@ No transaction is open while the provider is called.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +16,7 @@ from core.billing.disputes import evidence, settling, store
 from core.billing.disputes.evidence import Evidence
 from core.billing.disputes.model import PREFIX, Dispute, FraudWarning
 from core.billing.documents.issue import Documents
+from core.billing.faults import Faults
 from core.billing.paid import PREFIX as PAYMENT_PREFIX
 from core.billing.paid import PaidPayment, find_paid, read_payment
 from core.billing.refunds.desk import RefundDesk
@@ -28,7 +28,7 @@ from core.ledger.wallets import balance, lock_wallet
 from kit.clock import Clock, now
 from kit.ids import IdSource, format_id
 from kit.log import EventLog
-from kit.reasons import DomainError, InvalidState
+from kit.reasons import InvalidState
 
 ACTOR: Final = "core.disputes"
 PER_ROUND_MAX: Final = 100
@@ -55,9 +55,9 @@ class DisputeDesk:
         self._gateway = gateway
         self._clock = clock
         self._ids = ids
-        self._log = log
         self._documents = documents
         self._refunds = refunds
+        self._faults = Faults(pool, clock, ids, log, ACTOR)
 
     async def converge(self, stripe_id: str) -> None:
         """Move our dispute to what the provider's has become.
@@ -180,9 +180,10 @@ class DisputeDesk:
             thirsty = await store.thirsty(tx, PER_ROUND_MAX)
             due = await store.due(tx, now(self._clock), PER_ROUND_MAX)
         for dispute_id in thirsty:
-            await self._carry_on(self._freeze_more(dispute_id))
+            await self._faults.guard(format_id(PREFIX, dispute_id), self._freeze_more(dispute_id))
         for dispute in due:
-            await self._carry_on(self._look_again(dispute))
+            name = format_id(PREFIX, dispute.dispute_id)
+            await self._faults.guard(name, self._look_again(dispute))
         return len(thirsty) + len(due)
 
     async def _freeze_more(self, dispute_id: bytes) -> None:
@@ -195,13 +196,6 @@ class DisputeDesk:
             await store.touch(tx, dispute.dispute_id, now(self._clock))
             await tx.commit()
         await self.converge(dispute.stripe_id)
-
-    async def _carry_on(self, step: Awaitable[None]) -> None:
-        """Do a step that is taken up again later, should it fail now."""
-        try:
-            await step
-        except DomainError as error:
-            self._log.fault("dispute_waits", error)
 
     def _act(self) -> Act:
         return Act(ACTOR, now(self._clock), self._ids)

@@ -22,7 +22,7 @@ from core.billing.disputes.model import (
     step_of,
 )
 from core.billing.documents.issue import Documents
-from core.billing.paid import PaidPayment, find_paid, read_payment
+from core.billing.paid import PaidPayment, find_paid, is_surplus, read_payment
 from core.billing.refunds.service import grant_of
 from core.billing.refunds.store import parts_of
 from core.billing.shares import MINOR_NANOS, NOTHING, Share, total
@@ -62,6 +62,10 @@ async def apply(
     Raises:
         NotKnownYet: no credited payment of ours is what it disputes.
     """
+    if await is_surplus(tx, intent_id=seen.intent_id, charge_id=seen.charge_id):
+        # It gave no credit that could be frozen; its movements are for people to explain.
+        await raise_alarm(tx, act, MISMATCH, seen.id, found=seen.amount)
+        return None
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)
     state = state_of(seen.status)
     if state not in _HARMLESS:

@@ -14,6 +14,7 @@ from core.audit import Act
 from core.billing.alarms import raise_alarm
 from core.billing.events import store
 from core.billing.events.store import Waiting
+from core.billing.faults import ALARM_AFTER
 from core.billing.stripe.gateway import PaymentUnknown, StripeEvent, StripeGateway, StripeRefused
 from core.db.database import Pool
 from kit.clock import Clock, now
@@ -25,6 +26,7 @@ ACTOR: Final = "core.events"
 PER_ROUND_MAX: Final = 50
 FIRST_PAUSE_SECONDS: Final = 1
 LONGEST_PAUSE_SECONDS: Final = 3_600
+FAULT: Final = "fault"
 PATIENCE: Final = timedelta(days=3)
 """How long what an event is about may stay unknown: as long as the provider would try."""
 
@@ -94,12 +96,15 @@ class Inbox:
             await self._give_up(event, "refused", error)
         except DomainError as error:
             await self._put_off(event, "not_known_yet", error)
+        except Exception as error:  # noqa: BLE001 - one that cannot be read hinders no other
+            self._log.fault("event_failed", error, kind=event.type)
+            await self._put_off(event, FAULT, error)
         else:
             async with self._pool.transaction("system") as tx:
                 await store.handled(tx, event.event_id, now(self._clock))
                 await tx.commit()
 
-    async def _put_off(self, event: Waiting, why: str, error: DomainError) -> None:
+    async def _put_off(self, event: Waiting, why: str, error: Exception) -> None:
         moment = now(self._clock)
         if why == "not_known_yet" and moment - event.received_at > PATIENCE:
             await self._give_up(event, why, error)
@@ -107,16 +112,21 @@ class Inbox:
         pause = min(FIRST_PAUSE_SECONDS * 2 ** min(event.attempts, 20), LONGEST_PAUSE_SECONDS)
         async with self._pool.transaction("system") as tx:
             await store.again(tx, event.event_id, moment + timedelta(seconds=pause), why)
+            if why == FAULT and event.attempts >= ALARM_AFTER:
+                await raise_alarm(tx, self._act(), "billing_fault", event.object_id[:96])
             await tx.commit()
 
-    async def _give_up(self, event: Waiting, why: str, error: DomainError) -> None:
+    async def _give_up(self, event: Waiting, why: str, error: Exception) -> None:
         """Leave an event to people: what it is about is not there, or cannot be applied."""
         self._log.fault("event_given_up", error, kind=event.type, code=why)
-        act = Act(ACTOR, now(self._clock), self._ids)
+        act = self._act()
         async with self._pool.transaction("system") as tx:
             await store.handled(tx, event.event_id, act.now, why)
             await raise_alarm(tx, act, "stripe_event_unmatched", event.object_id[:96])
             await tx.commit()
+
+    def _act(self) -> Act:
+        return Act(ACTOR, now(self._clock), self._ids)
 
     def _converger_of(self, kind: str) -> Converge | None:
         parts = kind.split(".")

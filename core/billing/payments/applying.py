@@ -22,8 +22,10 @@ from core.billing.accounts.model import (
 from core.billing.alarms import raise_alarm
 from core.billing.documents.issue import Documents
 from core.billing.payments import store
+from core.billing.payments.leftovers import keep_surplus
 from core.billing.payments.model import (
     NANOS_PER_CENT,
+    WITHDRAWN,
     Outcome,
     Payment,
     PaymentKind,
@@ -102,9 +104,11 @@ async def _fulfil(
 
 
 async def _quarantine(tx: Transaction, act: Act, payment: Payment, outcome: Outcome) -> None:
-    """Keep money that is not what was asked for apart, for somebody to look at."""
+    """Give no credit for money that is not what was asked for: it goes back, with an alarm."""
     await store.move(tx, payment.payment_id, outcome, act.now)
     found = None if outcome.intent is None else outcome.intent.amount
+    if outcome.intent is not None:
+        await keep_surplus(tx, act, payment, outcome.intent)
     await raise_alarm(
         tx, act, "payment_quarantined", payment.name, expected=payment.total, found=found
     )
@@ -114,10 +118,11 @@ async def _quarantine(tx: Transaction, act: Act, payment: Payment, outcome: Outc
 async def _watch_for_second_payment(
     tx: Transaction, act: Act, payment: Payment, outcome: Outcome
 ) -> None:
-    """Raise an alarm if a payment that is done was paid once more."""
+    """Raise an alarm if a payment that is done was paid once more, and give that back."""
     intent = outcome.intent
     paid = {PaymentState.SUCCEEDED, PaymentState.QUARANTINED}
     if outcome.state in paid and intent is not None and intent.id != payment.intent_id:
+        await keep_surplus(tx, act, payment, intent)
         await raise_alarm(
             tx, act, "payment_paid_twice", payment.name, expected=payment.total, found=intent.amount
         )
@@ -133,6 +138,8 @@ async def _tell_account(
     if payment.kind is not PaymentKind.AUTOMATIC or payment.state is outcome.state:
         return
     auto = account.auto
+    if failed and outcome.failure == WITHDRAWN:
+        return
     if failed and outcome.failure in CARD_IS_GONE:
         auto = stopped(auto, AutoStop.CARD_GONE)
     elif failed:

@@ -6,8 +6,8 @@ No transaction is open while the provider is called. Whatever was cut off on the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from core.audit import Act
@@ -16,19 +16,22 @@ from core.billing.accounts import store as account_store
 from core.billing.accounts.model import BillingAccount, Profile
 from core.billing.documents.issue import Documents
 from core.billing.documents.model import TaxMode
+from core.billing.faults import Faults
 from core.billing.parking import NotKnownYet
-from core.billing.payments import buying, store
+from core.billing.payments import buying, leftovers, store
 from core.billing.payments.applying import apply
+from core.billing.payments.calls import Leftovers, content_key, in_time
 from core.billing.payments.model import (
-    GIVEN_UP_AFTER,
-    NEXT_KEY_AFTER,
+    GIVEN_UP_ANYWAY_AFTER,
     PREFIX,
+    SEARCH_MARGIN,
     Outcome,
     Payment,
     PaymentKind,
     PaymentState,
     outcome_of,
 )
+from core.billing.payments.sending import Verdict, claim, is_over
 from core.billing.stripe.gateway import (
     Checkout,
     Intent,
@@ -93,6 +96,8 @@ class PaymentDesk:
         self._log = log
         self._documents = documents
         self._terms = terms
+        self._faults = Faults(pool, clock, ids, log, ACTOR)
+        self._leftovers = Leftovers(pool, gateway, clock, ids, log, ACTOR)
 
     async def buy(self, act: Act, wanted: buying.Wanted) -> Payment:
         """Make a payment on the provider's page, or by the saved card; the same request, the same.
@@ -110,12 +115,12 @@ class PaymentDesk:
             await tx.commit()
         if payment.state is not PaymentState.CREATED:
             return payment
-        # The provider forgets keys: an old call is looked for before it is made again.
-        is_new = self._age(payment).total_seconds() < YOUNG_SECONDS
         if wanted.kind is PaymentKind.CHECKOUT:
-            return await (self._open_page(payment) if is_new else self._take_up(payment))
+            return await self._open_page(payment)
         try:
-            return await (self._charge(payment) if is_new else self._take_up(payment))
+            # A call that was made before is looked for before it is made again.
+            is_new = payment.sent_at is None
+            return await (self._charge(payment) if is_new else self._charge_again(payment))
         except PaymentUnknown as error:
             # It is written down: the janitor finds out, and nobody has to ask twice.
             self._log.event("payment_unknown", payment=payment.name, code=_code(error))
@@ -135,10 +140,7 @@ class PaymentDesk:
         async with self._pool.transaction("system") as tx:
             short = await store.short_of_credit(tx, now(self._clock), limit=PER_ROUND_MAX)
         for workspace_id in short:
-            try:
-                await self.top_up(workspace_id)
-            except DomainError as error:
-                self._log.fault("top_up_failed", error, workspace=format_id("ws", workspace_id))
+            await self._faults.guard(format_id("ws", workspace_id), self.top_up(workspace_id))
         return len(short)
 
     async def update_profile(
@@ -166,12 +168,10 @@ class PaymentDesk:
         """Forget the saved card, here first: what the provider says to it changes nothing."""
         async with self._pool.transaction("system") as tx:
             before, after = await accounts.remove_card(tx, act, workspace_id)
+            if before.method_id:
+                await leftovers.keep_card(tx, before.method_id, act.now)
             await tx.commit()
-        if before.method_id:
-            try:
-                await self._gateway.forget_card(before.method_id)
-            except PaymentUnknown as error:
-                self._log.event("card_not_detached", code=_code(error))
+        await self._leftovers.detach_cards()
         return after
 
     async def converge_intent(self, intent_id: str) -> None:
@@ -225,10 +225,8 @@ class PaymentDesk:
             )
             await tx.commit()
         for payment in due:
-            try:
-                await self._take_up(payment)
-            except DomainError as error:
-                self._log.fault("payment_not_settled", error, payment=payment.name)
+            await self._faults.guard(payment.name, self._take_up(payment))
+        await self._leftovers.work()
         return len(due)
 
     async def _take_up(self, payment: Payment) -> Payment:
@@ -237,25 +235,36 @@ class PaymentDesk:
         if payment.session_id or payment.intent_id:
             return await self._settle(payment)
         if payment.kind is PaymentKind.CHECKOUT:
-            if self._age(payment) > GIVEN_UP_AFTER:
-                return await self._apply(payment, _not_made())
             return await self._open_page(payment)
         return await self._charge_again(payment)
 
     async def _charge_again(self, payment: Payment) -> Payment:
         """Settle a charge whose call was never answered: look for it before it is made again."""
-        found = await self._gateway.find_intents(payment.customer_id, payment.name)
+        found = await self._find(payment)
         paid = [one for one in found if one.status is IntentStatus.SUCCEEDED]
         for intent in [*paid, *found][:1]:
             return await self._settle(payment, intent)
-        if self._age(payment) > GIVEN_UP_AFTER:
-            return await self._apply(payment, _not_made())
-        if self._age(payment) > NEXT_KEY_AFTER * payment.attempt:
-            async with self._pool.transaction("system") as tx:
-                await store.next_attempt(tx, payment, now(self._clock))
-                payment = await store.get(tx, payment.payment_id)
-                await tx.commit()
         return await self._charge(payment)
+
+    async def _find(self, payment: Payment) -> Sequence[Intent]:
+        since = payment.created_at - SEARCH_MARGIN
+        try:
+            return await self._gateway.find_intents(payment.customer_id, payment.name, since=since)
+        except PaymentUnknown:
+            if now(self._clock) - payment.created_at <= GIVEN_UP_ANYWAY_AFTER:
+                raise
+            return []
+
+    async def _claim(self, payment: Payment) -> tuple[Payment, bool]:
+        """Say whether the call of a payment may be made now; it is written down then."""
+        async with self._pool.transaction("system") as tx:
+            act = self._act()
+            stands, verdict = await claim(tx, payment, act.now)
+            if verdict in {Verdict.WITHDRAWN, Verdict.GIVEN_UP}:
+                failed = Outcome(PaymentState.FAILED, verdict.value)
+                stands = await apply(tx, act, stands, failed, self._documents)
+            await tx.commit()
+        return stands, verdict is Verdict.SEND
 
     async def _settle(self, payment: Payment, intent: Intent | None = None) -> Payment:
         """Fetch what there is of a payment and apply it."""
@@ -288,6 +297,9 @@ class PaymentDesk:
     async def _open_page(self, payment: Payment) -> Payment:
         try:
             payment = await self._with_customer(payment)
+            payment, may_be_made = await self._claim(payment)
+            if not may_be_made:
+                return payment
             checkout = await self._make_page(payment, payment.key)
         except StripeRefused as refusal:
             await self._apply(payment, Outcome(PaymentState.FAILED, _code(refusal)))
@@ -295,7 +307,7 @@ class PaymentDesk:
         return await self._keep_page(payment, checkout)
 
     async def _make_page(self, payment: Payment, key: str) -> Checkout:
-        return await self._gateway.make_checkout(
+        made = self._gateway.make_checkout(
             payment=payment.name,
             customer_id=payment.customer_id,
             net=payment.net,
@@ -306,8 +318,10 @@ class PaymentDesk:
             saves_card=payment.saves_card,
             success_url=self._terms.success_url,
             cancel_url=self._terms.cancel_url,
-            key=key,
+            # What the row does not pin is in the key: settings change between two tries.
+            key=content_key(key, self._terms.success_url, self._terms.cancel_url),
         )
+        return await in_time(made)
 
     async def _keep_page(self, payment: Payment, checkout: Checkout) -> Payment:
         async with self._pool.transaction("system") as tx:
@@ -331,7 +345,7 @@ class PaymentDesk:
                 format_id("ws", payment.workspace_id),
                 profile.name,
                 profile.email,
-                key=f"{payment.name}:customer",
+                key=content_key(f"{payment.name}:customer", profile.name, profile.email),
             )
         async with self._pool.transaction("system") as tx:
             moment = now(self._clock)
@@ -346,15 +360,21 @@ class PaymentDesk:
     async def _charge(self, payment: Payment) -> Payment:
         """Charge the saved card; what the provider refuses has failed."""
         try:
-            payment = await self._with_tax(payment)
-            intent = await self._gateway.charge_card(
-                payment=payment.name,
-                customer_id=payment.customer_id,
-                method_id=payment.method_id,
-                amount=payment.total,
-                currency=payment.currency,
-                tax_calculation=payment.tax_calculation_id,
-                key=payment.key,
+            if not is_over(payment, now(self._clock)):
+                payment = await self._with_tax(payment)
+            payment, may_be_made = await self._claim(payment)
+            if not may_be_made:
+                return payment
+            intent = await in_time(
+                self._gateway.charge_card(
+                    payment=payment.name,
+                    customer_id=payment.customer_id,
+                    method_id=payment.method_id,
+                    amount=payment.total,
+                    currency=payment.currency,
+                    tax_calculation=payment.tax_calculation_id,
+                    key=payment.key,
+                )
             )
         except StripeRefused as refusal:
             return await self._apply(payment, Outcome(PaymentState.FAILED, _code(refusal)))
@@ -436,15 +456,8 @@ class PaymentDesk:
     def _rate(self) -> int:
         return self._terms.tax_rate_ppm
 
-    def _age(self, payment: Payment) -> timedelta:
-        return now(self._clock) - payment.created_at
-
     def _act(self) -> Act:
         return Act(ACTOR, now(self._clock), self._ids)
-
-
-def _not_made() -> Outcome:
-    return Outcome(PaymentState.FAILED, "not_made")
 
 
 def _code(error: DomainError) -> str:

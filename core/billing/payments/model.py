@@ -24,7 +24,15 @@ NEXT_KEY_AFTER: Final = timedelta(hours=1)
 """How long a call without an answer keeps its key; then a search says that it made nothing."""
 GIVEN_UP_AFTER: Final = timedelta(hours=23)
 """The provider remembers keys for at least 24 hours."""
+GIVEN_UP_ANYWAY_AFTER: Final = timedelta(hours=24)
+"""Then also without a search, should the provider not let us; money that comes is credited."""
+OWNER_WAITS_FOR: Final = timedelta(hours=1)
+"""Nobody who pressed a button is charged for it much later."""
+SEARCH_MARGIN: Final = timedelta(hours=1)
+"""How far the provider's clock may be from ours in a search."""
 AUTHENTICATION: Final = "authentication_required"
+WITHDRAWN: Final = "withdrawn"
+"""The failure of a payment that its customer did not want any more; no decline."""
 
 
 class PaymentKind(IntEnum):
@@ -81,6 +89,7 @@ class Payment:
     card_last4: str = ""
     grant_id: bytes | None = None
     paid_at: datetime | None = None
+    sent_at: datetime | None = None
 
     @property
     def name(self) -> str:

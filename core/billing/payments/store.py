@@ -24,7 +24,8 @@ from kit.reasons import NotFound
 _COLUMNS: Final = (
     "id, workspace_id, request_id, kind, state, attempt, currency, net_minor, tax_minor, tax_mode,"
     " tax_rate_ppm, tax_calculation_id, session_id, session_url, intent_id, charge_id, customer_id,"
-    " method_id, saves_card, failure, card_brand, card_last4, grant_id, created_at, paid_at"
+    " method_id, saves_card, failure, card_brand, card_last4, grant_id, created_at, paid_at,"
+    " sent_at"
 )
 _OPEN: Final = "state IN (1, 2, 3)"
 # A payment that somebody else wrote at the same time, or an automatic one beside an open one.
@@ -56,9 +57,8 @@ UPDATE payment SET session_id = :session, session_url = :url, intent_id = NULL, 
        checked_at = :now, state = CASE WHEN state = 1 THEN 2 ELSE state END
  WHERE id = :id AND session_id IS NULL AND state IN (1, 3)
 """
-_NEXT_ATTEMPT: Final = """
-UPDATE payment SET attempt = attempt + 1, updated_at = :now
- WHERE id = :id AND attempt = :attempt AND state = 1
+_NOTE_CALL: Final = """
+UPDATE payment SET attempt = :attempt, sent_at = :now, updated_at = :now WHERE id = :id
 """
 _MOVE: Final = """
 UPDATE payment SET state = :state, failure = :failure, intent_id = coalesce(:intent, intent_id),
@@ -85,7 +85,6 @@ RETURNING {_COLUMNS}
 _LOOK_SOON: Final = f"""
 UPDATE payment SET checked_at = 'epoch' WHERE session_id = :session AND {_OPEN}
 """  # noqa: S608 - constants
-_IS_CHARGED: Final = "SELECT 1 AS one FROM payment WHERE charge_id = :charge AND state = 4"
 # An open page is an intention only; a charge, or a page that was completed, is on its way.
 _ON_ITS_WAY: Final = f"{_OPEN} AND (kind IN (2, 3) OR intent_id IS NOT NULL)"
 _OTHER: Final = "id IS DISTINCT FROM CAST(:besides AS uuid)"
@@ -209,9 +208,9 @@ async def set_page(
     return count == 1
 
 
-async def next_attempt(tx: Transaction, payment: Payment, now: datetime) -> None:
-    """Give the call that makes a payment a new key."""
-    await tx.run(_NEXT_ATTEMPT, id=to_uuid(payment.payment_id), attempt=payment.attempt, now=now)
+async def note_call(tx: Transaction, payment_id: bytes, attempt: int, now: datetime) -> None:
+    """Write that the call that makes a payment is made now, and with which key."""
+    await tx.run(_NOTE_CALL, id=to_uuid(payment_id), attempt=attempt, now=now)
 
 
 async def move(tx: Transaction, payment_id: bytes, outcome: Outcome, now: datetime) -> None:
@@ -281,11 +280,6 @@ async def take_due(
     return [_payment(row) for row in rows]
 
 
-async def is_charged(tx: Transaction, charge_id: str) -> bool:
-    """Say whether a charge of the provider's has given credit."""
-    return await tx.one(_IS_CHARGED, charge=charge_id) is not None
-
-
 async def short_of_credit(
     tx: Transaction,
     now: datetime,
@@ -341,4 +335,5 @@ def _payment(row: Row[Any]) -> Payment:
         card_last4=row.card_last4,
         grant_id=None if row.grant_id is None else from_uuid(row.grant_id),
         paid_at=row.paid_at,
+        sent_at=row.sent_at,
     )

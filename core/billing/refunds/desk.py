@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,6 +16,7 @@ from core.audit import Act
 from core.billing.accounts.model import AutoStop
 from core.billing.accounts.service import stop_auto
 from core.billing.documents.issue import Documents
+from core.billing.faults import Faults
 from core.billing.paid import PaidPayment, credit_of, read_payment
 from core.billing.refunds import service, settling, store
 from core.billing.refunds.model import (
@@ -32,7 +32,7 @@ from core.ledger import leases
 from kit.clock import Clock, now
 from kit.ids import IdSource, format_id
 from kit.log import EventLog
-from kit.reasons import CreditInUse, DomainError, InsufficientCredits, InvalidState
+from kit.reasons import CreditInUse, InsufficientCredits, InvalidState
 
 ACTOR: Final = "core.refunds"
 PER_ROUND_MAX: Final = 100
@@ -67,9 +67,9 @@ class RefundDesk:
         self._gateway = gateway
         self._clock = clock
         self._ids = ids
-        self._log = log
         self._documents = documents
         self._terms = terms
+        self._faults = Faults(pool, clock, ids, log, ACTOR)
 
     async def ask(self, act: Act, wanted: Wanted) -> Refund:
         """Ask for a refund; without an amount, leases are asked first for what they do not use.
@@ -99,7 +99,8 @@ class RefundDesk:
                 refund = await service.await_leases(tx, act, refund_id)
                 await tx.commit()
         if refund.state is RefundState.APPROVED:
-            refund = await self._carry_on(self._send_or_search(refund)) or refund
+            step = self._send_or_search(refund)
+            refund = await self._faults.guard(_name_of(refund), step) or refund
         return refund
 
     async def reject(self, act: Act, refund_id: bytes) -> Refund:
@@ -151,7 +152,7 @@ class RefundDesk:
             waiting = await store.claim_due(tx, now(self._clock), PER_ROUND_MAX)
             await tx.commit()
         for refund in waiting:
-            await self._carry_on(self._take_up(refund))
+            await self._faults.guard(_name_of(refund), self._take_up(refund))
         return len(waiting)
 
     async def _take_up(self, refund: Refund) -> Refund | None:
@@ -251,14 +252,6 @@ class RefundDesk:
         async with self._pool.transaction("system") as tx:
             return await read_payment(tx, refund.payment_id)
 
-    async def _carry_on(self, step: Awaitable[Refund | None]) -> Refund | None:
-        """Do a step that is taken up again later, should it fail now."""
-        try:
-            return await step
-        except DomainError as error:
-            self._log.fault("refund_waits", error)
-            return None
-
     def _act(self) -> Act:
         return Act(ACTOR, now(self._clock), self._ids)
 
@@ -268,6 +261,10 @@ async def _stop_top_up(tx: Transaction, act: Act, refund_id: bytes) -> None:
     refund = await store.get(tx, refund_id)
     if refund.state is RefundState.REQUESTED:
         await stop_auto(tx, act, refund.workspace_id, AutoStop.REFUNDED)
+
+
+def _name_of(refund: Refund) -> str:
+    return format_id(PREFIX, refund.refund_id)
 
 
 def _word(code: str) -> str:

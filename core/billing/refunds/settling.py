@@ -12,7 +12,7 @@ from core.billing.accounts.store import lock as lock_account
 from core.billing.alarms import raise_alarm
 from core.billing.disputes.store import lost_of
 from core.billing.documents.issue import Documents
-from core.billing.paid import PaidPayment, find_paid
+from core.billing.paid import PaidPayment, find_paid, is_surplus
 from core.billing.refunds import postings, store
 from core.billing.refunds.model import (
     ASKED_AT_PROVIDER,
@@ -40,7 +40,8 @@ _REQUEST_ID_MAX: Final = 64
 async def apply(
     tx: Transaction, act: Act, seen: StripeRefund, documents: Documents
 ) -> Refund | None:
-    """Bring our refund to what was seen; None if it cannot be ours and an alarm says so.
+    """Bring our refund to what was seen; None if it cannot be ours and an alarm says so,
+    or if it gives money back that gave no credit.
 
     It may run twice, late, and beside another: postings have the provider's ids in their keys, and
     final states win.
@@ -48,6 +49,8 @@ async def apply(
     Raises:
         NotKnownYet: no credited payment of ours is what it refunds.
     """
+    if await is_surplus(tx, intent_id=seen.intent_id, charge_id=seen.charge_id):
+        return None
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)
     await lock_account(tx, payment.workspace_id, act.now)
     await lock_wallet(tx, payment.workspace_id)

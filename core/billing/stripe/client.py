@@ -25,8 +25,6 @@ from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineI
 from core.billing.stripe import reading
 from core.billing.stripe.gateway import (
     BalanceTransaction,
-    Card,
-    Charge,
     Checkout,
     Intent,
     Page,
@@ -160,10 +158,6 @@ class StripeAdapter:
             self._v1.checkout.sessions.retrieve_async(session_id), reading.checkout_of
         )
 
-    async def expire_checkout(self, session_id: str) -> Checkout:
-        """End an open Checkout Session."""
-        return await _read(self._v1.checkout.sessions.expire_async(session_id), reading.checkout_of)
-
     async def charge_card(
         self,
         *,
@@ -204,15 +198,22 @@ class StripeAdapter:
         found = self._v1.payment_intents.retrieve_async(intent_id, {"expand": _CHARGED})
         return await _read(found, reading.intent_of)
 
-    async def find_intents(self, customer_id: str, payment: str) -> Sequence[Intent]:
+    async def find_intents(
+        self, customer_id: str, payment: str, *, since: datetime
+    ) -> Sequence[Intent]:
         """Find the PaymentIntents that name a payment of ours.
 
-        Lists those of the customer, newest first: the provider's search lags behind what it made.
+        Lists those of the customer since a moment, newest first: the provider's search lags behind
+        what it made.
         """
         intents = self._v1.payment_intents
 
         async def page(after: str) -> stripe.ListObject[stripe.PaymentIntent]:
-            wanted: PaymentIntentListParams = {"customer": customer_id, "limit": LIST_PAGE}
+            wanted: PaymentIntentListParams = {
+                "customer": customer_id,
+                "created": {"gte": _seconds(since)},
+                "limit": LIST_PAGE,
+            }
             if after:
                 wanted["starting_after"] = after
             return await intents.list_async(wanted)
@@ -228,21 +229,6 @@ class StripeAdapter:
         """Cancel a PaymentIntent that has not succeeded."""
         done = self._v1.payment_intents.cancel_async(intent_id, {"expand": _CHARGED})
         return await _read(done, reading.intent_of)
-
-    async def get_charge(self, charge_id: str) -> tuple[Charge, str]:
-        """Fetch a charge, and the id of its PaymentIntent."""
-        found = self._v1.charges.retrieve_async(charge_id, {"expand": ["balance_transaction"]})
-        return await _read(
-            found,
-            lambda answer: (
-                reading.charge_of(answer),
-                reading.reference(answer.get("payment_intent")),
-            ),
-        )
-
-    async def card_of(self, method_id: str) -> Card:
-        """Fetch what may be shown of a saved card."""
-        return await _read(self._v1.payment_methods.retrieve_async(method_id), reading.card_of)
 
     async def forget_card(self, method_id: str) -> None:
         """Detach a saved card; one that is gone already is fine."""

@@ -51,14 +51,12 @@ class BalanceTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Money that was taken from a card; `refunded` is what went back so far."""
+    """Money that was taken from a card."""
 
     id: str
     amount: int
     currency: str
     paid: bool
-    refunded: int
-    disputed: bool
     card_brand: str
     card_last4: str
     balance_transaction: BalanceTransaction | None
@@ -107,15 +105,6 @@ class Checkout:
     tax: int
     currency: str
     livemode: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A saved card: what may be shown of it."""
-
-    method_id: str
-    brand: str
-    last4: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +216,6 @@ class StripeGateway(Protocol):
     async def get_checkout(self, session_id: str) -> Checkout:
         """Fetch a Checkout Session."""
 
-    async def expire_checkout(self, session_id: str) -> Checkout:
-        """End an open Checkout Session."""
-
     async def charge_card(
         self,
         *,
@@ -246,17 +232,13 @@ class StripeGateway(Protocol):
     async def get_intent(self, intent_id: str) -> Intent:
         """Fetch a PaymentIntent with its latest charge and that charge's balance transaction."""
 
-    async def find_intents(self, customer_id: str, payment: str) -> Sequence[Intent]:
-        """Find the PaymentIntents that name a payment of ours."""
+    async def find_intents(
+        self, customer_id: str, payment: str, *, since: datetime
+    ) -> Sequence[Intent]:
+        """Find the PaymentIntents made since a moment that name a payment of ours."""
 
     async def cancel_intent(self, intent_id: str) -> Intent:
         """Cancel a PaymentIntent that has not succeeded."""
-
-    async def get_charge(self, charge_id: str) -> tuple[Charge, str]:
-        """Fetch a charge, and the id of its PaymentIntent."""
-
-    async def card_of(self, method_id: str) -> Card:
-        """Fetch what may be shown of a saved card."""
 
     async def forget_card(self, method_id: str) -> None:
         """Detach a saved card; one that is gone already is fine."""

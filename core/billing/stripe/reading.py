@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from core.billing.stripe.gateway import (
     BalanceTransaction,
-    Card,
     Charge,
     Checkout,
     Intent,
@@ -64,8 +63,6 @@ def charge_of(answer: Answer) -> Charge:
         amount=_number(answer["amount"]),
         currency=_currency(answer["currency"]),
         paid=bool(answer["paid"]),
-        refunded=_number(answer["amount_refunded"]),
-        disputed=bool(answer["disputed"]),
         card_brand=word(card.get("brand")),
         card_last4=_last4(card.get("last4")),
         balance_transaction=_movement(answer.get("balance_transaction")),
@@ -88,12 +85,6 @@ def checkout_of(answer: Answer) -> Checkout:
         currency=_currency(answer["currency"]),
         livemode=bool(answer["livemode"]),
     )
-
-
-def card_of(answer: Answer) -> Card:
-    """Read what may be shown of a saved card."""
-    card = answer.get("card") or {}
-    return Card(identifier(answer["id"]), word(card.get("brand")), _last4(card.get("last4")))
 
 
 def refund_of(answer: Answer) -> StripeRefund:

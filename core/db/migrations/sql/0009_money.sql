@@ -13,7 +13,7 @@ CREATE TABLE billing_account (
     tax_id text NOT NULL DEFAULT '' CHECK (char_length(tax_id) <= 32),
     -- The saved card: a reference, never a number.
     method_id text CHECK (method_id ~ '^[A-Za-z0-9_]{1,255}$'),
-    card_brand text NOT NULL DEFAULT '' CHECK (card_brand ~ '^[a-z_]{0,32}$'),
+    card_brand text NOT NULL DEFAULT '' CHECK (card_brand ~ '^[a-z0-9_]{0,64}$'),
     card_last4 text NOT NULL DEFAULT '' CHECK (card_last4 ~ '^([0-9]{4})?$'),
     -- Automatic top-up: 1 off, 2 on, 3 stopped (by us, with the reason).
     auto_state smallint NOT NULL DEFAULT 1 CHECK (auto_state BETWEEN 1 AND 3),
@@ -52,13 +52,14 @@ CREATE TABLE payment (
     method_id text CHECK (method_id ~ '^[A-Za-z0-9_]{1,255}$'),
     saves_card boolean NOT NULL DEFAULT false,
     failure text NOT NULL DEFAULT '' CHECK (failure ~ '^[a-z0-9_]{0,64}$'),
-    card_brand text NOT NULL DEFAULT '' CHECK (card_brand ~ '^[a-z_]{0,32}$'),
+    card_brand text NOT NULL DEFAULT '' CHECK (card_brand ~ '^[a-z0-9_]{0,64}$'),
     card_last4 text NOT NULL DEFAULT '' CHECK (card_last4 ~ '^([0-9]{4})?$'),
     grant_id uuid REFERENCES credit_grant,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     checked_at timestamptz NOT NULL,                       -- when it was last compared with Stripe
     paid_at timestamptz,
+    sent_at timestamptz,                                   -- when the call that makes it last began
     UNIQUE (workspace_id, request_id),
     CHECK ((state = 4) = (grant_id IS NOT NULL))
 ) WITH (fillfactor = 70);
@@ -66,6 +67,28 @@ CREATE INDEX payment_workspace ON payment (workspace_id, id);
 CREATE INDEX payment_open ON payment (checked_at) WHERE state IN (1, 2, 3);
 CREATE UNIQUE INDEX payment_auto_open ON payment (workspace_id)
     WHERE kind = 3 AND state IN (1, 2, 3);
+
+-- Money that came and gave no credit: it goes back. Ids of the payment provider, cents.
+CREATE TABLE payment_surplus (
+    intent_id text PRIMARY KEY CHECK (intent_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    charge_id text NOT NULL UNIQUE CHECK (charge_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    payment_id uuid NOT NULL REFERENCES payment,
+    workspace_id uuid NOT NULL REFERENCES wallet,
+    currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    refund_id text CHECK (refund_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    failure text NOT NULL DEFAULT '' CHECK (failure ~ '^[a-z0-9_]{0,64}$'),
+    created_at timestamptz NOT NULL,
+    not_before timestamptz NOT NULL,
+    done_at timestamptz
+);
+CREATE INDEX payment_surplus_open ON payment_surplus (not_before) WHERE done_at IS NULL;
+-- Cards that are removed here and are still to be detached at the provider.
+CREATE TABLE card_detach (
+    method_id text PRIMARY KEY CHECK (method_id ~ '^[A-Za-z0-9_]{1,255}$'),
+    created_at timestamptz NOT NULL,
+    not_before timestamptz NOT NULL
+);
 
 CREATE TABLE refund (
     id uuid PRIMARY KEY,
@@ -261,7 +284,8 @@ GRANT SELECT ON billing_account, payment, refund, dispute, fraud_warning, stripe
     TO oneapi_system;
 GRANT INSERT, UPDATE ON billing_account, payment, refund, dispute, fraud_warning, stripe_inbox,
     stripe_cursor, document_counter, mail_outbox TO oneapi_system;
-GRANT DELETE ON stripe_inbox, mail_outbox TO oneapi_system;
+GRANT SELECT, INSERT, UPDATE ON payment_surplus, card_detach TO oneapi_system;
+GRANT DELETE ON stripe_inbox, mail_outbox, card_detach TO oneapi_system;
 GRANT INSERT ON billing_document, signed_root, proof_report TO oneapi_system;
 GRANT SELECT ON billing_account, payment, refund, dispute, billing_document TO oneapi_app;
 
@@ -271,7 +295,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY[
         'billing_account', 'payment', 'refund', 'dispute', 'fraud_warning', 'billing_document',
-        'mail_outbox', 'charge_correction'
+        'mail_outbox', 'charge_correction', 'payment_surplus'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);

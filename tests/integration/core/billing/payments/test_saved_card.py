@@ -60,11 +60,30 @@ async def test_case_20_a_500_that_is_replayed_charges_once(
     unknown = await world.charge(workspace_id, 2_000, key="request-1")
     assert unknown.state is PaymentState.CREATED
     # The same key is answered with the same 500 for a day.
-    assert (await world.charge(workspace_id, 2_000, key="request-1")).state is PaymentState.CREATED
+    again = await world.charge(workspace_id, 2_000, key="request-1")
+    assert again.state is (PaymentState.SUCCEEDED if commits else PaymentState.CREATED)
     for _ in range(3):
         world.pass_time(hours=1, minutes=5)
         await world.desk.work()
-    assert (await world.payment(unknown)).state is PaymentState.SUCCEEDED
+    # Who pressed a button is not charged an hour later.
+    ends = PaymentState.SUCCEEDED if commits else PaymentState.FAILED
+    assert (await world.payment(unknown)).state is ends
+    assert len(_charges(world, 2_000)) == int(commits)
+
+
+async def test_case_20_an_automatic_charge_gets_a_new_key_after_a_search(
+    world: PaymentWorld,
+) -> None:
+    """The old one is answered with the same 500 for a day."""
+    workspace_id = await world.with_card()
+    await world.auto(workspace_id, below=500, buys=2_000)
+    world.simulator.fault("status_500", path=INTENTS, method="POST", count=1)
+    for _ in range(3):
+        await world.desk.top_up_all()
+        world.pass_time(minutes=25)
+        await world.desk.work()
+    world.pass_time(minutes=25)
+    await world.desk.work()
     assert await world.credits(workspace_id) == [100, 2_000]
     assert len(_charges(world, 2_000)) == 1
 
@@ -279,11 +298,11 @@ async def test_removing_the_card_removes_it_at_the_provider(world: PaymentWorld)
     workspace_id = await world.with_card()
     await world.auto(workspace_id)
     world.simulator.fault("status_500", path="/v1/payment_methods/*/detach", count=1)
+    method = (await world.account(workspace_id)).method_id
     account = await world.desk.remove_card(world.act(), workspace_id)
     assert (account.method_id, account.auto.state) == ("", AutoState.OFF)
-    workspace_id = await world.with_card()
-    method = (await world.account(workspace_id)).method_id
-    await world.desk.remove_card(world.act(), workspace_id)
+    world.pass_time(minutes=16)
+    await world.desk.work()
     (left,) = [one for one in world.simulator.objects("payment_method") if one["id"] == method]
     assert left["customer"] is None
 
