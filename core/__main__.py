@@ -25,8 +25,8 @@ def main() -> int:
     if refuses_to_start(log, os.environ, settings.profile):
         return EXIT_SETTINGS
     if settings.profile == "production":
-        missing = ":".join(_missing(settings))
-        log.event("profile_incomplete", missing=missing)
+        for missing in _missing(settings):
+            log.event("profile_incomplete", missing=missing)
         return EXIT_SETTINGS
     try:
         asyncio.run(serve(settings))
@@ -45,7 +45,13 @@ def _missing(settings: CoreSettings) -> list[str]:
         missing.append("seller")
     if not settings.sends_mail:
         missing.append("smtp_host")
-    return missing
+    # Made anew, they would open no key, seal or signature that was made before: they are brought.
+    secrets = {
+        "pepper_file": settings.peppers,
+        "key_encryption_file": settings.key_encryption_keys,
+        "platform_key_file": settings.platform_key,
+    }
+    return missing + [name for name, path in secrets.items() if not path.is_file()]
 
 
 if __name__ == "__main__":

@@ -126,8 +126,8 @@ def profile(context: click.Context, /, workspace: str, *, erase: bool, **given: 
 @click.command()
 @click.pass_context
 def reconcile(context: click.Context) -> None:
-    """Compare the ledger with our balance at the payment provider."""
-    answer = call(SERVICE, "Reconcile", seconds=120.0)
+    """Compare the ledger with our balance at the payment provider (finance only)."""
+    answer = call(SERVICE, "Reconcile", caller="finance", seconds=120.0)
     output(context, plain(answer))
 
 

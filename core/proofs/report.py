@@ -25,7 +25,7 @@ from core.proofs.totals import Totals
 from kit.canonical import Canonical, encode
 from kit.clock import to_micros
 from kit.ids import format_id
-from kit.reasons import DomainError
+from kit.reasons import DomainError, Unavailable
 
 FORMAT: Final = "1api.club/proof_report/v1"
 FINDINGS_MAX: Final = 1_000
@@ -34,6 +34,8 @@ BALANCE_TRIES: Final = 3
 BALANCE_PAUSE_SECONDS: Final = 5.0
 """What is under way between the provider and us has arrived by then."""
 STRIPE_CHECK: Final = "stripe_balance"
+ERROR_CHECK: Final = "proof_error"
+"""A check that a fault ended: what comes after it was not looked at."""
 
 
 class Compared(Protocol):
@@ -109,9 +111,7 @@ class Prover:
         started = self._act().now
         found, tally, totals = _Found(), Tally(), Totals()
         proofs = Together(self._records, totals)
-        async with self._proof_pool.transaction("system", snapshot=True) as tx:
-            async for finding in verify(tx, None, proofs, tally):
-                found.add(finding)
+        await self._verify(found, proofs, tally)
         compared = await self._compare(found)
         act = self._act()
         content = _content(started, act.now, tally, totals, found) | {"stripe": compared}
@@ -131,6 +131,18 @@ class Prover:
         self._on_done(report)
         return report
 
+    async def _verify(self, found: _Found, proofs: Together, tally: Tally) -> None:
+        """Check all books; what stops a check is a finding itself: damage may be why."""
+        try:
+            async with self._proof_pool.transaction("system", snapshot=True) as tx:
+                async for finding in verify(tx, None, proofs, tally):
+                    found.add(finding)
+        except Unavailable:
+            # Nothing is said of the books: it is tried again.
+            raise
+        except Exception as fault:  # noqa: BLE001 the boundary: its text may quote a row
+            found.add(_error(fault))
+
     async def _compare(self, found: _Found) -> dict[str, Canonical] | None:
         """Compare with the provider; what differs for a moment only is no finding."""
         if self._reconcile is None:
@@ -143,6 +155,9 @@ class Prover:
                 compared = await self._reconcile()
             except DomainError:
                 continue
+            except Exception as fault:  # noqa: BLE001 the boundary, as above
+                found.add(_error(fault))
+                break
             if compared is not None and compared.clearing == compared.balance:
                 break
         if compared is None:
@@ -157,6 +172,11 @@ class Prover:
             "balance_nanos": compared.balance,
             "unexplained": len(compared.unexplained),
         }
+
+
+def _error(fault: Exception) -> Finding:
+    """Return a fault as a finding: its type, never its text."""
+    return Finding(ERROR_CHECK, type(fault).__name__, "an end", "a fault")
 
 
 def _content(

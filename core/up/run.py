@@ -168,7 +168,8 @@ class Composition:
         if self._simulator is None:
             return []
         self._simulator.state.parent.mkdir(mode=0o700, exist_ok=True)
-        command = self._python(NAME, self._simulator.arguments, environment.outsider(os.environ))
+        variables = environment.outsider(os.environ) | dict(self._simulator.secrets)
+        command = self._python(NAME, self._simulator.arguments, variables)
         return [self._service(NAME, command, probes.tcp_open(HOST, self._simulator.port))]
 
     def _archiver(self, addresses: Addresses) -> ProcessService:

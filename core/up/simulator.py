@@ -13,6 +13,9 @@ from core.up.settings import HOST, UpSettings
 
 MODULE: Final = "tools.stripe_sim"
 NAME: Final = "stripe"
+KEY_VARIABLE: Final = "STRIPE_SIM_API_KEY"
+SECRETS_VARIABLE: Final = "STRIPE_SIM_WEBHOOK_SECRETS"
+"""As `tools.stripe_sim` reads them, which is no part of what is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,20 @@ class Simulator:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Return the module and what it is told."""
+        """Return the module and what everybody may see that it is told."""
         clock = () if self.test_clock is None else ("--test-clock", str(self.test_clock))
         return (
             MODULE,
             *("--port", str(self.port)),
-            *("--api-key", self.key),
-            *("--webhook-secret", self.secret),
             *("--webhook-url", f"http://{HOST}:{self.edge_port}/webhooks/stripe"),
             *("--state", str(self.state)),
             *clock,
         )
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """Return what else it is told: in its environment, which only its owner can read."""
+        return {KEY_VARIABLE: self.key, SECRETS_VARIABLE: self.secret}
 
     @property
     def variables(self) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -29,8 +30,11 @@ class ServerProcess:
     The kernel kills the child when the thread that started it ends, so start it on the main thread.
     """
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        """Describe the process; `with` starts and ends it."""
+    def __init__(
+        self, module: str, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Describe the process; `with` starts and ends it. Variables are added to ours."""
+        self._variables = dict(variables or {})
         self._command = [sys.executable, "-m", module, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -57,6 +61,7 @@ class ServerProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", entry, *prepare, *self._command],
             cwd=PROJECT,
+            env=os.environ | self._variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -52,14 +52,18 @@ class StripeSimulator(ServerProcess):
             "--port": port,
             "--webhook-url": webhook_url,
             "--webhook-style": webhook_style,
-            "--api-key": api_key,
             "--state": state,
             "--test-clock": test_clock,
             "--seed": seed,
         }
         given = [(name, str(value)) for name, value in options.items() if value is not None]
-        given += [("--webhook-secret", secret) for secret in webhook_secrets]
-        super().__init__("tools.stripe_sim", *(part for pair in given for part in pair))
+        secrets = {
+            "STRIPE_SIM_API_KEY": api_key,
+            "STRIPE_SIM_WEBHOOK_SECRETS": ",".join(webhook_secrets),
+        }
+        super().__init__(
+            "tools.stripe_sim", *(part for pair in given for part in pair), variables=secrets
+        )
         self.api_key = api_key
 
     @asynccontextmanager

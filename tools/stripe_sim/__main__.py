@@ -1,6 +1,8 @@
 """`python -m tools.stripe_sim`: a Stripe account on this machine, for development and tests.
 
-The first line of output is `{"port": N}`. Listens on 127.0.0.1 only.
+The first line of output is `{"port": N}`. Listens on 127.0.0.1 only. The account's key and the
+webhook's secrets (separated by commas while they are rotated) are told in the environment: a
+command line can be read by everybody on the machine.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -21,6 +24,8 @@ from tools.stripe_sim.delivery import Destination, Style
 
 HOST: Final = "127.0.0.1"
 STOP_SECONDS_MAX: Final = 2
+KEY_VARIABLE: Final = "STRIPE_SIM_API_KEY"
+SECRETS_VARIABLE: Final = "STRIPE_SIM_WEBHOOK_SECRETS"
 _STYLES: Final[dict[str, list[Style]]] = {
     "snapshot": ["snapshot"],
     "thin": ["thin"],
@@ -32,10 +37,6 @@ def arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="stripe_sim", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--api-key", required=True)
-    parser.add_argument(
-        "--webhook-secret", action="append", required=True, help="twice while it is rotated"
-    )
     parser.add_argument("--webhook-url", help="without it no webhook is sent")
     parser.add_argument("--webhook-style", choices=_STYLES, default="snapshot")
     parser.add_argument("--state", type=Path, help="file that keeps the account over restarts")
@@ -51,9 +52,11 @@ async def main() -> None:
     listening = socket.create_server((HOST, asked.port))
     port = listening.getsockname()[1]
     settings = Settings(
-        api_key=asked.api_key,
+        api_key=os.environ[KEY_VARIABLE],
         destination=Destination(
-            asked.webhook_url, asked.webhook_secret, _STYLES[asked.webhook_style]
+            asked.webhook_url,
+            os.environ[SECRETS_VARIABLE].split(","),
+            _STYLES[asked.webhook_style],
         ),
         base_url=(asked.public_url or f"http://{HOST}:{port}").rstrip("/"),
         state=asked.state,

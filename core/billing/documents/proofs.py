@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from core.billing.documents.model import document_name, minor_text, snapshot_hash
+from core.billing.documents.model import CURRENCIES, document_name, minor_text, snapshot_hash
 from core.db.database import Transaction
 from core.ledger.proofs.finding import Finding, Tally, differing, stream
 from core.ledger.store import optional_uuid
@@ -73,11 +73,16 @@ def _check_document(row: Mapping[str, Any]) -> list[Finding]:
         *differing(CHECK, name, name, said.get("number")),
         # The amount of a lost dispute is the bank's; the ledger's proofs have it.
         *(
-            differing(CHECK, name, minor_text(amount, row["currency"]), said.get("total"))
+            differing(CHECK, name, _amount(amount, row["currency"]), said.get("total"))
             if amount is not None
             else ()
         ),
     ]
+
+
+def _amount(minor: int, currency: str) -> str:
+    """Return what a document has to say; of another currency there is none that is right."""
+    return minor_text(minor, currency) if currency in CURRENCIES else f"{minor} of {currency}"
 
 
 def _content(snapshot: bytes) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from oneapi.billing.v1 import payment_service_pb2_grpc
 NAME: Final = "oneapi.billing.v1.PaymentService"
 _CALLERS: Final = frozenset({"operator", "finance"})
 _EDGE: Final = frozenset({"edge"})
+_FINANCE: Final = frozenset({"finance"})
 ALLOWED: Final = {
     **dict.fromkeys(
         (
@@ -45,7 +46,7 @@ ALLOWED: Final = {
     ),
     "ReceiveStripeEvent": _EDGE,
     "NoteCheckoutReturn": _EDGE,
-    "Reconcile": _CALLERS,
+    "Reconcile": _FINANCE,
 }
 
 

@@ -36,6 +36,7 @@ from core.billing.stripe.gateway import (
     StripeWarning,
     TaxQuote,
 )
+from core.billing.stripe.settings import is_live
 from core.billing.stripe.signatures import checked_body
 from kit.clock import to_micros
 from kit.reasons import InvalidArgument
@@ -50,7 +51,6 @@ PRODUCT: Final = "Prepaid API credits"
 TAX: Final = "Tax"
 _CHARGED: Final = ["latest_charge.balance_transaction"]
 _REFUNDED: Final = ["balance_transaction", "failure_balance_transaction"]
-_LIVE: Final = ("sk_live_", "rk_live_")
 
 Value = TypeVar("Value")
 
@@ -74,7 +74,7 @@ class StripeAdapter:
         if not key or not secrets or not all(secret.strip() for secret in secrets):
             raise ValueError
         self._secrets = tuple(secrets)
-        self.livemode = key.startswith(_LIVE)
+        self.livemode = is_live(key)
         timeout = httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX)
         self._http = stripe.HTTPXClient(timeout=timeout)
         self._client = stripe.StripeClient(

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from kit.settings import ProcessSettings
 
 PPM: Final = 1_000_000
+_LIVE: Final = ("sk_live_", "rk_live_")
 _LOCAL: Final = r"^http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?$"
 
 
@@ -37,6 +38,15 @@ class StripeSettings(ProcessSettings):
         text = value.get_secret_value()
         # Whoever knows an empty secret could sign whatever they like.
         if (key or text) and not all(part.strip() for part in text.split(",")):
+            raise ValueError
+        return value
+
+    @field_validator("stripe_key")
+    @classmethod
+    def _is_live_in_production(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = value.get_secret_value()
+        # A test key takes cards that nobody pays with, for credit that is real.
+        if key and info.data.get("profile") == "production" and not is_live(key):
             raise ValueError
         return value
 
@@ -70,6 +80,11 @@ class StripeSettings(ProcessSettings):
     def tax_rate_ppm(self) -> int:
         """Return the static tax rate in millionths."""
         return _ppm(self.tax_rate)
+
+
+def is_live(key: str) -> bool:
+    """Say whether a key moves money (docs.stripe.com/keys)."""
+    return key.startswith(_LIVE)
 
 
 def _ppm(text: str) -> int:

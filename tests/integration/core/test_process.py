@@ -93,7 +93,10 @@ def test_production_refuses_to_start_and_says_what_is_missing(
     """Tokens on loopback protect nobody elsewhere."""
     core = CoreProcess(tmp_path, empty_database, PROFILE="production")
     assert core.process.wait(30) == 78
-    assert "mutual_tls" in core.log.read_text()
+    text = core.log.read_text()
+    for missing in ("mutual_tls", "pepper_file", "key_encryption_file", "platform_key_file"):
+        assert f'"missing":"{missing}"' in text
+    assert not (tmp_path / "keys").exists()
 
 
 @pytest.mark.slow

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +16,11 @@ import pytest
 
 from core.audit import Act
 from core.billing.documents.proofs import DocumentProofs
+from core.db.database import Transaction
+from core.ledger.proofs.finding import Finding, Tally
 from core.metering.proofs import UsageProofs
 from core.platform_key import PlatformKey
+from core.proofs.daily import keep_proving
 from core.proofs.metrics import write_metrics
 from core.proofs.report import Prover
 from core.proofs.report_store import Report
@@ -23,6 +28,7 @@ from core.proofs.roots import RootProofs
 from core.proofs.rpc import proof_service
 from core.proofs.together import Together
 from kit.charge import Price, PriceTier, charge_nanos, quantities
+from kit.log import EventLog
 from kit.reasons import Unavailable
 from oneapi.billing.v1 import proof_service_pb2 as pb
 from oneapi.billing.v1 import proof_service_pb2_grpc
@@ -211,6 +217,79 @@ async def test_the_providers_balance_is_compared(
     assert report.findings == findings
     assert said["findings"] == ({"stripe_balance": "1"} if findings else {})
     assert said["stripe"]["answered"] == (said["stripe"].get("balance_nanos") is not None)
+
+
+class Stumbling:
+    """Checks that a fault ends, as damaged rows may make one."""
+
+    async def check(
+        self, tx: Transaction, workspace_id: bytes | None, tally: Tally
+    ) -> AsyncIterator[Finding]:
+        """Find something, then divide by nothing in the database."""
+        yield Finding("first", "one", "1", "2")
+        await tx.all("SELECT 1 / 0")
+
+
+async def test_a_check_that_ends_with_a_fault_is_a_finding(world: MeteringWorld) -> None:
+    """The report is kept and alarmed, with the fault's type and none of its words."""
+    database = world.money.database
+    prover = Prover(
+        database.rpc,
+        database.jobs,
+        Stumbling(),
+        Sides([ZeroDivisionError("hush")]).reconcile,
+        lambda: Act("core", world.money.now, world.money.ids),
+        pause_seconds=0,
+    )
+    report = await prover.prove()
+    said = json.loads(report.content)
+    assert said["findings"] == {"first": "1", "proof_error": "2", "stripe_balance": "1"}
+    assert [each["object_id"] for each in said["details"][1:3]] == [
+        "DataError",
+        "ZeroDivisionError",
+    ]
+    assert b"hush" not in report.content
+    assert await world.rows("SELECT kind FROM alarm") == [("proof_failed",)]
+
+
+async def test_a_proof_that_fails_ends_no_core(world: MeteringWorld) -> None:
+    """It is logged by its type, and tried again."""
+    log, failed = io.StringIO(), asyncio.Event()
+
+    class Failing(Prover):
+        async def prove_today(self) -> Report | None:
+            failed.set()
+            raise ZeroDivisionError("hush")
+
+    database = world.money.database
+    prover = Failing(
+        database.rpc,
+        database.jobs,
+        Stumbling(),
+        None,
+        lambda: Act("core", world.money.now, world.money.ids),
+    )
+    proving = asyncio.create_task(
+        keep_proving(prover, EventLog("core", stream=log), round_seconds=0.01)
+    )
+    await failed.wait()
+    failed.clear()
+    await failed.wait()
+    assert not proving.done()
+    proving.cancel()
+    assert "proof_not_done" in log.getvalue()
+    assert "hush" not in log.getvalue()
+
+
+async def test_a_payment_in_another_currency_stops_no_proof(
+    world: MeteringWorld, key: PlatformKey, postgres_server: PostgresServer, database_url: str
+) -> None:
+    """Its receipt does not say what was paid: that is found, and all else is looked at."""
+    await _live(world)
+    with psycopg.connect(postgres_server.superuser_url_of(database_url)) as connection:
+        connection.execute("UPDATE payment SET currency = 'jpy' WHERE net_minor = 500")
+    said = json.loads((await _prover(world, key).prove()).content)
+    assert said["findings"] == {"document": "1"}
 
 
 async def test_a_day_is_proved_once(world: MeteringWorld, key: PlatformKey) -> None:

@@ -41,6 +41,14 @@ def test_another_address_of_the_provider_is_for_drills() -> None:
     assert refused(profile="production", stripe_base_url=url) == ["ONEAPI_STRIPE_BASE_URL"]
 
 
+@pytest.mark.parametrize("key", ["sk_test_x", "rk_test_x", "x"])
+def test_production_takes_no_key_of_a_test_account(key: str) -> None:
+    """Its cards pay for nothing."""
+    told = {"profile": "production", "stripe_webhook_secrets": "whsec_a"}
+    assert refused(**told, stripe_key=key) == ["ONEAPI_STRIPE_KEY"]
+    assert StripeSettings.model_validate(told | {"stripe_key": "rk_live_x"}).takes_payments
+
+
 @pytest.mark.parametrize(
     ("mode", "rate"),
     [

@@ -83,6 +83,9 @@ async def test_a_purchase_from_page_to_list(world: PaymentWorld) -> None:
             pb.ListPaymentsRequest(workspace_id=name, page_token=first.next_page_token)
         )
         assert [one.payment_id for one in rest.payments] == [opened.payment_id]
+        refused = await refusal(stub.Reconcile(pb.ReconcileRequest()))
+        assert isinstance(refused, CallerNotAllowed)
+    async with payments(world, "finance") as stub:
         compared = await stub.Reconcile(pb.ReconcileRequest())
         assert compared.difference.amount_nanos == 0
         assert compared.balance.amount_nanos > 0
