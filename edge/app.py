@@ -87,6 +87,7 @@ class Worker:
         self._preferred_slot = slot_number + 1
         self._log = log
         self._clock = clock
+        self._room = BodyRoom(settings.large_bodies_bytes)
         self._channel = open_channel(settings.core_target, token)
         self.link = CoreLink(
             CoreCalls(self._channel),
@@ -273,11 +274,10 @@ class Worker:
             deadlines=Alarms(settings.request_max_seconds),
             max_answer_bytes=settings.max_answer_bytes,
         )
-        room = BodyRoom(settings.large_bodies_bytes)
         return lambda surface: Endpoint(
             parts,
             self.link,
-            room,
+            self._room,
             surface,
             max_body_bytes=settings.max_body_bytes,
             idempotency_pepper=_idempotency_pepper(peppers),
@@ -314,7 +314,7 @@ class Worker:
             ]
         routes.append(Route(KEYS_PATH, receipts.keys))
         routes += site.routes()
-        routes += StripePaths(self._channel).routes()
+        routes += StripePaths(self._channel, self._room, self._clock).routes()
         handlers: dict[Any, Any] = {
             404: self._status.not_found,
             405: self._status.wrong_method,

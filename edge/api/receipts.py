@@ -25,6 +25,8 @@ from kit.rpc.status import domain_error_of
 from oneapi.billing.v1 import receipt_service_pb2, receipt_service_pb2_grpc
 
 CALL_SECONDS: Final = 5.0
+ASKED_MAX: Final = 8
+"""Receipts that one worker asks core for at a time: each is made anew, by work of core's."""
 KEYS_KEPT_SECONDS: Final = 60.0
 _NO_RECEIPT: Final = "This workspace has no charge of that request, or not yet."
 KEYS_PATH: Final = "/.well-known/1api-keys.json"
@@ -38,6 +40,7 @@ class Receipts:
         self._receipts = receipt_service_pb2_grpc.ReceiptServiceStub(channel)
         self._admission = admission
         self._clock = clock
+        self._asked = 0
         self._keys = b""
         self._keys_until = float("-inf")
 
@@ -51,7 +54,7 @@ class Receipts:
                 request_id=_request_id(request.path_params["request_id"]),
                 workspace_id=format_id("ws", grant.workspace_id),
             )
-            answer = await self._ask(self._receipts.GetChargeReceipt, wanted)
+            answer = await self._ask_in_turn(wanted)
             return _answer(200, answer.content, {"cache-control": "no-store"})
         except ApiError as error:
             return _refused(error)
@@ -70,6 +73,15 @@ class Receipts:
                 return _refused(error)
         any_page = {"access-control-allow-origin": "*", "cache-control": "public, max-age=60"}
         return _answer(200, self._keys, any_page)
+
+    async def _ask_in_turn(self, wanted: receipt_service_pb2.GetChargeReceiptRequest) -> Any:
+        if self._asked >= ASKED_MAX:
+            raise errors.unavailable("receipts_busy", "Too many receipts are being made now.")
+        self._asked += 1
+        try:
+            return await self._ask(self._receipts.GetChargeReceipt, wanted)
+        finally:
+            self._asked -= 1
 
     async def _ask(self, method: Any, wanted: Any) -> Any:
         try:

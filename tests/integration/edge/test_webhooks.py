@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,9 @@ from starlette.applications import Starlette
 
 from core.billing.payments.rpc import PaymentParts, payment_service
 from core.db.database import Database
-from edge.webhooks.stripe import BODY_BYTES_MAX, StripePaths
+from edge.api.body_room import BodyRoom
+from edge.webhooks.stripe import BODY_BYTES_MAX, HAND_OVERS_MAX, StripePaths
+from kit.clock import SystemClock
 from tests.support.core_server import calling, serving
 from tests.support.payment_world import PaymentWorld
 from tests.support.stripe import StripeSimulator
@@ -37,11 +40,17 @@ async def world(database_url: str, simulator: StripeSimulator) -> AsyncIterator[
     await world.close()
 
 
+def now_signature() -> str:
+    """A signature of now that nobody made."""
+    return f"t={int(time.time())},v1=00"
+
+
 @asynccontextmanager
-async def edge(port: int) -> AsyncIterator[httpx.AsyncClient]:
+async def edge(port: int, room_bytes: int = 1 << 24) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the edge's paths before core at a port."""
     async with calling(port, "edge") as channel:
-        transport = httpx.ASGITransport(Starlette(routes=StripePaths(channel).routes()))
+        paths = StripePaths(channel, BodyRoom(room_bytes), SystemClock())
+        transport = httpx.ASGITransport(Starlette(routes=paths.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://edge") as client:
             yield client
 
@@ -122,16 +131,60 @@ async def test_a_body_above_a_mebibyte_is_not_read(world: PaymentWorld) -> None:
     """Nor does core hear of it."""
     async with served(world) as client:
         body = b" " * (BODY_BYTES_MAX + 1)
-        answer = await client.post(PATH, content=body, headers={"stripe-signature": "t=1,v1=0"})
+        answer = await client.post(
+            PATH, content=body, headers={"stripe-signature": now_signature()}
+        )
     assert answer.status_code == 413
 
 
 async def test_without_core_the_provider_is_asked_to_come_again() -> None:
     """503 with Retry-After, never 500."""
     async with edge(9) as client:
-        answer = await client.post(PATH, content=b"{}", headers={"stripe-signature": "t=1,v1=0"})
+        answer = await client.post(
+            PATH, content=b"{}", headers={"stripe-signature": now_signature()}
+        )
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
         assert (await client.get("/billing/return?session_id=cs_1")).status_code == 200
+
+
+async def test_bodies_take_room_of_the_worker() -> None:
+    """As all others: the provider comes again when there is some."""
+    async with edge(9, room_bytes=100_000) as client:
+        headers = {"stripe-signature": now_signature()}
+        answer = await client.post(PATH, content=b" " * 200_000, headers=headers)
+        assert (answer.status_code, answer.text) == (503, "busy")
+
+
+async def test_few_are_handed_over_at_a_time() -> None:
+    """A crowd that sends nothing holds a few places, and those come free again."""
+    ended = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await ended.wait()
+
+    async with edge(9) as client:
+        headers = {"stripe-signature": now_signature()}
+        crowd = [
+            asyncio.create_task(client.post(PATH, content=slow(), headers=headers))
+            for _ in range(HAND_OVERS_MAX)
+        ]
+        await asyncio.sleep(0.2)
+        answer = await client.post(PATH, content=b"{}", headers=headers)
+        assert (answer.text, answer.headers["retry-after"]) == ("busy", "30")
+        ended.set()
+        assert {one.text for one in await asyncio.gather(*crowd)} == {"unavailable"}
+        answer = await client.post(PATH, content=b"{}", headers=headers)
+        assert answer.text == "unavailable"
+
+
+@pytest.mark.parametrize("age", [-310, 310])
+async def test_an_old_signature_is_refused_before_the_body_is_read(age: int) -> None:
+    """Nothing of it is kept, nor is core asked, which is not there."""
+    headers = {"stripe-signature": f"t={int(time.time()) - age},v1=00"}
+    async with edge(9) as client:
+        answer = await client.post(PATH, content=b"{}", headers=headers)
+    assert answer.status_code == 400
 
 
 async def test_whoever_comes_back_is_looked_at_at_once(world: PaymentWorld) -> None:
