@@ -88,11 +88,8 @@ class Asked:
     request_id: bytes
     client_limit: int | None
     ceiling: int | None
-
-    @property
-    def is_free(self) -> bool:
-        """Say whether nothing that the model may do costs anything: then no credit is needed."""
-        return self.bound.nanos(self.choice.model.max_output_tokens) == 0
+    is_free: bool
+    """Whether nothing that the model may do costs anything: then no credit is needed."""
 
 
 class Admission:
@@ -242,7 +239,8 @@ class Admission:
         account = self._link.credit.of(grant.workspace_id)
         ceiling = None if max_cost is None else _ceiling(max_cost)
         bound = HoldBound(shape, choice.price, choice.model.reasoning_beyond_limit_tokens)
-        asked = Asked(grant, choice, shape, bound, request_id, client_limit, ceiling)
+        is_free = bound.nanos(choice.model.max_output_tokens) == 0
+        asked = Asked(grant, choice, shape, bound, request_id, client_limit, ceiling, is_free)
         try:
             if client_limit is None and account.lease is None and not asked.is_free:
                 # Our own limit is chosen from the balance.
@@ -279,7 +277,7 @@ class Admission:
     async def _admit(self, asked: Asked, account: WorkspaceCredit) -> Admitted:
         grant, shape = asked.grant, asked.shape
         limit = _output_limit(asked, account)
-        nanos = asked.ceiling if asked.ceiling is not None else asked.bound.nanos(limit.tokens)
+        nanos = _worst_case(asked, limit)
         limits, tokens = None, 0
         if grant.has_limits:
             if grant.tokens_per_minute:
@@ -350,6 +348,13 @@ def _ceiling(max_cost: str) -> int:
             "invalid_max_cost", "x-max-cost is an amount of US dollars, such as 0.05.", "x-max-cost"
         )
     return nanos
+
+
+def _worst_case(asked: Asked, limit: OutputLimit) -> int:
+    """Return what is set aside: a ceiling on what costs nothing sets nothing aside."""
+    if asked.is_free:
+        return 0
+    return asked.bound.nanos(limit.tokens) if asked.ceiling is None else asked.ceiling
 
 
 async def _hold(asked: Asked, account: WorkspaceCredit, nanos: int) -> Hold | NothingHeld:

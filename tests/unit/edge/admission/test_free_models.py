@@ -7,6 +7,7 @@ import pytest
 from edge.errors import ApiError
 from oneapi.common.v1.lane_pb2 import Lane
 from tests.unit.edge.admission.world import (
+    DOLLAR,
     OUTPUT_RATE,
     AdmissionWorld,
     add_price,
@@ -35,3 +36,26 @@ async def test_case_63_a_free_model_is_served_without_any_credit(limit: int | No
     with pytest.raises(ApiError) as refused:
         await world.admit(limit=limit)
     assert refused.value.status == 402
+
+
+@pytest.mark.parametrize("ending", ["settled", "withdrawn"])
+async def test_a_ceiling_on_a_free_request_uses_up_no_spend_limit(ending: str) -> None:
+    """What costs nothing takes nothing: else nobody gives it back, and the limit is gone."""
+    world = AdmissionWorld()
+    world.limits.spend = 2 * DOLLAR
+    catalog = snapshot(2)
+    add_price(catalog, 1, Lane.LANE_OPPORTUNISTIC, 0, divisor=FREE_RATE)
+    add_route(catalog, 1, Lane.LANE_OPPORTUNISTIC, (1,))
+    world.mark(catalog=catalog)
+    free = world.choose(lane="opportunistic")
+    paid = await world.admit(limit=1, has_spend_limit=True)
+    world.admission.settle(paid, 0, 0)
+    assert paid.limits is not None
+    assert paid.limits.spend is not None
+    for _ in range(3):
+        admitted = await world.admit(choice=free, max_cost="1.00", has_spend_limit=True)
+        if ending == "settled":
+            world.admission.settle(admitted, 0, 0)
+        else:
+            world.admission.withdraw(admitted)
+    assert paid.limits.spend.taken == 0
