@@ -32,7 +32,7 @@ PAYMENT = Payment(
     created_at=datetime(2026, 11, 20, tzinfo=UTC),
     customer_id="cus_1",
 )
-CHARGE = Charge("ch_1", 1_190, "usd", True, 0, False, "visa", "4242", None)  # noqa: FBT003 - fields
+CHARGE = Charge("ch_1", 1_190, "usd", True, "visa", "4242", None)  # noqa: FBT003 - fields
 PAID = Intent(
     id="pi_1",
     status=IntentStatus.SUCCEEDED,
