@@ -119,3 +119,12 @@ def parse_id(prefix: str, text: str) -> bytes:
     if match is None or match.group(1) != prefix:
         raise InvalidIdError(prefix)
     return bytes.fromhex(match.group(2))
+
+
+def parse_optional_id(prefix: str, text: str) -> bytes | None:
+    """Read an id that may be left out: an empty text names nothing.
+
+    Raises:
+        InvalidIdError: as `parse_id`.
+    """
+    return parse_id(prefix, text) if text else None

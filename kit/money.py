@@ -9,6 +9,7 @@ Nanos = NewType("Nanos", int)
 """An amount in nano-US-dollars."""
 
 NANOS_PER_DOLLAR: Final = 1_000_000_000
+NANOS_PER_CENT: Final = NANOS_PER_DOLLAR // 100
 MAX_NANOS: Final = 2**63 - 1
 _DECIMAL = re.compile(r"^(-?)(\d{1,10})(?:\.(\d{1,9}))?$", re.ASCII)
 

@@ -9,13 +9,13 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from core.billing.parking import NotKnownYet
+from core.billing.payments.model import PREFIX
 from core.billing.shares import Share
 from core.db.database import Transaction
 from core.db.values import to_uuid
 from kit.ids import format_id
 from kit.reasons import NotFound
 
-PREFIX: Final = "pay"
 _SUCCEEDED: Final = 4
 _COLUMNS: Final = (
     "id, workspace_id, state, currency, net_minor, tax_minor, intent_id, charge_id, grant_id,"

@@ -19,7 +19,7 @@ from core.proofs import root_store
 from core.proofs.charge_receipt import charge_receipt
 from core.proofs.roots import head_proof, sign_today
 from kit.clock import Clock
-from kit.ids import IdSource, parse_id
+from kit.ids import IdSource, parse_id, parse_optional_id
 from kit.reasons import InvalidArgument, NotFound
 from kit.rpc.identity import current_caller
 from kit.rpc.server import Service
@@ -76,7 +76,7 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
     ) -> pb.GetDocumentResponse:
         """Read a document in one of its formats."""
         document_id = parse_id("doc", request.document_id)
-        workspace_id = _optional_workspace(request.workspace_id)
+        workspace_id = parse_optional_id("ws", request.workspace_id)
         async with self._pool.transaction("system") as tx:
             document = await store.read(tx, document_id)
         if document is None or workspace_id not in {None, document.workspace_id}:
@@ -94,7 +94,7 @@ class ReceiptServicer(receipt_service_pb2_grpc.ReceiptServiceServicer):
         self, request: pb.GetChargeReceiptRequest, context: Any
     ) -> pb.GetChargeReceiptResponse:
         """Make the signed receipt of a charge."""
-        workspace_id = _optional_workspace(request.workspace_id)
+        workspace_id = parse_optional_id("ws", request.workspace_id)
         if workspace_id is None and current_caller().name == "edge":
             raise InvalidArgument(fields="workspace_id")
         request_id = parse_id("req", request.request_id)
@@ -146,10 +146,6 @@ def _content(document: Document, ending: str) -> bytes:
     if ending == "html":
         return render_html(document.snapshot)
     return render_pdf(document.snapshot) if ending == "pdf" else document.snapshot
-
-
-def _optional_workspace(text: str) -> bytes | None:
-    return parse_id("ws", text) if text else None
 
 
 def _optional_day(text: str, field: str) -> date | None:

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from kit.money import divide_half_even
+from kit.money import NANOS_PER_CENT, divide_half_even
 
-MINOR_NANOS: Final = 10_000_000
+MINOR_NANOS: Final = NANOS_PER_CENT
 """One cent in nano-dollars."""
 
 

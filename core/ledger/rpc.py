@@ -25,7 +25,7 @@ from core.ledger.proofs.finding import RecordProofs, Tally
 from core.ledger.proofs.verify import verify
 from core.timestamps import from_timestamp
 from kit.clock import Clock, now
-from kit.ids import IdSource, format_id, parse_id
+from kit.ids import IdSource, format_id, parse_id, parse_optional_id
 from kit.reasons import CallerNotAllowed, InvalidArgument, NotFound
 from kit.rpc.server import Service
 from oneapi.billing.v1 import credit_service_pb2 as credit_pb
@@ -137,7 +137,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         self, request: ledger_pb.ListTransactionsRequest, context: Any
     ) -> ledger_pb.ListTransactionsResponse:
         """List transactions, newest first."""
-        workspace_id = _optional_workspace(request.workspace_id)
+        workspace_id = parse_optional_id("ws", request.workspace_id)
         size, before = page_size(request.page_size), parse_id_token(request.page_token)
         async with self._pool.transaction("system") as tx:
             rows = await listing.list_transactions(tx, workspace_id, before=before, limit=size + 1)
@@ -179,7 +179,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         self, request: ledger_pb.VerifyLedgerRequest, context: Any
     ) -> AsyncIterator[ledger_pb.VerifyLedgerResponse]:
         """Replay chains, sums, roots and charges; stream findings, then what was looked at."""
-        workspace_id, tally = _optional_workspace(request.workspace_id), Tally()
+        workspace_id, tally = parse_optional_id("ws", request.workspace_id), Tally()
         async with self._proof_pool.transaction("system", snapshot=True) as tx:
             async for finding in verify(tx, workspace_id, self._records, tally):
                 yield ledger_pb.VerifyLedgerResponse(finding=finding_message(finding))
@@ -217,7 +217,3 @@ def _grant_request(
         now=act.now,
         goodwill_max=goodwill_max if is_support else None,
     )
-
-
-def _optional_workspace(text: str) -> bytes | None:
-    return parse_id("ws", text) if text else None

@@ -14,6 +14,7 @@ from core.mail.post import NotSent, Post
 from kit.clock import Clock, now
 from kit.ids import format_id
 from kit.log import EventLog
+from kit.money import NANOS_PER_CENT
 
 PER_ROUND_MAX: Final = 20
 _PATIENCE: Final = timedelta(days=1)
@@ -24,7 +25,6 @@ SELECT a.email, p.net_minor, coalesce(p.session_url, '') AS link,
   FROM payment AS p JOIN billing_account AS a ON a.workspace_id = p.workspace_id
  WHERE p.id = :id
 """
-_NANOS_PER_CENT: Final = 10_000_000
 
 
 class Mailer:
@@ -80,5 +80,5 @@ async def _facts(tx: Transaction, waiting: Waiting) -> tuple[Facts, str] | None:
     row = await tx.one(_FACTS, id=to_uuid(waiting.object_id))
     if row is None or not row.email:
         return None
-    amount = row.net_minor * _NANOS_PER_CENT
+    amount = row.net_minor * NANOS_PER_CENT
     return Facts(waiting.workspace_id, amount, row.card, row.link), row.email

@@ -16,8 +16,9 @@ from edge import errors
 from edge.admission.admit import Admission
 from edge.admission.grants import Grant
 from edge.api.http import api_key_of, sent_of
+from edge.api.own_answers import own_answer, own_refusal
 from edge.errors import ApiError
-from kit.ids import format_id, new_request_id
+from kit.ids import format_id
 from kit.money import format_dollars
 from kit.rpc.status import domain_error_of
 from oneapi.billing.v1 import credit_service_pb2, credit_service_pb2_grpc
@@ -37,9 +38,9 @@ class Account:
         """Answer the balance of the key's workspace."""
         try:
             grant = await self._grant_of(request)
-            return _answer(200, await self._balance(grant))
+            return own_answer(200, await self._balance(grant))
         except ApiError as error:
-            return _refused(error)
+            return own_refusal(error)
 
     async def _grant_of(self, request: Request) -> Grant:
         key = api_key_of(sent_of(request.scope["headers"]), request.scope["query_string"])
@@ -63,13 +64,3 @@ class Account:
         }
         shown = {name: format_dollars(money.amount_nanos) for name, money in amounts.items()}
         return orjson.dumps({"object": "credit_balance", "currency": "usd", **shown})
-
-
-def _answer(status: int, body: bytes, more: dict[str, str] | None = None) -> Response:
-    headers = {"x-request-id": format_id("req", new_request_id()), "cache-control": "no-store"}
-    return Response(body, status, headers | (more or {}), "application/json")
-
-
-def _refused(error: ApiError) -> Response:
-    more = {name.decode(): value.decode() for name, value in error.headers.items()}
-    return _answer(error.status, error.body(), more)

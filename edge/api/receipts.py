@@ -17,9 +17,10 @@ from starlette.responses import Response
 from edge import errors
 from edge.admission.admit import Admission
 from edge.api.http import api_key_of, sent_of
+from edge.api.own_answers import own_answer, own_refusal
 from edge.errors import ApiError
 from kit.clock import Clock
-from kit.ids import InvalidIdError, format_id, new_request_id, parse_id
+from kit.ids import InvalidIdError, format_id, parse_id
 from kit.reasons import NotFound
 from kit.rpc.status import domain_error_of
 from oneapi.billing.v1 import receipt_service_pb2, receipt_service_pb2_grpc
@@ -55,9 +56,9 @@ class Receipts:
                 workspace_id=format_id("ws", grant.workspace_id),
             )
             answer = await self._ask_in_turn(wanted)
-            return _answer(200, answer.content, {"cache-control": "no-store"})
+            return own_answer(200, answer.content, {"cache-control": "no-store"})
         except ApiError as error:
-            return _refused(error)
+            return own_refusal(error)
 
     async def keys(self, _request: Request) -> Response:
         """Answer the public keys: those that core has, or had lately."""
@@ -70,9 +71,9 @@ class Receipts:
         except ApiError as error:
             # Keys are never taken back, so that old ones are right, if perhaps not all.
             if not self._keys:
-                return _refused(error)
+                return own_refusal(error)
         any_page = {"access-control-allow-origin": "*", "cache-control": "public, max-age=60"}
-        return _answer(200, self._keys, any_page)
+        return own_answer(200, self._keys, any_page)
 
     async def _ask_in_turn(self, wanted: receipt_service_pb2.GetChargeReceiptRequest) -> Any:
         if self._asked >= ASKED_MAX:
@@ -103,13 +104,3 @@ def _request_id(text: str) -> str:
 
 def _no_receipt() -> ApiError:
     return ApiError(404, "receipt_not_found", _NO_RECEIPT)
-
-
-def _answer(status: int, body: bytes, more: dict[str, str]) -> Response:
-    headers = {"x-request-id": format_id("req", new_request_id()), "cache-control": "no-store"}
-    return Response(body, status, headers | more, "application/json")
-
-
-def _refused(error: ApiError) -> Response:
-    more = {name.decode(): value.decode() for name, value in error.headers.items()}
-    return _answer(error.status, error.body(), more)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from core.billing.payments.model import NANOS_PER_CENT
 from core.db.database import Pool, Transaction
 from core.ledger.proofs.finding import Tally
 from core.ledger.proofs.verify import verify
 from core.metering.proofs import UsageProofs
+from kit.money import NANOS_PER_CENT
 from tests.simulation.auditor import Auditor
 
 _UNBALANCED: Final = """

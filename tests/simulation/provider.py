@@ -24,7 +24,7 @@ from core.billing.events.movements import Movements
 from core.billing.events.sweep import Sweep
 from core.billing.payments.buying import Wanted
 from core.billing.payments.desk import PaymentDesk, PaymentTerms
-from core.billing.payments.model import NANOS_PER_CENT, Payment, PaymentKind
+from core.billing.payments.model import Payment, PaymentKind
 from core.billing.refunds.desk import RefundDesk, RefundTerms
 from core.billing.refunds.model import Refund, RefundReason
 from core.billing.refunds.model import Wanted as WantedRefund
@@ -32,6 +32,7 @@ from core.billing.stripe.client import StripeAdapter
 from core.billing.stripe.gateway import StripeGateway
 from kit.clock import Clock
 from kit.log import EventLog
+from kit.money import NANOS_PER_CENT
 from tests.simulation.crashes import CrashPlan
 from tests.support.metering_world import WorldClock
 from tests.support.money_world import MoneyWorld

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from core.billing.payments.model import NANOS_PER_CENT
 from core.db.database import Pool
+from kit.money import NANOS_PER_CENT
 from tests.support.stripe import StripeSimulator
 
 _CLEARING: Final = """

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from core.billing.payments.model import NANOS_PER_CENT, PaymentKind
+from core.billing.payments.model import PaymentKind
 from core.billing.refunds import store as refund_store
 from core.billing.refunds.model import RefundState
+from kit.money import NANOS_PER_CENT
 from kit.reasons import DomainError
 from tests.simulation.auditor import Given
 from tests.simulation.machine import CRASHES, PLACES, Machine

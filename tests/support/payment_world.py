@@ -23,7 +23,7 @@ from core.billing.events.movements import Movements
 from core.billing.payments import store
 from core.billing.payments.buying import Wanted
 from core.billing.payments.desk import PaymentDesk, PaymentTerms
-from core.billing.payments.model import NANOS_PER_CENT, Payment, PaymentKind
+from core.billing.payments.model import Payment, PaymentKind
 from core.billing.stripe.client import StripeAdapter
 from core.db.database import Database
 from core.db.values import to_uuid
@@ -31,6 +31,7 @@ from core.ledger.model import Balance
 from kit.clock import now
 from kit.ids import IdSource
 from kit.log import EventLog
+from kit.money import NANOS_PER_CENT
 from tests.support.money_world import MoneyWorld
 from tests.support.stripe import WEBHOOK_SECRET, StripeSimulator
 

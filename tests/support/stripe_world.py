@@ -17,8 +17,9 @@ from core.billing.disputes.desk import DisputeDesk
 from core.billing.disputes.model import Dispute
 from core.billing.documents.issue import Documents
 from core.billing.documents.model import Party, document_name
-from core.billing.paid import PREFIX, PaidPayment, credit_of, read_payment
+from core.billing.paid import PaidPayment, credit_of, read_payment
 from core.billing.parking import NotKnownYet
+from core.billing.payments.model import PREFIX
 from core.billing.refunds import store as refund_store
 from core.billing.refunds.desk import RefundDesk, RefundTerms
 from core.billing.refunds.model import Refund, RefundReason, Wanted

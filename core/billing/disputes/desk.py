@@ -17,8 +17,8 @@ from core.billing.disputes.evidence import Evidence
 from core.billing.disputes.model import PREFIX, Dispute, FraudWarning
 from core.billing.documents.issue import Documents
 from core.billing.faults import Faults
-from core.billing.paid import PREFIX as PAYMENT_PREFIX
 from core.billing.paid import PaidPayment, find_paid, read_payment
+from core.billing.payments.model import PREFIX as PAYMENT_PREFIX
 from core.billing.refunds.desk import RefundDesk
 from core.billing.stripe.gateway import StripeGateway
 from core.db.database import Pool

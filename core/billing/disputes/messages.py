@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.billing.disputes.evidence import Evidence
 from core.billing.disputes.model import PREFIX, Dispute, FraudWarning
-from core.billing.paid import PREFIX as PAYMENT_PREFIX
+from core.billing.payments.model import PREFIX as PAYMENT_PREFIX
 from core.billing.shares import MINOR_NANOS
 from core.ledger.messages import money_message
 from core.timestamps import to_timestamp

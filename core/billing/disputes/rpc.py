@@ -13,7 +13,7 @@ from core.db.database import Pool
 from core.db.paging import id_token, page_size, parse_id_token, split_page
 from core.ledger.messages import balance_message
 from kit.clock import Clock
-from kit.ids import IdSource, parse_id
+from kit.ids import IdSource, parse_id, parse_optional_id
 from kit.rpc.server import Service
 from oneapi.billing.v1 import dispute_service_pb2 as pb
 from oneapi.billing.v1 import dispute_service_pb2_grpc
@@ -57,7 +57,7 @@ class DisputeServicer(dispute_service_pb2_grpc.DisputeServiceServicer):
         async with self._pool.transaction("system") as tx:
             rows = await store.list_disputes(
                 tx,
-                _optional_workspace(request.workspace_id),
+                parse_optional_id("ws", request.workspace_id),
                 open_only=request.open_only,
                 before=before,
                 limit=size + 1,
@@ -84,7 +84,7 @@ class DisputeServicer(dispute_service_pb2_grpc.DisputeServiceServicer):
     ) -> pb.ListFraudWarningsResponse:
         """List early fraud warnings, newest first."""
         size, before = page_size(request.page_size), parse_id_token(request.page_token)
-        workspace_id = _optional_workspace(request.workspace_id)
+        workspace_id = parse_optional_id("ws", request.workspace_id)
         async with self._pool.transaction("system") as tx:
             rows = await store.list_warnings(tx, workspace_id, before=before, limit=size + 1)
         page, token = split_page(rows, size, lambda warning: id_token(warning.warning_id))
@@ -110,7 +110,3 @@ def dispute_service(pool: Pool, desk: DisputeDesk, clock: Clock, ids: IdSource) 
     """Return the service for the server."""
     add = dispute_service_pb2_grpc.add_DisputeServiceServicer_to_server
     return Service(NAME, add, DisputeServicer(pool, desk, clock, ids), ALLOWED)
-
-
-def _optional_workspace(text: str) -> bytes | None:
-    return parse_id("ws", text) if text else None

@@ -64,7 +64,7 @@ class Documents:
         """
         found = await store.read_refund(tx, refund_id)
         if found is None:
-            raise NotFound(refund=format_id("rf", refund_id))
+            raise NotFound(refund=format_id("refund", refund_id))
         payment_id, net, tax = found
         return await self._credit(tx, _Subject(payment_id, refund_id=refund_id), net, tax, now)
 
@@ -78,7 +78,7 @@ class Documents:
         """
         payment_id = await store.read_dispute(tx, dispute_id)
         if payment_id is None:
-            raise NotFound(dispute=format_id("dp", dispute_id))
+            raise NotFound(dispute=format_id("dsp", dispute_id))
         return await self._credit(tx, _Subject(payment_id, dispute_id=dispute_id), net, tax, now)
 
     async def issue_reversal(self, tx: Transaction, *, refund_id: bytes, now: datetime) -> Document:
@@ -89,7 +89,7 @@ class Documents:
         """
         found = await store.read_refund(tx, refund_id)
         if found is None:
-            raise NotFound(refund=format_id("rf", refund_id))
+            raise NotFound(refund=format_id("refund", refund_id))
         payment_id, net, tax = found
         subject = _Subject(payment_id, refund_id=refund_id)
         note = await _first(tx, DocumentKind.CREDIT_NOTE, subject)

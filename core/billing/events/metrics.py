@@ -8,8 +8,8 @@ from typing import Final
 from prometheus_client import Gauge
 
 from core.billing.events.movements import Comparison
-from core.billing.payments.model import NANOS_PER_CENT
 from kit.files import private_folder, write_private
+from kit.money import NANOS_PER_CENT
 from kit.telemetry import new_registry, render
 
 NAME: Final = "stripe.prom"

@@ -15,13 +15,14 @@ from core.audit import Act
 from core.billing.alarms import raise_alarm
 from core.billing.events import store
 from core.billing.events.sweep import FIRST_REACH, PAGES_PER_ROUND_MAX, Sweep
-from core.billing.payments.model import CURRENCY, NANOS_PER_CENT
+from core.billing.payments.model import CURRENCY
 from core.billing.stripe.gateway import BalanceTransaction, Page, StripeGateway
 from core.db.database import Pool, Transaction
 from core.ledger import house
 from kit.clock import Clock, now
 from kit.ids import IdSource
 from kit.log import EventLog
+from kit.money import NANOS_PER_CENT
 
 ACTOR: Final = "core.movements"
 NAME: Final = "balance"

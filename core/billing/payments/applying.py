@@ -24,7 +24,6 @@ from core.billing.documents.issue import Documents
 from core.billing.payments import store
 from core.billing.payments.leftovers import keep_surplus
 from core.billing.payments.model import (
-    NANOS_PER_CENT,
     WITHDRAWN,
     Outcome,
     Payment,
@@ -36,6 +35,7 @@ from core.db.database import Transaction
 from core.ledger.credits import GrantRequest, grant_with_balance
 from core.ledger.model import GrantKind
 from core.mail import outbox
+from kit.money import NANOS_PER_CENT
 from kit.reasons import AmountOutOfRange
 
 CARD_IS_GONE: Final = frozenset({"resource_missing", "payment_method_unexpected_state"})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from core.billing.accounts.model import BillingAccount
 from core.billing.events.movements import Comparison
-from core.billing.payments.model import NANOS_PER_CENT, Payment, PaymentState
+from core.billing.payments.model import Payment, PaymentState
 from core.billing.stripe.gateway import BalanceTransaction
 from core.ledger.messages import money_message
 from core.timestamps import to_timestamp
 from kit.ids import format_id
+from kit.money import NANOS_PER_CENT
 from oneapi.billing.v1 import payment_pb2
 from oneapi.billing.v1 import payment_service_pb2 as pb
 from oneapi.common.v1.money_pb2 import Money

@@ -10,12 +10,11 @@ from typing import Final
 from core.billing.documents.model import TaxMode
 from core.billing.stripe.gateway import Checkout, Intent, IntentStatus
 from kit.ids import format_id
-from kit.money import divide_half_even
+from kit.money import NANOS_PER_CENT, divide_half_even
 from kit.reasons import AmountOutOfRange, InvalidArgument
 
 PREFIX: Final = "pay"
 CURRENCY: Final = "usd"
-NANOS_PER_CENT: Final = 10_000_000
 NET_MIN: Final = 100
 NET_MAX: Final = 1_000_000
 """1.00 to 10,000.00 US dollars."""

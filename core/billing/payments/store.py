@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from core.billing.documents.model import TaxMode
 from core.billing.payments.model import (
-    NANOS_PER_CENT,
+    PREFIX,
     Outcome,
     Payment,
     PaymentKind,
@@ -19,6 +19,7 @@ from core.billing.stripe.gateway import Charge
 from core.db.database import Transaction
 from core.db.values import from_uuid, to_uuid
 from kit.ids import format_id
+from kit.money import NANOS_PER_CENT
 from kit.reasons import NotFound
 
 _COLUMNS: Final = (
@@ -151,7 +152,7 @@ async def get(tx: Transaction, payment_id: bytes) -> Payment:
     """
     found = await find(tx, payment_id)
     if found is None:
-        raise NotFound(payment=format_id("pay", payment_id))
+        raise NotFound(payment=format_id(PREFIX, payment_id))
     return found
 
 
@@ -163,7 +164,7 @@ async def lock(tx: Transaction, payment_id: bytes) -> Payment:
     """
     row = await tx.one(f"{_GET} FOR NO KEY UPDATE", id=to_uuid(payment_id))
     if row is None:
-        raise NotFound(payment=format_id("pay", payment_id))
+        raise NotFound(payment=format_id(PREFIX, payment_id))
     return _payment(row)
 
 

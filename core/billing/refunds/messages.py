@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.billing.paid import PREFIX as PAYMENT_PREFIX
+from core.billing.payments.model import PREFIX as PAYMENT_PREFIX
 from core.billing.refunds.model import PREFIX, Refund, RefundReason, Wanted
 from core.billing.shares import MINOR_NANOS
 from core.ledger.messages import money_message

@@ -12,7 +12,7 @@ from core.billing.refunds.model import PREFIX
 from core.db.database import Pool
 from core.db.paging import id_token, page_size, parse_id_token, split_page
 from kit.clock import Clock
-from kit.ids import IdSource, parse_id
+from kit.ids import IdSource, parse_id, parse_optional_id
 from kit.rpc.server import Service
 from oneapi.billing.v1 import refund_service_pb2 as pb
 from oneapi.billing.v1 import refund_service_pb2_grpc
@@ -70,7 +70,7 @@ class RefundServicer(refund_service_pb2_grpc.RefundServiceServicer):
         self, request: pb.ListRefundsRequest, context: Any
     ) -> pb.ListRefundsResponse:
         """List refunds, newest first."""
-        workspace_id = parse_id("ws", request.workspace_id) if request.workspace_id else None
+        workspace_id = parse_optional_id("ws", request.workspace_id)
         size, before = page_size(request.page_size), parse_id_token(request.page_token)
         async with self._pool.transaction("system") as tx:
             rows = await store.list_refunds(

@@ -8,9 +8,10 @@ import pytest
 
 from core.billing.payments import store
 from core.billing.payments.buying import Wanted
-from core.billing.payments.model import NANOS_PER_CENT, PaymentKind, PaymentState
+from core.billing.payments.model import PaymentKind, PaymentState
 from core.billing.stripe.gateway import PaymentUnknown, StripeRefused
 from core.db.values import to_uuid
+from kit.money import NANOS_PER_CENT
 from kit.reasons import AmountOutOfRange, InvalidArgument, RequestIdReused
 from tests.support.payment_world import PaymentWorld
 

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from core.billing.accounts.model import AutoState, AutoStop
-from core.billing.payments.model import NANOS_PER_CENT, PaymentKind, PaymentState
+from core.billing.payments.model import PaymentKind, PaymentState
 from core.billing.stripe.gateway import PaymentUnknown
 from core.ledger.model import GrantKind
+from kit.money import NANOS_PER_CENT
 from kit.reasons import InvalidArgument, InvalidState
 from tests.support.payment_world import PaymentWorld
 

@@ -10,7 +10,6 @@ import pytest
 from core.billing.events import store
 from core.billing.events.movements import Movements
 from core.billing.events.sweep import Place, Sweep
-from core.billing.payments.model import NANOS_PER_CENT
 from core.billing.stripe.client import StripeAdapter
 from core.billing.stripe.gateway import (
     BalanceTransaction,
@@ -20,6 +19,7 @@ from core.billing.stripe.gateway import (
     StripeGateway,
 )
 from kit.clock import now
+from kit.money import NANOS_PER_CENT
 from tests.support.payment_world import PaymentWorld
 from tests.support.stripe import WEBHOOK_SECRET
 

@@ -6,10 +6,11 @@ import pytest
 
 from core.billing.accounts.model import AutoState, AutoStop
 from core.billing.disputes.desk import DisputeDesk
-from core.billing.payments.model import NANOS_PER_CENT, Payment
+from core.billing.payments.model import Payment
 from core.billing.refunds.desk import RefundDesk, RefundTerms
 from core.billing.refunds.model import RefundReason, Wanted
 from core.db.values import to_uuid
+from kit.money import NANOS_PER_CENT
 from tests.support.payment_world import PaymentWorld
 
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from core.billing.documents.model import TaxMode
-from core.billing.payments.model import NANOS_PER_CENT, Payment, PaymentState, static_tax
+from core.billing.payments.model import Payment, PaymentState, static_tax
 from core.db.database import Database
+from kit.money import NANOS_PER_CENT
 from tests.support.payment_world import PaymentWorld
 from tests.support.stripe import StripeSimulator
 
