@@ -294,7 +294,9 @@ def _thinking(body: dict[str, Any]) -> Thinking | None:
         return _as_shown(Thinking(effort, budget, shown=shown), asked=True)
     if effort is None and shown is None:
         return None
-    return _as_shown(Thinking(effort, shown=shown), asked=asked)
+    thinking = _as_shown(Thinking(effort, shown=shown), asked=asked)
+    thinking.is_shown_by_default = shown is None and bool(thinking.shown)
+    return thinking
 
 
 def _as_shown(thinking: Thinking, *, asked: bool) -> Thinking:

@@ -209,8 +209,7 @@ class MessagesWriter:
         return self._delta((b"", block), {"type": "input_json_delta", "partial_json": text}, text)
 
     def _cite(self, cited: Cited) -> bytes:
-        # Behind a closed text a source gets a text of its own, without words: none is lost.
-        begun, block = self._open("text")
+        begun, block = self._cited_text()
         citation = {
             "type": "web_search_result_location",
             "cited_text": cited.quote or "",
@@ -223,6 +222,17 @@ class MessagesWriter:
         delta = {"type": "citations_delta", "citation": citation}
         made = {"type": "content_block_delta", "index": block.index, "delta": delta}
         return begun + _frame(made)
+
+    def _cited_text(self) -> tuple[bytes, _Block]:
+        """Return the text that a source belongs to: in a whole answer the last one there is.
+
+        In a stream a closed text takes none: a text of its own, without words, keeps the source.
+        """
+        if self._keeps_all:
+            last = next((one for one in reversed(self._blocks) if one.kind == "text"), None)
+            if last is not None:
+                return b"", last
+        return self._open("text")
 
     def _close_all(self, *, unless_unfinished: bool = False) -> bytes:
         """Close what is open; calls whose arguments may go on only at the end."""

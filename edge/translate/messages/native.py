@@ -146,9 +146,10 @@ def limited(body: dict[str, Any], output_limit: int | None) -> dict[str, Any]:
 
 
 def _without_ours(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a message without thinking that nobody signed, and sources without a text.
+    """Return a message without thinking that nobody signed, and texts without words.
 
-    They are ours, of upstreams of other APIs that answered an earlier turn; this one refuses them.
+    They are ours, of upstreams of other APIs that answered an earlier turn (a source behind a
+    closed text has one of its own); this one refuses them.
     """
     content = message.get("content")
     if message.get("role") != "assistant" or not isinstance(content, list):
@@ -162,7 +163,7 @@ def _is_ours(block: Any) -> bool:
         return False
     if block.get("type") == "thinking":
         return not block.get("signature")
-    return block.get("type") == "text" and block.get("text") == "" and bool(block.get("citations"))
+    return block.get("type") == "text" and block.get("text") == ""
 
 
 def parsed(body: bytes) -> dict[str, Any]:

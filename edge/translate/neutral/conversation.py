@@ -169,6 +169,8 @@ class Thinking:
     effort: str | None = None
     budget_tokens: int | None = None
     shown: bool | None = None
+    is_shown_by_default: bool = False
+    """Nobody said whether to show it: `shown` is what a chat does then."""
 
 
 @dataclass(slots=True, repr=False)

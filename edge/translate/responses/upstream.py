@@ -151,7 +151,9 @@ def _reasoning(thinking: Thinking | None) -> dict[str, Any] | None:
     if thinking is None:
         return None
     effort = thinking.effort or effort_of(thinking.budget_tokens)
-    written = {"effort": effort, "summary": "auto" if thinking.shown else None}
+    # OpenAI refuses summaries to organisations that it has not verified: only who asked risks it.
+    wants_summary = thinking.shown and not thinking.is_shown_by_default
+    written = {"effort": effort, "summary": "auto" if wants_summary else None}
     return {name: value for name, value in written.items() if value is not None} or None
 
 

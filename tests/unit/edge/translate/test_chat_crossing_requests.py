@@ -313,7 +313,7 @@ def test_googles_signature_of_a_call_goes_back_to_google_only() -> None:
 
 
 THINKINGS: list[tuple[dict[str, Any], Thinking]] = [
-    ({"reasoning_effort": "low"}, Thinking("low", shown=True)),
+    ({"reasoning_effort": "low"}, Thinking("low", shown=True, is_shown_by_default=True)),
     ({"reasoning_effort": "none"}, Thinking("none")),
     ({"reasoning": {"effort": "high", "exclude": True}}, Thinking("high", shown=False)),
     ({"reasoning": {"max_tokens": 2000}}, Thinking(None, 2000, shown=True)),
@@ -356,7 +356,27 @@ def test_reasoning_that_was_asked_for_is_shown_whoever_makes_it() -> None:
         False,
     ]
     assert [one["thinking"]["display"] for one in asked[1::3]] == ["summarized", "omitted"]
-    assert [one["reasoning"].get("summary") for one in asked[2::3]] == ["auto", None]
+    assert [one["reasoning"] for one in asked[2::3]] == [{"effort": "low"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "reasoning"),
+    [
+        ({"reasoning_effort": "low"}, {"effort": "low"}),
+        ({"reasoning": {"effort": "low"}}, {"effort": "low", "summary": "auto"}),
+        (
+            {"reasoning_effort": "low", "reasoning_format": "parsed"},
+            {"effort": "low", "summary": "auto"},
+        ),
+    ],
+)
+def test_a_mere_effort_asks_responses_for_no_summary(
+    more: dict[str, Any], reasoning: dict[str, Any]
+) -> None:
+    """OpenAI refuses them to organisations that are not verified: for a field that nobody sent."""
+    chat = ChatSurface().read(orjson.dumps({"messages": user("?"), **more}), {}, "", b"")
+    sent = chat.translation(terms(Endpoint.ENDPOINT_RESPONSES)).body(None)
+    assert orjson.loads(sent)["reasoning"] == reasoning
 
 
 @given(BODIES, st.sampled_from(["openai", "mistral", "deepseek", "cohere", "openrouter"]))

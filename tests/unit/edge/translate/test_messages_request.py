@@ -297,3 +297,6 @@ def test_sources_without_a_text_stay_here() -> None:
     cited = {**sources, "text": "So."}
     turn = {"role": "assistant", "content": [TEXT, sources, cited]}
     assert sent(body(messages=[turn]))["messages"] == [{**turn, "content": [TEXT, cited]}]
+    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    turn["content"] = [{"type": "text", "text": ""}, call]
+    assert sent(body(messages=[turn]))["messages"] == [{**turn, "content": [call]}]
