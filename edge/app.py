@@ -307,11 +307,11 @@ class Worker:
                 Route(f"{prefix}/models", models.list),
                 Route(f"{prefix}/models/{{model:path}}", models.get),
             ]
-        for prefix in PREFIXES:
-            routes += [
-                Route(f"{prefix}/credits", account.credits),
-                Route(f"{prefix}/receipts/{{request_id}}", receipts.receipt),
-            ]
+        # Below /api/v1 OpenRouter's clients expect another shape, with amounts that round.
+        routes.append(Route("/v1/credits", account.credits))
+        routes += [
+            Route(f"{prefix}/receipts/{{request_id}}", receipts.receipt) for prefix in PREFIXES
+        ]
         routes.append(Route(KEYS_PATH, receipts.keys))
         routes += site.routes()
         routes += StripePaths(self._channel, self._room, self._clock).routes()

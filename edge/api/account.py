@@ -15,8 +15,8 @@ from starlette.responses import Response
 from edge import errors
 from edge.admission.admit import Admission
 from edge.admission.grants import Grant
-from edge.api.http import api_key_of, sent_of
 from edge.api.own_answers import own_answer, own_refusal
+from edge.api.own_workspace import grant_of
 from edge.errors import ApiError
 from kit.ids import format_id
 from kit.money import format_dollars
@@ -36,16 +36,12 @@ class Account:
 
     async def credits(self, request: Request) -> Response:
         """Answer the balance of the key's workspace."""
+        for_page: dict[str, str] = {}
         try:
-            grant = await self._grant_of(request)
-            return own_answer(200, await self._balance(grant))
+            grant = await grant_of(request, self._admission, for_page)
+            return own_answer(200, await self._balance(grant), for_page)
         except ApiError as error:
-            return own_refusal(error)
-
-    async def _grant_of(self, request: Request) -> Grant:
-        key = api_key_of(sent_of(request.scope["headers"]), request.scope["query_string"])
-        peer = request.client.host if request.client else None
-        return await self._admission.authenticate(key, peer)
+            return own_refusal(error, for_page)
 
     async def _balance(self, grant: Grant) -> bytes:
         workspace = format_id("ws", grant.workspace_id)

@@ -18,7 +18,7 @@ def own_answer(status: int, body: bytes, more: Mapping[str, str] = _NO_HEADERS) 
     return Response(body, status, {**headers, **more}, "application/json")
 
 
-def own_refusal(error: ApiError) -> Response:
-    """Return an error as an answer."""
-    more = {name.decode(): value.decode() for name, value in error.headers.items()}
-    return own_answer(error.status, error.body(), more)
+def own_refusal(error: ApiError, more: Mapping[str, str] = _NO_HEADERS) -> Response:
+    """Return an error as an answer, with further headers."""
+    its_own = {name.decode(): value.decode() for name, value in error.headers.items()}
+    return own_answer(error.status, error.body(), {**more, **its_own})

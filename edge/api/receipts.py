@@ -16,8 +16,8 @@ from starlette.responses import Response
 
 from edge import errors
 from edge.admission.admit import Admission
-from edge.api.http import api_key_of, sent_of
 from edge.api.own_answers import own_answer, own_refusal
+from edge.api.own_workspace import grant_of
 from edge.errors import ApiError
 from kit.clock import Clock
 from kit.ids import InvalidIdError, format_id, parse_id
@@ -31,6 +31,7 @@ ASKED_MAX: Final = 8
 KEYS_KEPT_SECONDS: Final = 60.0
 _NO_RECEIPT: Final = "This workspace has no charge of that request, or not yet."
 KEYS_PATH: Final = "/.well-known/1api-keys.json"
+_ANY_PAGE: Final = {"access-control-allow-origin": "*"}
 
 
 class Receipts:
@@ -47,18 +48,17 @@ class Receipts:
 
     async def receipt(self, request: Request) -> Response:
         """Answer the receipt of one request's charge; another workspace's is not there."""
+        for_page: dict[str, str] = {}
         try:
-            key = api_key_of(sent_of(request.scope["headers"]), request.scope["query_string"])
-            peer = request.client.host if request.client else None
-            grant = await self._admission.authenticate(key, peer)
+            grant = await grant_of(request, self._admission, for_page)
             wanted = receipt_service_pb2.GetChargeReceiptRequest(
                 request_id=_request_id(request.path_params["request_id"]),
                 workspace_id=format_id("ws", grant.workspace_id),
             )
             answer = await self._ask_in_turn(wanted)
-            return own_answer(200, answer.content, {"cache-control": "no-store"})
+            return own_answer(200, answer.content, for_page)
         except ApiError as error:
-            return own_refusal(error)
+            return own_refusal(error, for_page)
 
     async def keys(self, _request: Request) -> Response:
         """Answer the public keys: those that core has, or had lately."""
@@ -71,9 +71,8 @@ class Receipts:
         except ApiError as error:
             # Keys are never taken back, so that old ones are right, if perhaps not all.
             if not self._keys:
-                return own_refusal(error)
-        any_page = {"access-control-allow-origin": "*", "cache-control": "public, max-age=60"}
-        return own_answer(200, self._keys, any_page)
+                return own_refusal(error, _ANY_PAGE)
+        return own_answer(200, self._keys, {**_ANY_PAGE, "cache-control": "public, max-age=60"})
 
     async def _ask_in_turn(self, wanted: receipt_service_pb2.GetChargeReceiptRequest) -> Any:
         if self._asked >= ASKED_MAX:

@@ -64,6 +64,21 @@ def test_other_pages_are_refused_before_anything_is_held(
     assert stack.balance(workspace) == before
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/credits", 200), ("/receipts/req_" + "0" * 32, 404)]
+)
+def test_what_a_workspace_has_is_read_by_its_own_pages_only(
+    page: httpx.Client, path: str, status: int
+) -> None:
+    """The same decision as for requests that cost something."""
+    named = page.get(path)
+    assert (named.status_code, may_read(named)) == (status, True)
+    assert "x-request-id" in named.headers["access-control-expose-headers"]
+    other = page.get(path, headers={"origin": "https://evil.example"})
+    assert (other.status_code, other.json()["error"]["code"]) == (403, "origin_not_allowed")
+    assert other.headers["access-control-allow-origin"] == "https://evil.example"
+
+
 def test_pages_are_off_by_default(stack: Stack) -> None:
     """And programs that send an origin are not pages."""
     with stack.client() as client:
