@@ -24,6 +24,8 @@ from kit.rpc.status import domain_error_of
 from oneapi.billing.v1 import credit_service_pb2, credit_service_pb2_grpc
 
 CALL_SECONDS: Final = 2.0
+CALLS_MAX: Final = 8
+"""Questions to core that run at the same time; it has requests to serve."""
 
 
 class Account:
@@ -33,15 +35,27 @@ class Account:
         """Ask core over the channel."""
         self._credits = credit_service_pb2_grpc.CreditServiceStub(channel)
         self._admission = admission
+        self._running = 0
 
     async def credits(self, request: Request) -> Response:
         """Answer the balance of the key's workspace."""
         for_page: dict[str, str] = {}
         try:
             grant = await grant_of(request, self._admission, for_page)
-            return own_answer(200, await self._balance(grant), for_page)
+            return own_answer(200, await self._balance_in_turn(grant), for_page)
         except ApiError as error:
             return own_refusal(error, for_page)
+
+    async def _balance_in_turn(self, grant: Grant) -> bytes:
+        if self._running >= CALLS_MAX:
+            raise errors.unavailable(
+                "credits_busy", "Too many balances are being asked for now.", retry_seconds=1
+            )
+        self._running += 1
+        try:
+            return await self._balance(grant)
+        finally:
+            self._running -= 1
 
     async def _balance(self, grant: Grant) -> bytes:
         workspace = format_id("ws", grant.workspace_id)

@@ -3,11 +3,14 @@
     GET /v1/receipts/{request_id}          with an API key of the request's workspace
     GET /.well-known/1api-keys.json        anyone
 
-Both are core's: the receipt is asked for each time, the keys are kept for a while.
+Both are core's: the receipt is asked for each time, the keys are kept for a while. Anyone may ask
+for the keys, as often as they like: at most one call to core runs for all who ask, and none for a
+while after one that failed.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import grpc
@@ -29,6 +32,8 @@ CALL_SECONDS: Final = 5.0
 ASKED_MAX: Final = 8
 """Receipts that one worker asks core for at a time: each is made anew, by work of core's."""
 KEYS_KEPT_SECONDS: Final = 60.0
+KEYS_AGAIN_SECONDS: Final = 2.0
+"""How long core is not asked for the keys again after it failed to tell them."""
 _NO_RECEIPT: Final = "This workspace has no charge of that request, or not yet."
 KEYS_PATH: Final = "/.well-known/1api-keys.json"
 _ANY_PAGE: Final = {"access-control-allow-origin": "*"}
@@ -44,7 +49,9 @@ class Receipts:
         self._clock = clock
         self._asked = 0
         self._keys = b""
-        self._keys_until = float("-inf")
+        self._ask_keys_at = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
+        self._keys_refused = errors.unavailable("not_in_touch", "This server knows no keys yet.")
 
     async def receipt(self, request: Request) -> Response:
         """Answer the receipt of one request's charge; another workspace's is not there."""
@@ -61,18 +68,29 @@ class Receipts:
             return own_refusal(error, for_page)
 
     async def keys(self, _request: Request) -> Response:
-        """Answer the public keys: those that core has, or had lately."""
-        try:
-            if self._clock.monotonic() >= self._keys_until:
-                wanted = receipt_service_pb2.GetPlatformKeysRequest()
-                answer = await self._ask(self._receipts.GetPlatformKeys, wanted)
-                self._keys = answer.content
-                self._keys_until = self._clock.monotonic() + KEYS_KEPT_SECONDS
-        except ApiError as error:
-            # Keys are never taken back, so that old ones are right, if perhaps not all.
-            if not self._keys:
-                return own_refusal(error, _ANY_PAGE)
+        """Answer the public keys: those that core has, or had lately.
+
+        Keys are never taken back, so that old ones are right, if perhaps not all.
+        """
+        if self._asking is None and self._clock.monotonic() >= self._ask_keys_at:
+            self._asking = asyncio.create_task(self._learn_keys())
+        if not self._keys and self._asking is not None:
+            await asyncio.shield(self._asking)
+        if not self._keys:
+            return own_refusal(self._keys_refused, _ANY_PAGE)
         return own_answer(200, self._keys, {**_ANY_PAGE, "cache-control": "public, max-age=60"})
+
+    async def _learn_keys(self) -> None:
+        kept_seconds = KEYS_AGAIN_SECONDS
+        try:
+            wanted = receipt_service_pb2.GetPlatformKeysRequest()
+            self._keys = (await self._ask(self._receipts.GetPlatformKeys, wanted)).content
+            kept_seconds = KEYS_KEPT_SECONDS
+        except ApiError as error:
+            self._keys_refused = error
+        finally:
+            self._ask_keys_at = self._clock.monotonic() + kept_seconds
+            self._asking = None
 
     async def _ask_in_turn(self, wanted: receipt_service_pb2.GetChargeReceiptRequest) -> Any:
         if self._asked >= ASKED_MAX:
