@@ -1,7 +1,8 @@
 """The auditor: what was asked for, and what the books must say of it. Adds up, knows no rules.
 
-It learns from the books only *whether* something happened whose outcome the machine could not see
-(the process died, the answer was lost), never *how much*: amounts are its own.
+What was given, bought and served, and its amounts, it knows from those who asked; from the books it
+learns whether that is there, and in the end it must be. What expired, was refunded or disputed it
+takes from the books and, in the end, compares with the provider's own account.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Auditor:
     """By the request id of the purchase."""
     automatic: dict[bytes, int] = field(default_factory=dict)
     """What automatic top-up buys for a workspace, nano-dollars."""
+    too_late: set[str] = field(default_factory=set)
+    """Of what was to be given: asked for again when it would have expired at once."""
     spent: dict[bytes, Spent] = field(default_factory=dict)
 
     def grant_of_purchase(self, workspace_id: bytes, request_id: str) -> Given:

@@ -6,6 +6,7 @@ replays: a fault in that proof shows in its tests, where rows are tampered with.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any, Final
 
@@ -73,6 +74,7 @@ SELECT t.workspace_id AS id, sum(e.amount) AS amount
   FROM ledger_txn AS t JOIN ledger_entry AS e ON e.txn_id = t.id
  WHERE t.kind = 'grant_expiry' AND e.amount > 0 GROUP BY t.workspace_id
 """
+_NOT_TAKEN: Final = "SELECT id FROM credit_grant WHERE remaining > 0 AND expires_at <= :now"
 _TOO_EARLY: Final = """
 SELECT e.grant_id FROM ledger_txn AS t JOIN ledger_entry AS e ON e.txn_id = t.id
   JOIN credit_grant AS g ON g.id = e.grant_id
@@ -100,16 +102,30 @@ async def check(pool: Pool, auditor: Auditor, now: datetime) -> dict[str, int]:
     return {"transactions": tally.transactions, "records": tally.records}
 
 
-async def all_charged_once(pool: Pool, auditor: Auditor) -> None:
-    """Check that nothing is missing any more: everything has been shipped (I4 after a drain).
+async def nothing_is_missing(pool: Pool, auditor: Auditor, now: datetime) -> None:
+    """Check that all is there: everything was shipped, repeated and tidied (I4 after a drain).
 
     Raises:
-        AssertionError: a request was never charged.
+        AssertionError: a request was never charged, credit never given, expired credit not taken.
     """
     async with pool.transaction("system") as tx:
         there = {row.id.bytes for row in await tx.all(_CHARGES)}
+        given = {row.business_key for row in await tx.all(_GIVEN)}
+        expired = await tx.all(_NOT_TAKEN, now=now)
     missing = [key for key, spent in auditor.spent.items() if spent.must_arrive]
     assert [key.hex() for key in missing if key not in there] == []
+    assert auditor.given.keys() - auditor.too_late - given == set()
+    assert expired == []
+
+
+async def count_effects(pool: Pool) -> Counter[str]:
+    """Count what is in the books, by what it is."""
+    async with pool.transaction("system") as tx:
+        kinds = await tx.all("SELECT kind, count(*) AS n FROM ledger_txn GROUP BY kind")
+        records = await tx.all(_CHARGES)
+        owing = await tx.all("SELECT workspace_id FROM wallet WHERE receivable > 0")
+    found = Counter({row.kind: row.n for row in kinds})
+    return found + Counter({"usage_record": len(records), "owing": len(owing)})
 
 
 def _check_wallet(row: Any) -> None:

@@ -30,6 +30,7 @@ class Machine(RuleBasedStateMachine):
     server: ClassVar[PostgresServer]
     template: ClassVar[str]
     steps: ClassVar[Counter[str]] = Counter()
+    effects: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         """Start with two workspaces and three edges."""
@@ -227,8 +228,10 @@ class Machine(RuleBasedStateMachine):
         for call in self.unanswered:
             await call()
         await self.ship_all()
+        await self.world.tidy()
         await self.world.check()
-        await self.world.all_charged_once()
+        await self.world.all_is_there()
+        self.effects.update(await self.world.effects())
 
     async def ship_all(self) -> None:
         """Ship what is in all spools."""

@@ -15,10 +15,25 @@ SELECT CAST(coalesce(sum(amount), 0) AS bigint) AS total FROM ledger_entry
 """
 _KEYS: Final = "SELECT business_key FROM ledger_txn WHERE starts_with(business_key, 'stripe:')"
 _CREDITED: Final = """
-SELECT p.id, p.workspace_id, p.net_minor, p.charge_id, p.intent_id, g.amount
+SELECT p.id, p.workspace_id, p.net_minor, p.charge_id, p.intent_id, g.amount, a.customer_id,
+       g.workspace_id AS owner
   FROM payment AS p JOIN credit_grant AS g ON g.id = p.grant_id
+  LEFT JOIN billing_account AS a ON a.workspace_id = p.workspace_id
 """
-_REFUNDED: Final = "SELECT stripe_id, state, net_minor FROM refund WHERE stripe_id IS NOT NULL"
+_REFUNDED: Final = "SELECT id, stripe_id, state, net_minor FROM refund"
+_OPEN_PAYMENTS: Final = "SELECT session_id, intent_id FROM payment WHERE state IN (1, 2, 3)"
+_DISPUTED: Final = "SELECT stripe_id, state, amount_minor, frozen_nanos FROM dispute"
+_FROZEN: Final = "SELECT CAST(coalesce(sum(frozen), 0) AS bigint) AS total FROM wallet"
+_DISPUTE_STATES: Final = {
+    "warning_needs_response": 1,
+    "warning_under_review": 1,
+    "needs_response": 2,
+    "under_review": 3,
+    "won": 4,
+    "lost": 5,
+    "warning_closed": 6,
+    "prevented": 7,
+}
 _DOCUMENTS: Final = """
 SELECT series, count(*) AS there, max(number) AS last FROM billing_document GROUP BY series
 """
@@ -58,12 +73,21 @@ async def check_converged(pool: Pool, simulator: StripeSimulator) -> None:
     async with pool.transaction("system", snapshot=True) as tx:
         credited = await tx.all(_CREDITED)
         refunds = await tx.all(_REFUNDED)
+        waiting = await tx.all(_OPEN_PAYMENTS)
+        disputes = await tx.all(_DISPUTED)
+        frozen = await tx.one(_FROZEN)
         row = await tx.one(_CLEARING)
+    _check_nothing_waits(state, waiting, refunds)
+    _check_disputes(state, disputes)
+    assert frozen is not None
+    assert frozen.total == sum(each.frozen_nanos for each in disputes)
     # Each charge was credited once, at its amount; no credit without a charge.
     assert Counter(each.charge_id for each in credited) == Counter(charges.keys())
     for each in credited:
         assert charges[each.charge_id]["amount"] == each.net_minor
         assert each.amount == each.net_minor * NANOS_PER_CENT
+        assert each.owner == each.workspace_id
+        assert charges[each.charge_id]["customer"] == each.customer_id
     # Nobody paid twice for one purchase.
     named = [
         intent["metadata"].get("oneapi_payment")
@@ -73,10 +97,43 @@ async def check_converged(pool: Pool, simulator: StripeSimulator) -> None:
     assert max(Counter(named).values(), default=0) <= 1
     # Each refund at the provider is one of ours, at its amount.
     theirs = {each["id"]: each["amount"] for each in state["objects"].get("refund", [])}
-    assert {each.stripe_id: each.net_minor for each in refunds} == theirs
+    ours = {each.stripe_id: each.net_minor for each in refunds if each.stripe_id is not None}
+    assert ours == theirs
     # The ledger's account of the provider is its balance.
     assert row is not None
     assert -row.total == _balance(state) * NANOS_PER_CENT
+
+
+def _check_nothing_waits(state: dict[str, Any], payments: list[Any], refunds: list[Any]) -> None:
+    """Only what its customer or bank has not decided is open; approved refunds have gone out."""
+    pages = {
+        page["id"]
+        for page in state["objects"].get("checkout.session", [])
+        if page["status"] == "open" or page["payment_status"] == "unpaid"
+    }
+    undecided = {
+        intent["id"]
+        for intent in state["objects"].get("payment_intent", [])
+        if intent["status"] not in ("succeeded", "canceled")
+    }
+    stuck = [each for each in payments if each.session_id not in pages]
+    assert [each for each in stuck if each.intent_id not in undecided] == []
+    decided = {each["id"]: each["status"] for each in state["objects"].get("refund", [])}
+    for each in refunds:
+        # Approved (2), at the provider (3), waiting for leases (7): none is left of the first and
+        # the last, as all leases are closed; the provider has the others in its hands.
+        assert each.state not in (2, 7)
+        if each.state == 3:
+            assert decided[each.stripe_id] in ("pending", "requires_action")
+
+
+def _check_disputes(state: dict[str, Any], disputes: list[Any]) -> None:
+    """Each dispute at the provider is one of ours, in its state and at its amount."""
+    theirs = {
+        each["id"]: (_DISPUTE_STATES[each["status"]], each["amount"])
+        for each in state["objects"].get("dispute", [])
+    }
+    assert {each.stripe_id: (each.state, each.amount_minor) for each in disputes} == theirs
 
 
 def _known(movement: dict[str, Any], keys: set[str], credited: set[str]) -> int:

@@ -28,6 +28,12 @@ SAVED_CARDS: Final = st.sampled_from(
     ["pm_card_visa", "pm_card_visa", "pm_card_chargeCustomerFail", "pm_card_authenticationRequired"]
 )
 AUTO_CENTS: Final = 1_000
+LIVES: Final = st.sampled_from(
+    [
+        *("kept", "spent", "refunded", "spent refunded"),
+        *("disputed", "disputed won", "disputed lost", "spent disputed lost"),
+    ]
+)
 
 
 class ProviderMachine(Machine):
@@ -66,13 +72,26 @@ class ProviderMachine(Machine):
             how: dict[str, Any] = {"async": True} if later else {"card": card}
             self.provider.order(f"checkout/{session['id']}/pay", **how)
 
-    @rule(place=PLACES, cents=CENTS, heard=st.booleans())
-    def bought(self, *, place: int, cents: int, heard: bool) -> None:
-        """A customer buys to the end; core may hear of it at once, or later."""
+    @rule(place=PLACES, cents=CENTS, life=LIVES, heard=st.booleans(), crash=CRASHES)
+    def purchase(
+        self, *, place: int, cents: int, life: str, heard: bool, crash: tuple[int, bool]
+    ) -> None:
+        """A customer buys; then it is kept, spent, refunded or disputed; core may hear of it."""
         self._buy(place, PaymentKind.CHECKOUT, cents, saves_card=True, crash=(0, False))
         self.pay(place=-1, card="4242424242424242", later=False)
-        if heard:
+        if heard or life != "kept":
             self.webhooks(places=[*range(-8, 0)], crash=(0, False))
+        if "spent" in life:
+            self.serve(place=place, edge=place, tokens=9_000, overrun=False)
+        if "refunded" in life:
+            self.ask_refund(place=-1, cents=None, crash=crash)
+            self.decide_refund(place=-1, approved=True, crash=crash)
+        if "disputed" in life:
+            self.dispute(place=-1, inquiry=False)
+            self.webhooks(places=[*range(-4, 0)], crash=crash)
+            if "won" in life or "lost" in life:
+                self.bank_resolves(place=-1, status="won" if "won" in life else "lost")
+                self.webhooks(places=[*range(-4, 0)], crash=crash)
 
     @rule(place=PLACES, succeeds=st.booleans())
     def bank_decides(self, *, place: int, succeeds: bool) -> None:

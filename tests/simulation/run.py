@@ -20,8 +20,8 @@ STEPS_PER_STORY: Final = 50
 
 def simulate(
     machine: type[Machine], server: PostgresServer, template: str, *, steps: int, seed: int | None
-) -> Counter[str]:
-    """Run stories of a machine until `steps` steps were made; return how often what was done.
+) -> tuple[Counter[str], Counter[str]]:
+    """Run stories of a machine until `steps` steps were made; return what was tried and what came.
 
     Raises:
         AssertionError: an invariant does not hold; the story that shows it is printed, with the
@@ -33,6 +33,7 @@ def simulate(
 
     class Story(machine):  # type: ignore[misc,valid-type]
         steps: ClassVar[Counter[str]] = Counter()
+        effects: ClassVar[Counter[str]] = Counter()
 
     Story.server, Story.template = server, template
     rules = settings(
@@ -44,4 +45,4 @@ def simulate(
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(hypothesis.seed(chosen)(Story), settings=rules)
-    return Counter(Story.steps)
+    return Counter(Story.steps), Counter(Story.effects)

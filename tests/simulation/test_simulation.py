@@ -16,8 +16,9 @@ def test_the_books_balance_after_every_step(
     postgres_server: PostgresServer, migrated_template: str
 ) -> None:
     """Money adds up whatever is lost, doubled, reordered or dies."""
-    counts = simulate(Machine, postgres_server, migrated_template, steps=400, seed=None)
-    assert sum(counts.values()) >= 200
+    tried, came = simulate(Machine, postgres_server, migrated_template, steps=400, seed=None)
+    assert sum(tried.values()) >= 200
+    assert all(came[effect] for effect in ("usage_record", "settle", "lease_grant", "promo_grant"))
 
 
 @pytest.mark.timeout(600)
@@ -26,5 +27,8 @@ def test_the_provider_and_the_ledger_agree_in_the_end(
 ) -> None:
     """And so does what is bought, refunded and disputed, whatever the provider tells and when."""
     with StripeSimulator(seed=1) as ProviderMachine.simulator:
-        counts = simulate(ProviderMachine, postgres_server, migrated_template, steps=600, seed=None)
-    assert sum(counts.values()) >= 300
+        tried, came = simulate(
+            ProviderMachine, postgres_server, migrated_template, steps=600, seed=None
+        )
+    assert sum(tried.values()) >= 300
+    assert all(came[effect] for effect in ("paid_grant", "refund_sent", "dispute_freeze"))
