@@ -1,8 +1,10 @@
 """Receipts of single charges, checked offline: `docs/charge-receipts.md` has the format.
 
-Only the receipt and the platform's public keys are needed. Everything that the receipt says is
+Only the receipt and the platform's public keys are needed. What the chain holds is
 computed again: the charge from quantities and prices, the leaf and its way to the settlement's
 root, the settlement's entries, and the link of the wallet's chain that has all of it in its hash.
+Model, lane, `accepted_at`, why a charge was waived and what a price version says are not in the
+chain: for them there is the signature.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from kit.charge import (
 )
 from kit.ids import InvalidIdError, parse_id
 from kit.merkle import root_from_proof
-from kit.money import MAX_NANOS, InvalidAmountError
+from kit.money import MAX_NANOS, InvalidAmountError, parse_dollars
 from kit.platform_keys import PublicKeys, signed_bytes
 
 FORMAT: Final = "1api.club/charge_receipt/v1"
@@ -35,7 +37,6 @@ LATE: Final = "late"
 SETTLEMENT: Final = "settle"
 LATE_WAIVER: Final = "late_waiver"
 REVENUE: Final = "rev.usage"
-WAIVED: Final = "rev.waived"
 DIMENSION_NAMES: Final = tuple(each.name.lower() for each in Dimension)
 BALANCES: Final = ("posted_after", "held_after", "frozen_after", "receivable_after")
 _INTEGER: Final = re.compile(r"^-?[0-9]{1,20}$", re.ASCII)
@@ -104,7 +105,8 @@ def _charge(receipt: Mapping[str, Any]) -> bool:
     figure = charge_nanos(_quantities(receipt), _price(_map(receipt, "price")))
     amounts = (_int(receipt, "charge_nanos"), _int(receipt, "waived_nanos"))
     waived = _text(receipt, "waive_reason")
-    return amounts == ((0, figure) if waived else (figure, 0))
+    in_dollars = parse_dollars(_text(receipt, "charge"))
+    return in_dollars == amounts[0] and amounts == ((0, figure) if waived else (figure, 0))
 
 
 def _leaf(receipt: Mapping[str, Any]) -> bool:

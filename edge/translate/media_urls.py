@@ -11,7 +11,8 @@ _SCHEME: Final = "data:"
 _MAX_HEAD: Final = 256
 """Characters before the data of a data URL: looking for them must not read all of a large one."""
 PUBLIC: Final = ("https://", "http://")
-PATTERN: Final = r"^[^:]*$|^https?://|^[Dd][Aa][Tt][Aa]:"
+_SCHEME_MAX: Final = 8
+PATTERN: Final = r"^[^:]*$|^[Hh][Tt][Tt][Pp][Ss]?://|^[Dd][Aa][Tt][Aa]:"
 """What `refuse_elsewhere` takes."""
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
@@ -40,7 +41,7 @@ def web_url(path: str, url: Any) -> str:
     Raises:
         InvalidValue: it is of another kind: a file of the provider's machines or stores.
     """
-    if not isinstance(url, str) or not url.startswith(PUBLIC):
+    if not isinstance(url, str) or not is_of_web(url):
         raise InvalidValue(path)
     return url
 
@@ -53,7 +54,12 @@ def refuse_elsewhere(path: str, value: Any) -> None:
     Raises:
         InvalidValue: it names what a provider would read as its own.
     """
-    if not isinstance(value, str) or value.startswith(PUBLIC) or ":" not in value:
+    if not isinstance(value, str) or is_of_web(value) or ":" not in value:
         return
     if value[: len(_SCHEME)].lower() != _SCHEME:
         raise InvalidValue(path)
+
+
+def is_of_web(url: str) -> bool:
+    """Say whether it is an address of the web; a scheme's case does not matter (RFC 3986, 3.1)."""
+    return url[:_SCHEME_MAX].lower().startswith(PUBLIC)

@@ -16,7 +16,7 @@ from edge.translate.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
-from edge.translate.media_urls import data_of, web_url
+from edge.translate.media_urls import data_of, is_of_web, web_url
 from edge.translate.neutral.conversation import (
     Audio,
     File,
@@ -170,7 +170,7 @@ def _file(path: str, part: dict[str, Any]) -> File:
     name = fields.text(file, "filename", place)
     if (found := data_of(f"{place}.file_data", data)) is not None:
         return File(path, *found, name=name)
-    if data.startswith(("https://", "http://")):  # OpenRouter's way to give an address
+    if is_of_web(data):  # OpenRouter's way to give an address
         return File(path, url=data, name=name)
     return File(path, _PDF, data, name=name)
 

@@ -17,6 +17,7 @@ from edge.translate.errors import (
     UnsupportedValue,
 )
 from edge.translate.json_body import written
+from edge.translate.media_urls import is_of_web
 from edge.translate.surface import ModelLimits
 from kit.hold import RequestShape
 
@@ -132,7 +133,7 @@ def file_url_of(path: str, file: Mapping[str, Any]) -> str:
 
 def is_public(uri: str) -> bool:
     """Say whether this is an address of the web, and of no store of the provider's."""
-    return uri.startswith(("https://", "http://")) and not _is_at(uri, _FILE_STORES)
+    return is_of_web(uri) and not _is_at(uri, _FILE_STORES)
 
 
 def is_video(uri: str) -> bool:

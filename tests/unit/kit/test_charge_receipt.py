@@ -48,6 +48,7 @@ def example() -> dict[str, Any]:
         "workspace_id": "ws_" + "1" * 32,
         "settlement_id": "txn_" + "1" * 32,
         "quantities": numbers,
+        "charge": "0.00",
         "charge_nanos": "0",
         "waived_nanos": "0",
         "waive_reason": "",

@@ -109,7 +109,7 @@ async def test_nobody_waits_for_what_cannot_come_back(spender: Spender, other: S
     assert (dealt.granted, dealt.may_come_back) == (0, False)
 
 
-async def test_other_workspaces_are_not_asked(spender: Spender) -> None:
+async def test_other_workspaces_do_not_count(spender: Spender) -> None:
     """Neither their charges nor their slices count."""
     stranger = replace(spender, workspace_id=await spender.world.money.workspace(10))
     await stranger.limit(spend_total=9 * ONE)

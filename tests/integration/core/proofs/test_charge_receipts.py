@@ -99,6 +99,8 @@ def _resigned(key: PlatformKey, receipt: Any) -> bytes:
 LIES: Final[tuple[tuple[str, tuple[Any, ...], Any], ...]] = (
     ("charge", ("quantities", "output"), "99"),
     ("charge", ("charge_nanos",), "1"),
+    ("charge", ("charge",), "9.99"),
+    ("charge", ("charge",), "free"),
     ("charge", ("price", "tiers", 0, "rates", "input"), "1"),
     ("charge", ("waive_reason",), "late"),
     ("leaf", ("request_id",), "req_" + "0" * 32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge.translate.errors import InvalidRequest, InvalidValue
 from edge.translate.generate.upstream import GenerateUpstream
-from edge.translate.media_urls import data_of, web_url
+from edge.translate.media_urls import PATTERN, data_of, refuse_elsewhere, web_url
 from edge.translate.neutral.conversation import Conversation, File, Image, Turn
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.unit.edge.translate.terms import terms
@@ -80,7 +81,10 @@ def test_an_address_that_not_anyone_can_read_is_refused(url: object) -> None:
     """Each provider would read it as its own."""
     with pytest.raises(InvalidValue):
         web_url("p", url)
-    assert web_url("p", "http://example.com/a") == "http://example.com/a"
+    for known in ("http://example.com/a", "HTTPS://example.com/a"):
+        assert web_url("p", known) == known
+        refuse_elsewhere("p", known)
+        assert re.search(PATTERN, known)
 
 
 @pytest.mark.parametrize(
