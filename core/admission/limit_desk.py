@@ -110,12 +110,14 @@ class LimitDesk:
         if granted or whole < wish.needed:
             dealt = await spend.grow(tx, wish, granted, ids=self._ids, now=moment)
             return SpendDealt(granted, dealt)
-        return await self._recall(tx, wish, workspace_id if together else None, moment)
+        # Other keys' slices help only where it is the workspace's own room that is too small.
+        is_together = bool(together) and books[-1][1].room(together, day) < wish.needed
+        return await self._recall(tx, wish, workspace_id if is_together else None, moment)
 
     async def _recall(
         self, tx: Transaction, wish: SpendWish, workspace_id: bytes | None, moment: datetime
     ) -> SpendDealt:
-        """Ask other slices back: those of the key, or of all keys of a workspace with limits."""
+        """Ask other slices back: those of the key, or of all keys of a workspace that lacks."""
         if workspace_id is None:
             await spend.lock_slices_of_key(tx, wish.key_id)
         else:

@@ -12,6 +12,7 @@ from core.accounts import service as accounts
 from core.accounts.model import SpendLimits
 from core.admission.grants import list_grants
 from core.admission.limit_desk import SpendDealt
+from core.db.values import to_uuid
 from core.keys import workspace_spend
 from core.ledger.wallets import lock_wallet
 from kit.reasons import InvalidArgument
@@ -99,6 +100,24 @@ async def test_whoever_changes_the_workspace_and_then_its_wallet_never_deadlocks
         await lock_wallet(tx, spender.workspace_id)
         await tx.commit()
     assert (await asking).granted == ONE
+
+
+async def test_a_key_that_lacks_alone_recalls_only_its_own(
+    spender: Spender, other: Spender
+) -> None:
+    """Its workspace has room enough: what other keys have does not help it."""
+    await spender.limit(spend_total=2 * ONE)
+    await spender.limit_workspace(total=10 * ONE)
+    await other.ask(3 * ONE)
+    dealt = await spender.ask(2 * ONE)
+    waiting = asyncio.create_task(spender.ask(ONE, edge=2))
+    await until_recalled(spender)
+    recalled = await spender.world.rows(
+        "SELECT key_id FROM spend_slice WHERE recalled_at IS NOT NULL"
+    )
+    assert recalled == [(to_uuid(spender.key_id),)]
+    await spender.give_back(dealt, 2 * ONE)
+    assert (await waiting).granted == ONE
 
 
 async def test_nobody_waits_for_what_cannot_come_back(spender: Spender, other: Spender) -> None:
