@@ -72,14 +72,17 @@ class RealCore:
         return dict(self.rows("SELECT kind, count(*) FROM alarm GROUP BY kind ORDER BY kind"))
 
     def books(self) -> dict[str, int]:
-        """Return the sums that must agree, nano-dollars: charges, revenue, all entries."""
-        charges = "SELECT sum(charge_nanos) FROM usage_record"
-        revenue = "SELECT sum(amount) FROM ledger_entry WHERE account = 'rev.usage'"
-        return {
-            "charges": self.number(charges),
-            "revenue": self.number(revenue),
-            "all": self.number("SELECT sum(amount) FROM ledger_entry"),
-        }
+        """Return the sums that must agree, nano-dollars: charges, revenue, all entries.
+
+        In one statement, so of one moment: records may still be settled.
+        """
+        statement = (
+            "SELECT (SELECT coalesce(sum(charge_nanos), 0) FROM usage_record),"
+            " (SELECT coalesce(sum(amount), 0) FROM ledger_entry WHERE account = 'rev.usage'),"
+            " (SELECT coalesce(sum(amount), 0) FROM ledger_entry)"
+        )
+        (row,) = self.rows(statement)
+        return dict(zip(("charges", "revenue", "all"), map(int, row), strict=True))
 
     def wrong_books(self) -> list[str]:
         """Return what does not agree."""

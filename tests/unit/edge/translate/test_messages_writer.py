@@ -299,7 +299,15 @@ def answers(draw: st.DrawFn) -> list[Event]:
 def _without_sources(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the blocks that say something: late sources have other places in a stream."""
     bare = [{name: one[name] for name in one if name != "citations"} for one in blocks]
-    return [one for one in bare if one.get("text") != ""]
+    found: list[dict[str, Any]] = []
+    for one in bare:
+        # In a stream a late source ends the thought before it, and the next one goes on with it.
+        if found and one["type"] == found[-1]["type"] == "thinking":
+            thought = found[-1]["thinking"] + one["thinking"]
+            found[-1] = {**one, "thinking": thought}
+        elif one.get("text") != "":
+            found.append(one)
+    return found
 
 
 def _sources(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
