@@ -13,7 +13,7 @@ from kit.ids import IdSource
 from kit.log import EventLog
 from kit.reasons import DomainError
 
-FAULT: Final = "billing_fault"
+BILLING_FAULT: Final = "billing_fault"
 ALARM_AFTER: Final = 3
 """So many faults in a row are no passing trouble, of the database say."""
 REMEMBERED_MAX: Final = 1_000
@@ -55,5 +55,5 @@ class Faults:
         if count == ALARM_AFTER:
             act = Act(self._actor, now(self._clock), self._ids)
             async with self._pool.transaction("system") as tx:
-                await raise_alarm(tx, act, FAULT, name)
+                await raise_alarm(tx, act, BILLING_FAULT, name)
                 await tx.commit()
