@@ -18,7 +18,6 @@ from core.billing.accounts import store as account_store
 from core.billing.accounts.model import AutoState, AutoTopUp
 from core.billing.disputes.desk import DisputeDesk
 from core.billing.documents.issue import Documents
-from core.billing.documents.model import Party
 from core.billing.events.inbox import Inbox
 from core.billing.events.movements import Movements
 from core.billing.events.sweep import Sweep
@@ -36,9 +35,9 @@ from kit.money import NANOS_PER_CENT
 from tests.simulation.crashes import CrashPlan
 from tests.support.metering_world import WorldClock
 from tests.support.money_world import MoneyWorld
+from tests.support.paid_world import SELLER
 from tests.support.stripe import WEBHOOK_SECRET, OrderRefusedError, StripeSimulator
 
-SELLER: Final = Party("Example GmbH", "Example Street 1\n10115 Berlin", "DE", "DE123456789", "")
 AT_ONCE: Final = timedelta(0)
 CALLS_SECONDS: Final = 5.0
 

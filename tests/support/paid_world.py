@@ -9,10 +9,10 @@ from core.billing.documents.issue import Documents
 from core.billing.documents.model import Document, Party
 from core.db.values import to_uuid
 from core.ledger.model import GrantKind
+from kit.money import NANOS_PER_CENT
 from tests.support.money_world import MoneyWorld
 
 SELLER = Party("1API Club Example GmbH", "Example Street 1\n10115 Berlin", "DE", "DE123456789", "")
-NANOS_PER_CENT = 10_000_000
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from core.billing.accounts import service as accounts
 from core.billing.accounts import store as account_store
 from core.billing.accounts.model import AutoState, AutoTopUp, BillingAccount, Profile
 from core.billing.documents.issue import Documents
-from core.billing.documents.model import Party, TaxMode
+from core.billing.documents.model import TaxMode
 from core.billing.events.inbox import Inbox
 from core.billing.events.movements import Movements
 from core.billing.payments import store
@@ -33,9 +33,9 @@ from kit.ids import IdSource
 from kit.log import EventLog
 from kit.money import NANOS_PER_CENT
 from tests.support.money_world import MoneyWorld
+from tests.support.paid_world import SELLER
 from tests.support.stripe import WEBHOOK_SECRET, StripeSimulator
 
-SELLER = Party("1API Club Example GmbH", "Example Street 1\n10115 Berlin", "DE", "DE123456789", "")
 RETURN_URL = "http://127.0.0.1:8080"
 
 

@@ -16,7 +16,7 @@ from core.billing.disputes import store as dispute_store
 from core.billing.disputes.desk import DisputeDesk
 from core.billing.disputes.model import Dispute
 from core.billing.documents.issue import Documents
-from core.billing.documents.model import Party, document_name
+from core.billing.documents.model import document_name
 from core.billing.paid import PaidPayment, credit_of, read_payment
 from core.billing.parking import NotKnownYet
 from core.billing.payments.model import PREFIX
@@ -37,9 +37,8 @@ from kit.ids import format_id
 from kit.log import EventLog
 from tests.support.metering_world import MeteringWorld, WorldClock
 from tests.support.money_world import MoneyWorld
+from tests.support.paid_world import SELLER
 from tests.support.stripe import API_KEY, WEBHOOK_SECRET, StripeSimulator
-
-SELLER = Party("1API Club Example GmbH", "Example Street 1\n10115 Berlin", "DE", "DE123456789", "")
 
 
 @dataclass(slots=True)
