@@ -17,6 +17,7 @@ from core.cli.beancount import HOUSE, WORKSPACE, AccountUnknown, account_of, bea
 from core.ledger import listing, model, refunds
 from core.ledger.messages import transaction_message
 from kit.ids import format_id
+from kit.money import NANOS_PER_CENT
 from kit.reasons import NotFound
 from oneapi.billing.v1 import statement_service_pb2 as pb
 from oneapi.billing.v1 import statement_service_pb2_grpc
@@ -24,7 +25,7 @@ from tests.support import beancount
 from tests.support.core_server import calling, serving
 from tests.support.metering_world import MeteringWorld
 from tests.support.money_world import DOLLAR
-from tests.support.paid_world import NANOS_PER_CENT, PaidWorld
+from tests.support.paid_world import PaidWorld
 from tests.support.postgres import PostgresServer
 
 NOVEMBER, DECEMBER = date(2026, 11, 1), date(2026, 12, 1)
