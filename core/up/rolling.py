@@ -91,7 +91,8 @@ class Rolling:
             done = await self._supervisor.replace(name)
         except ReplacementFailed:
             raise CommandFailed(
-                f"The replacement of {name} does not serve; see its log. The old one goes on.",
+                f"The replacement of {name} does not serve; see logs/{name}.log."
+                " The old one goes on.",
                 reason="REPLACEMENT_FAILED",
                 process=name,
             ) from None

@@ -93,7 +93,9 @@ class Composition:
 
     async def _keep_up(self, edge_socket: socket, demo_socket: socket) -> None:
         core_port = sockets.check_free(self._settings.core_port, "ONEAPI_CORE_PORT")
-        archiver_port = sockets.check_free(self._settings.archiver_port, "ONEAPI_ARCHIVER_PORT")
+        archiver_port = sockets.check_free(
+            self._settings.archiver_port, "ONEAPI_ARCHIVER_PORT", [core_port]
+        )
         addresses = Addresses(
             data_dir=self._folder.root,
             credentials=self._folder.credentials,
@@ -103,9 +105,8 @@ class Composition:
             demo_port=sockets.port_of(demo_socket),
             database_url=await self._database_url(),
         )
-        self._simulator = simulator_of(
-            self._settings, sockets.check_free(0, "a free port"), addresses.edge_port
-        )
+        simulator_port = sockets.check_free(0, "a free port", [core_port, archiver_port])
+        self._simulator = simulator_of(self._settings, simulator_port, addresses.edge_port)
         await self._start_services(addresses, edge_socket.fileno(), demo_socket.fileno())
         self._announce(addresses)
         await asyncio.gather(

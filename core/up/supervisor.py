@@ -242,7 +242,7 @@ class Supervisor:
         never_served = service.name not in self._served
         if wrong_settings or (never_served and deaths >= self._policy.attempts_before_serving):
             raise CommandFailed(
-                f"{service.name} does not start ({_meaning(code)}); see its log.",
+                f"{service.name} does not start ({_meaning(code)}); see logs/{service.name}.log.",
                 code=Exit.SETTINGS if wrong_settings else Exit.FAILED,
                 reason="CHILD_DOES_NOT_START",
                 child=service.name,
@@ -255,7 +255,8 @@ class Supervisor:
                     await asyncio.sleep(_PROBE_SECONDS)
         except TimeoutError:
             raise CommandFailed(
-                f"{service.name} does not serve after {_SERVING_SECONDS:g} s; see its log.",
+                f"{service.name} does not serve after {_SERVING_SECONDS:g} s;"
+                f" see logs/{service.name}.log.",
                 reason="CHILD_DOES_NOT_SERVE",
                 child=service.name,
             ) from None

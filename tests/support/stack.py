@@ -238,7 +238,13 @@ class Stack(OperatorCalls):
         path, process = self.data_dir / "ready.json", self.process
         assert process is not None
         until(lambda: path.exists() or process.poll() is not None, START_SECONDS_MAX)
-        assert process.poll() is None, self.output.read_text()
+        assert process.poll() is None, self._why()
+
+    def _why(self) -> str:
+        """Return what the service said before it ended, and the last words of each child."""
+        logs = sorted(self.data_dir.rglob("*.log"))
+        last = [f"{one.name}: {one.read_text()[-2_000:]}" for one in logs]
+        return "\n".join([self.output.read_text(), *last])
 
     def import_catalogue(self, document: Mapping[str, Any]) -> None:
         """Import a catalogue and wait until the edge has it.
