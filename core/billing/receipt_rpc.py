@@ -11,7 +11,6 @@ from core.billing.documents import store
 from core.billing.documents.html import render_html
 from core.billing.documents.messages import document_message, root_message
 from core.billing.documents.model import Document, snapshot_hash
-from core.billing.documents.pdf import render_pdf
 from core.db.database import Pool
 from core.db.paging import id_token, page_size, parse_id_token, split_page
 from core.platform_key import PlatformKey
@@ -145,7 +144,12 @@ def _content(document: Document, ending: str) -> bytes:
         raise ValueError("a document is not what was issued")
     if ending == "html":
         return render_html(document.snapshot)
-    return render_pdf(document.snapshot) if ending == "pdf" else document.snapshot
+    if ending == "pdf":
+        # Not needed to start: its libraries take a third of core's time to import.
+        from core.billing.documents.pdf import render_pdf  # noqa: PLC0415
+
+        return render_pdf(document.snapshot)
+    return document.snapshot
 
 
 def _optional_day(text: str, field: str) -> date | None:
