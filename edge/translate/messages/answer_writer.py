@@ -2,6 +2,11 @@
 
 Blocks follow each other and are numbered from 0. A tool call ends when its arguments are whole and
 another part begins: upstreams that send the pieces of several calls in turns have several open.
+
+A source belongs to a text block (`citations_delta`). Text that comes last stays open until the end,
+as sources often come with it. One that comes when other blocks have followed names the closed text
+by its index: Anthropic's own SDKs find blocks by index, so that their message is the whole answer.
+A source before all text waits for it, and one without any text is of nothing that was said.
 """
 
 from __future__ import annotations
@@ -40,6 +45,9 @@ _REFUSAL: Final = {"type": "refusal", "category": None, "explanation": None}
 NOT_JSON: Final = "INVALID_JSON"
 """Under this name a call's arguments are given that are no JSON object: a model can make any text
 (Anthropic's own convention, fine-grained tool streaming)."""
+
+MAX_WAITING: Final = 64
+"""Sources that wait for their text, at most: no answer has so many."""
 
 Kind = Literal["text", "thinking", "tool_use"]
 
@@ -100,6 +108,8 @@ class MessagesWriter:
         "_open_blocks",
         "_refused",
         "_started",
+        "_text",
+        "_waiting",
     )
 
     def __init__(self, terms: Terms) -> None:
@@ -116,6 +126,10 @@ class MessagesWriter:
         self._finished: Finished | None = None
         self._refused = False
         self._started = False
+        self._text: _Block | None = None
+        """The last text, open or not."""
+        self._waiting: list[dict[str, Any]] = []
+        """Sources that came before any text."""
 
     def frames(self, events: list[Event]) -> bytes:
         """Return these events as frames; the message itself begins with the first of them."""
@@ -165,7 +179,7 @@ class MessagesWriter:
                 return self._cite(one)
             case Finished():
                 self._finished = one
-                return self._close_all()
+                return self._close_all(unless_text=True)
         return b""
 
     def _say(self, said: TextDelta | RefusalDelta | ReasoningDelta) -> bytes:
@@ -187,7 +201,12 @@ class MessagesWriter:
         self._blocks.append(block)
         self._open_blocks.append(block)
         start = {"type": "content_block_start", "index": block.index}
-        return closed + _frame({**start, "content_block": block.start()}), block
+        begun = closed + _frame({**start, "content_block": block.start()})
+        if block.kind == "text":
+            self._text = block
+            begun += b"".join([self._give(block, one) for one in self._waiting])
+            self._waiting = []
+        return begun, block
 
     def _delta(self, opened: tuple[bytes, _Block], delta: dict[str, Any], text: str) -> bytes:
         begun, block = opened
@@ -209,7 +228,6 @@ class MessagesWriter:
         return self._delta((b"", block), {"type": "input_json_delta", "partial_json": text}, text)
 
     def _cite(self, cited: Cited) -> bytes:
-        begun, block = self._cited_text()
         citation = {
             "type": "web_search_result_location",
             "cited_text": cited.quote or "",
@@ -217,28 +235,24 @@ class MessagesWriter:
             "title": cited.title,
             "url": cited.url or "",
         }
+        if self._text is not None:
+            return self._give(self._text, citation)
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(citation)
+        return b""
+
+    def _give(self, text: _Block, citation: dict[str, Any]) -> bytes:
         if self._keeps_all:
-            block.citations.append(citation)
+            text.citations.append(citation)
         delta = {"type": "citations_delta", "citation": citation}
-        made = {"type": "content_block_delta", "index": block.index, "delta": delta}
-        return begun + _frame(made)
+        return _frame({"type": "content_block_delta", "index": text.index, "delta": delta})
 
-    def _cited_text(self) -> tuple[bytes, _Block]:
-        """Return the text that a source belongs to: in a whole answer the last one there is.
-
-        In a stream a closed text takes none: a text of its own, without words, keeps the source.
-        """
-        if self._keeps_all:
-            last = next((one for one in reversed(self._blocks) if one.kind == "text"), None)
-            if last is not None:
-                return b"", last
-        return self._open("text")
-
-    def _close_all(self, *, unless_unfinished: bool = False) -> bytes:
+    def _close_all(self, *, unless_unfinished: bool = False, unless_text: bool = False) -> bytes:
         """Close what is open; calls whose arguments may go on only at the end."""
         frames, kept = [], []
         for block in self._open_blocks:
-            if unless_unfinished and block.kind == "tool_use" and not block.is_whole_call():
+            goes_on = unless_unfinished and block.kind == "tool_use" and not block.is_whole_call()
+            if goes_on or (unless_text and block.kind == "text"):
                 kept.append(block)
                 continue
             block.is_open = False

@@ -74,7 +74,9 @@ def _message(path: str, message: Mapping[str, Any], reading: _Reading) -> None:
             case "system":
                 reading.add("system", _text(place, block), path)
             case "assistant":
-                reading.add("assistant", _assistants(place, kind, block, reading), path)
+                part = _assistants(place, kind, block, reading)
+                if part != Text(place, ""):  # no API takes it as said, and we made such ones
+                    reading.add("assistant", part, path)
             case "user" if kind == "tool_result":
                 reading.add("tool", _tool_result(place, block, reading), path)
             case "user" if kind == "mid_conv_system":

@@ -16,6 +16,7 @@ from edge.translate.answer import JSON_TYPE, StreamEnding, WholeAnswer
 from edge.translate.errors import MalformedAnswer
 from edge.translate.json_body import answer_object, written
 from edge.translate.messages import searches as web
+from edge.translate.messages.ours import without_ours
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
 from edge.translate.messages.stream import MessagesLook, block_bytes, is_search
 from edge.translate.messages.usage import UsageCounts
@@ -64,7 +65,7 @@ class NativeMessages:
     def body(self, output_limit: int | None) -> bytes:
         """Return the body for the upstream; `output_limit` caps its `max_tokens`."""
         body = forwarded(self._request.body, self._terms.upstream_model)
-        body["messages"] = [_without_ours(message) for message in body["messages"]]
+        body["messages"] = without_ours(body["messages"])
         if self._request.service_tier in LANE_TIERS:
             del body["service_tier"]
         if self._searches:
@@ -143,27 +144,6 @@ def limited(body: dict[str, Any], output_limit: int | None) -> dict[str, Any]:
         # Too small a budget is the provider's to refuse: it says so in the client's words.
         body["thinking"] = {**body["thinking"], "budget_tokens": max(MIN_BUDGET_TOKENS, limit - 1)}
     return body
-
-
-def _without_ours(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a message without thinking that nobody signed, and texts without words.
-
-    They are ours, of upstreams of other APIs that answered an earlier turn (a source behind a
-    closed text has one of its own); this one refuses them.
-    """
-    content = message.get("content")
-    if message.get("role") != "assistant" or not isinstance(content, list):
-        return message
-    kept = [block for block in content if not _is_ours(block)]
-    return message if len(kept) in {0, len(content)} else {**message, "content": kept}
-
-
-def _is_ours(block: Any) -> bool:
-    if not isinstance(block, dict):
-        return False
-    if block.get("type") == "thinking":
-        return not block.get("signature")
-    return block.get("type") == "text" and block.get("text") == ""
 
 
 def parsed(body: bytes) -> dict[str, Any]:

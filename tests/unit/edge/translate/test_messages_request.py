@@ -20,6 +20,8 @@ from tests.unit.edge.translate.test_chat_shape import Limits
 
 MESSAGES = endpoint_pb2.ENDPOINT_MESSAGES
 COUNT = endpoint_pb2.ENDPOINT_COUNT_TOKENS
+CHAT = endpoint_pb2.ENDPOINT_CHAT_COMPLETIONS
+GENERATE = endpoint_pb2.ENDPOINT_GENERATE_CONTENT
 IMAGE = {
     "type": "image",
     "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="},
@@ -270,33 +272,84 @@ def test_counting_is_free_and_needs_an_upstream_that_counts_messages() -> None:
     assert (call.is_free, call.stream, call.token_limit) == (True, False, None)
     assert call.shape(Limits(image_max_tokens=0)).media_tokens == 0
     assert call.translation(terms(MESSAGES, COUNT)).path == b"/messages/count_tokens"
-    for serves in ((MESSAGES,), (COUNT, endpoint_pb2.ENDPOINT_GENERATE_CONTENT)):
+    for serves in ((MESSAGES,), (COUNT, GENERATE)):
         with pytest.raises(errors.CountingUnavailable):
             call.translation(terms(*serves))
 
 
-def test_thinking_that_nobody_signed_stays_here() -> None:
-    """An upstream of another API made it in an earlier turn: Anthropic would refuse the request."""
-    unsigned = {"type": "thinking", "thinking": "Hm.", "signature": ""}
-    signed = {**unsigned, "signature": "s"}
+def native(turn: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages that an upstream of Anthropic's gets of a turn between two others."""
+    found: list[dict[str, Any]] = sent(body(messages=[ASKED, turn, ASKED]))["messages"]
+    assert found[0] == found[-1] == ASKED
+    return found[1:-1]
+
+
+ASKED = {"role": "user", "content": "So?"}
+UNSIGNED = {"type": "thinking", "thinking": "Hm.", "signature": ""}
+CALL = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+OUR_SOURCE = {
+    "type": "web_search_result_location",
+    "cited_text": "",
+    "encrypted_index": "",
+    "title": None,
+    "url": "https://e",
+}
+THEIR_SOURCE = {**OUR_SOURCE, "encrypted_index": "x"}
+QUOTED = {"type": "char_location", "cited_text": "So", "document_index": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        ([UNSIGNED, TEXT], [TEXT]),
+        ([{**UNSIGNED, "signature": "s"}, TEXT], None),
+        ([{"type": "text", "text": "", "citations": [QUOTED]}, TEXT], [TEXT]),
+        ([{"type": "text", "text": ""}, CALL], [CALL]),
+        ([{**TEXT, "citations": [QUOTED, THEIR_SOURCE]}], None),
+        (
+            [{**TEXT, "citations": [OUR_SOURCE, THEIR_SOURCE]}],
+            [{**TEXT, "citations": [THEIR_SOURCE]}],
+        ),
+        ([{**TEXT, "citations": [OUR_SOURCE]}], [{**TEXT, "citations": None}]),
+        ([{**CALL, "id": "c__signed__Z29v"}], [CALL]),
+        ([{**CALL, "id": 1}, "no block", {**TEXT, "citations": ["?"]}], None),
+        ("So.", None),
+        ([], None),
+    ],
+)
+def test_what_we_wrote_into_an_earlier_turn_stays_here(content: Any, kept: Any) -> None:
+    """An upstream of another API answered it: Anthropic refuses what its own did not make."""
+    turn = {"role": "assistant", "content": content}
+    assert native(turn) == [{**turn, "content": content if kept is None else kept}]
+
+
+@pytest.mark.parametrize(
+    "content", [[UNSIGNED], [{"type": "text", "text": "", "citations": [OUR_SOURCE]}, UNSIGNED]]
+)
+def test_a_turn_that_has_nothing_but_ours_goes_to_no_upstream(content: Any) -> None:
+    """Nothing was said in it."""
+    turn = {"role": "assistant", "content": content}
+    assert native(turn) == []
+    for serves, name in ((CHAT, "messages"), (GENERATE, "contents")):
+        call = MessagesSurface().read(
+            orjson.dumps(body(messages=[ASKED, turn, ASKED])), {}, "", b""
+        )
+        crossed = orjson.loads(call.translation(terms(serves)).body(None))[name]
+        assert [one["role"] for one in crossed] == ["user", "user"]
+
+
+def test_what_the_user_said_is_not_ours_whatever_it_looks_like() -> None:
+    """The provider says what it thinks of it."""
+    turn = {"role": "user", "content": [UNSIGNED, {"type": "text", "text": ""}]}
+    assert native(turn) == [turn]
+
+
+def test_the_result_of_a_call_names_it_as_its_maker_did() -> None:
+    """Its id carried another maker's signature."""
+    result = {"type": "tool_result", "tool_use_id": "c__signed__Z29v", "content": "4"}
     turns = [
-        {"role": "user", "content": [unsigned]},
-        {"role": "assistant", "content": [unsigned, TEXT]},
-        {"role": "assistant", "content": [signed, TEXT]},
-        {"role": "assistant", "content": [unsigned]},
-        {"role": "assistant", "content": "So."},
+        {"role": "assistant", "content": [{**CALL, "id": "c__signed__Z29v"}]},
+        {"role": "user", "content": [result]},
     ]
     found = sent(body(messages=turns))["messages"]
-    assert found[1]["content"] == [TEXT]
-    assert [found[0], *found[2:]] == [turns[0], *turns[2:]]
-
-
-def test_sources_without_a_text_stay_here() -> None:
-    """They are ours, of an answer whose text had ended: Anthropic refuses empty texts."""
-    sources = {"type": "text", "text": "", "citations": [{"type": "char_location"}]}
-    cited = {**sources, "text": "So."}
-    turn = {"role": "assistant", "content": [TEXT, sources, cited]}
-    assert sent(body(messages=[turn]))["messages"] == [{**turn, "content": [TEXT, cited]}]
-    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
-    turn["content"] = [{"type": "text", "text": ""}, call]
-    assert sent(body(messages=[turn]))["messages"] == [{**turn, "content": [call]}]
+    assert found[0]["content"][0]["id"] == found[1]["content"][0]["tool_use_id"] == "c"

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from anthropic.lib.streaming._messages import accumulate_event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.translate.messages.answer_writer import MessagesWriter
+from edge.translate.messages.answer_writer import MAX_WAITING, MessagesWriter
 from edge.translate.messages.to_neutral import conversation
 from edge.translate.neutral.events import (
     Cited,
@@ -41,11 +42,16 @@ def whole(*events: Event) -> dict[str, Any]:
     return found
 
 
-def streamed(*events: Event) -> list[dict[str, Any]]:
-    """Return the data of the frames that these events become, one by one."""
+def stream_of(*events: Event) -> bytes:
+    """Return the frames that these events become, one by one."""
     writer = MessagesWriter(terms())
     sent = writer.frames([]) + b"".join(writer.frames([one]) for one in events)
-    sent += writer.finish(USED, "0.5")
+    return sent + writer.finish(USED, "0.5")
+
+
+def streamed(*events: Event) -> list[dict[str, Any]]:
+    """Return the data of these frames."""
+    sent = stream_of(*events)
     check_events(sent)
     lines = [line for line in sent.split(b"\n") if line.startswith(b"data: ")]
     return [json.loads(line[6:]) for line in lines]
@@ -63,7 +69,8 @@ def put_together(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 assert index == len(blocks)
                 blocks.append(one["content_block"])
             case "content_block_delta":
-                assert index not in closed
+                # A late source names the text that it belongs to.
+                assert index not in closed or one["delta"]["type"] == "citations_delta"
                 _add(blocks[one["index"]], one["delta"], given, one["index"])
             case "content_block_stop":
                 assert index not in closed
@@ -211,31 +218,74 @@ def test_a_source_marks_the_text_that_stands_open() -> None:
 @pytest.mark.parametrize(
     ("before", "kinds"),
     [
-        ([], ["text"]),
-        ([TextDelta(0, "So."), STOP], ["text", "text"]),
-        ([TextDelta(0, "So."), ReasoningDelta(0, "Hm.")], ["text", "thinking", "text"]),
+        ([TextDelta(0, "So."), STOP], ["text"]),
+        ([RefusalDelta(0, "So."), STOP], ["text"]),
+        ([TextDelta(0, "So."), ReasoningDelta(0, "Hm.")], ["text", "thinking"]),
         (
             [TextDelta(0, "So."), ToolCallBegun(0, 0, "c", "f"), ToolCallDelta(0, 0, "{")],
-            ["text", "tool_use", "text"],
+            ["text", "tool_use"],
+        ),
+        (
+            [ToolCallBegun(0, 0, "c", "f"), ToolCallDelta(0, 0, "{"), TextDelta(0, "So."), STOP],
+            ["tool_use", "text"],
         ),
     ],
 )
-def test_a_source_that_comes_later_is_not_lost(before: list[Event], kinds: list[str]) -> None:
-    """A whole answer has it at its last text; in a stream that has ended, and it gets its own."""
+def test_a_source_that_comes_later_stays_with_its_text(
+    before: list[Event], kinds: list[str]
+) -> None:
+    """In a stream as in a whole answer: no text without words is made for it."""
     late: list[Event] = [
         Cited(0, "https://e", "E"),
         Cited(0, "https://f", None),
         ToolCallDelta(0, 0, "}"),
     ]
-    blocks = whole(*before, *late)["content"]
-    in_turn = put_together(streamed(*before, *late))
-    assert [one["type"] for one in in_turn] == kinds
-    assert [one["url"] for one in in_turn[-1]["citations"]] == ["https://e", "https://f"]
-    had_text = "text" in kinds[:-1]
-    assert [one["type"] for one in blocks] == (kinds[:-1] if had_text else kinds)
+    blocks = put_together(streamed(*before, *late))
+    assert blocks == whole(*before, *late)["content"]
+    assert [one["type"] for one in blocks] == kinds
     (text,) = [one for one in blocks if one["type"] == "text"]
     assert [one["url"] for one in text["citations"]] == ["https://e", "https://f"]
-    assert text["text"] == ("So." if had_text else "")
+    assert text["text"] == "So."
+
+
+def test_anthropics_own_reading_of_a_stream_keeps_late_sources() -> None:
+    """Its SDK finds blocks by their index, also those that have ended."""
+    events: list[Event] = [
+        TextDelta(0, "So."),
+        ToolCallBegun(0, 0, "c", "f"),
+        ToolCallDelta(0, 0, "{}"),
+        Cited(0, "https://e", "E"),
+        STOP,
+    ]
+    snapshot: Any = None
+    pieces: dict[int, bytes] = {}
+    for event in check_events(stream_of(*events)):
+        snapshot = accumulate_event(event=event, current_snapshot=snapshot, json_bufs=pieces)
+    text, call = snapshot.content
+    assert (text.type, call.type) == ("text", "tool_use")
+    assert [one.url for one in text.citations] == ["https://e"]
+
+
+def test_text_that_comes_last_is_open_until_the_end() -> None:
+    """Sources often come with the reason of the end, or behind it."""
+    writer = MessagesWriter(terms())
+    sent = writer.frames([TextDelta(0, "So."), STOP, Cited(0, "https://e", "E")])
+    assert b"content_block_stop" not in sent
+    assert writer.finish(USED, None).count(b"event: content_block_stop") == 1
+
+
+def test_a_source_waits_for_its_text() -> None:
+    """Some providers name sources first; where nothing is said it is the source of nothing."""
+    first: list[Event] = [Cited(0, "https://e", "E"), ReasoningDelta(0, "Hm.")]
+    blocks = put_together(streamed(*first, TextDelta(0, "So."), STOP))
+    assert blocks == whole(*first, TextDelta(0, "So."), STOP)["content"]
+    assert [one["type"] for one in blocks] == ["thinking", "text"]
+    assert [one["url"] for one in blocks[1]["citations"]] == ["https://e"]
+    assert [one["type"] for one in put_together(streamed(*first, STOP))] == ["thinking"]
+    assert [one["type"] for one in whole(*first, STOP)["content"]] == ["thinking"]
+    many = [Cited(0, f"https://e/{n}", None) for n in range(2 * MAX_WAITING)]
+    (text,) = whole(*many, TextDelta(0, "So."), STOP)["content"]
+    assert len(text["citations"]) == MAX_WAITING
 
 
 def test_what_only_its_maker_can_read_is_not_given_as_anthropics() -> None:
@@ -296,31 +346,12 @@ def answers(draw: st.DrawFn) -> list[Event]:
     return [*events, STOP]
 
 
-def _without_sources(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the blocks that say something: late sources have other places in a stream."""
-    bare = [{name: one[name] for name in one if name != "citations"} for one in blocks]
-    found: list[dict[str, Any]] = []
-    for one in bare:
-        # In a stream a late source ends the thought before it, and the next one goes on with it.
-        if found and one["type"] == found[-1]["type"] == "thinking":
-            thought = found[-1]["thinking"] + one["thinking"]
-            found[-1] = {**one, "thinking": thought}
-        elif one.get("text") != "":
-            found.append(one)
-    return found
-
-
-def _sources(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [source for one in blocks for source in one.get("citations") or ()]
-
-
 @given(answers())
 def test_stream_and_whole_message_have_the_same_blocks(events: list[Event]) -> None:
     """Whatever the model makes, in whatever order; and no text is lost or invented."""
     blocks = put_together(streamed(*events))
-    made = whole(*events)["content"]
-    assert _without_sources(blocks) == _without_sources(made)
-    assert _sources(blocks) == _sources(made)
+    assert blocks == whole(*events)["content"]
+    assert all(one["text"] for one in blocks if one["type"] == "text")
     said = "".join(e.text for e in events if isinstance(e, TextDelta | RefusalDelta))
     assert "".join(one["text"] for one in blocks if one["type"] == "text") == said
     thought = "".join(e.text for e in events if isinstance(e, ReasoningDelta))
