@@ -102,7 +102,10 @@ class Worker:
         self._client = UpstreamClient(limits=Limits(max_connections=share.upstreams))
         self._metering: Metering | None = None
         self.front = Front(
-            FrontLimits(max_connections=share.clients),
+            FrontLimits(
+                max_connections=share.clients,
+                min_take_bytes_per_second=settings.min_take_bytes_per_second,
+            ),
             on_fault=lambda error: log.fault("front_fault", error),
         )
         self._doors = Doors()

@@ -25,6 +25,8 @@ class EdgeSettings(ProcessSettings):
     max_answer_bytes: int = Field(default=64 * _MIB, ge=1_024)
     spool_max_bytes: int = Field(default=256 * _MIB, ge=8 * _MIB)
     keepalive_seconds: float = Field(default=5.0, gt=0)
+    min_take_bytes_per_second: int = Field(default=4_096, ge=0, le=_MIB)
+    """The least rate of a client that is behind with taking its answer; 0: any progress will do."""
     drain_seconds: int = Field(default=900, ge=0)
     """How long running answers may take to end once this worker was told to stop."""
     retire_seconds: int = Field(default=900, ge=0)

@@ -19,6 +19,9 @@ class FrontLimits:
     body_seconds: float = 300.0
     # The longest time in which a client takes none of what we have written.
     write_stall_seconds: float = 30.0
+    # What a client that is behind must take, on average from the end of its first stall time on.
+    # Progress alone would let a byte now and then hold the whole of a large answer for ever.
+    min_take_bytes_per_second: float = 4_096.0
     # How long a connection is kept between two requests.
     keep_alive_seconds: float = 75.0
     # How long the rest of a body is read and dropped once its request is answered.

@@ -89,6 +89,8 @@ class FrontProtocol(HttpToolsProtocol):
         self._upgrade_offered = False
         self._input_closed = False
         self._unsent_bytes = 0
+        self._behind_at = 0.0
+        self._behind_bytes = 0
         self._read_deadline = math.inf
         self._body_deadline = math.inf
         self._write_deadline = math.inf
@@ -364,8 +366,14 @@ class FrontProtocol(HttpToolsProtocol):
         self._write_deadline = math.inf
 
     def _watch_unsent(self) -> None:
-        self._unsent_bytes = self.transport.get_write_buffer_size()
-        if self._unsent_bytes:
+        """Measure from now on how fast the client takes what waits for it."""
+        self._behind_at = self.loop.time()
+        self._behind_bytes = self.transport.get_write_buffer_size()
+        self._wait_for_progress(self._behind_bytes)
+
+    def _wait_for_progress(self, unsent_bytes: int) -> None:
+        self._unsent_bytes = unsent_bytes
+        if unsent_bytes:
             self._write_deadline = self.loop.time() + self._limits.write_stall_seconds
             self._arm(self._write_deadline)
 
@@ -410,13 +418,20 @@ class FrontProtocol(HttpToolsProtocol):
         self._arm(min(self._read_deadline, self._write_deadline))
 
     def _on_write_deadline(self) -> None:
-        before = self._unsent_bytes
+        unsent = self.transport.get_write_buffer_size()
         self._write_deadline = math.inf
-        self._watch_unsent()
-        if self._unsent_bytes >= before:
+        if unsent and (unsent >= self._unsent_bytes or self._takes_too_slowly(unsent)):
             self._front.missed["write"] += 1
             self._cut()
             self._stop_timer()
+        else:
+            self._wait_for_progress(unsent)
+
+    def _takes_too_slowly(self, unsent_bytes: int) -> bool:
+        """Say whether the client fell below the least rate since it fell behind."""
+        limits = self._limits
+        seconds = self.loop.time() - self._behind_at - limits.write_stall_seconds
+        return self._behind_bytes - unsent_bytes < limits.min_take_bytes_per_second * seconds
 
     def _on_read_deadline(self) -> None:
         wait = self._wait

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from typing import Any
 
 import pytest
@@ -56,25 +58,67 @@ async def test_the_tail_of_a_last_answer_is_not_kept_for_ever() -> None:
             await until(lambda: server.front.open_connections == 0)
 
 
-async def test_a_reader_that_makes_progress_is_not_cut() -> None:
-    """Slow is allowed; standing still is not."""
-    size = 1_200_000
+def large(size: int) -> Any:
+    """Return an application that answers at once with so many bytes."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         length = (b"content-length", b"%d" % size)
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": b"x" * size})
 
-    async with running(app, write_stall_seconds=0.5) as server:
+    return app
+
+
+async def taken(client: socket.socket, at_once: int) -> int:
+    """Return how much a client got that takes so many bytes each 20 ms, until it was all or cut."""
+    loop = asyncio.get_running_loop()
+    got = 0
+    with contextlib.suppress(ConnectionError):
+        while part := await asyncio.wait_for(loop.sock_recv(client, at_once), PATIENCE_SECONDS):
+            got += len(part)
+            await asyncio.sleep(0.02)
+    return got
+
+
+async def test_a_reader_that_makes_progress_is_not_cut() -> None:
+    """Slow is allowed; standing still is not."""
+    size = 1_200_000
+    async with running(large(size), write_stall_seconds=0.5) as server:
         with server.slow_client(16_384) as client:
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(client, _CLOSE)
-            got = 0
-            while part := await asyncio.wait_for(loop.sock_recv(client, 16_384), 5):
-                got += len(part)
-                await asyncio.sleep(0.02)
-            assert got > size
+            await asyncio.get_running_loop().sock_sendall(client, _CLOSE)
+            assert await taken(client, 16_384) > size
             assert not server.front.missed
+
+
+async def test_a_byte_now_and_then_does_not_hold_an_answer() -> None:
+    """It is no progress: the kernel hands on what it holds in larger pieces."""
+    async with running(large(1_200_000), write_stall_seconds=0.5) as server:
+        with server.slow_client(4_096) as client:
+            await asyncio.get_running_loop().sock_sendall(client, _GET)
+            taking = asyncio.ensure_future(taken(client, 1))
+            await until(lambda: server.front.missed["write"] == 1)
+            await until(lambda: server.front.open_connections == 0)
+            taking.cancel()
+
+
+@pytest.mark.parametrize("ask", [_GET, _CLOSE])
+async def test_progress_below_the_least_rate_does_not_hold_an_answer(ask: bytes) -> None:
+    """Whether the connection is kept or not; a client that is in time may take what it likes."""
+    size = 4_000_000
+    for rate, is_cut in ((2_000_000, True), (20_000, False)):
+        async with running(
+            large(size),
+            write_stall_seconds=0.3,
+            send_buffer_bytes=4_096,
+            min_take_bytes_per_second=rate,
+        ) as server:
+            with server.slow_client(16_384) as client:
+                await asyncio.get_running_loop().sock_sendall(client, ask)
+                taking = asyncio.ensure_future(taken(client, 8_192))
+                await asyncio.sleep(1.0)
+                assert (server.front.missed["write"] == 1) is is_cut
+                assert (server.front.open_connections == 0) is is_cut
+                taking.cancel()
 
 
 @pytest.mark.parametrize("stopping", [False, True])
