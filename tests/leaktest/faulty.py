@@ -29,8 +29,14 @@ PAGE_BYTES = 8 + POINTS_MAX
 PAGE = "LEAKTEST_PAGE"
 MARK = "LEAKTEST_MARK"
 _PARTS = {
-    "edge": ("api", "admission", "translate", "upstream", "metering", "server", "core_link"),
-    "core": ("admission", "metering", "keys", "catalog", "ledger", "feed", "db", "accounts"),
+    "edge": (
+        *("api", "admission", "translate", "upstream", "metering", "server", "core_link"),
+        "webhooks",
+    ),
+    "core": (
+        *("admission", "metering", "keys", "catalog", "ledger", "feed", "db", "accounts"),
+        *("billing", "proofs"),
+    ),
 }
 _LEFT_ALONE = frozenset({"core.db.migrations", "edge.demo"})
 _order = struct.Struct("<II")

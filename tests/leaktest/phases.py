@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from errno import EIO, ENOSPC
 
-from tests.leaktest import demands, media, text
+from tests.leaktest import demands, media, own, text
 from tests.leaktest.clients import ANSWER_SECONDS_MAX, Call, Leave, call_all
+from tests.leaktest.faulty import Page
 from tests.leaktest.traced import is_possible, writes_in
 from tests.leaktest.upstream import MODES
 from tests.leaktest.world import MAX_BODY_BYTES, VERBOSE, World
@@ -23,6 +26,7 @@ KINDS = {True: "stream", False: "whole"}
 GOOD_MIN = 10
 SEEN_UPSTREAM = b" %d " % demands.FORWARDED_ANYHOW
 IMPATIENT_SECONDS = 0.5
+_REQUEST_ID = re.compile(rb"(?i)\r\nx-request-id: (req_[0-9a-f]+)\r\n")
 FAULTY_MODELS = ("mode-ok", "mode-echo-400", "mode-error-event")
 
 
@@ -144,12 +148,37 @@ def money(world: World) -> None:
     assert b"401" in answers["after the revocation"][:20], answers
 
 
+def own_answers(world: World) -> None:
+    """What the service answers of itself, and what strangers send as the payment provider's."""
+    paid = chat(world, "mode-ok", stream=False, note="paid")
+    named = _REQUEST_ID.search(world.insist([paid])[paid.name])
+    assert named is not None
+    request_id = named[1].decode()
+    asked = _questions(world, "own answers", request_id)
+    receipt = next(Call(one.name, one.raw) for one in asked if one.name == "receipt")
+    until(lambda: world.call([receipt])[receipt.name].startswith(b"HTTP/1.1 200"), 60.0)
+    answers = world.insist(Call(one.name, one.raw) for one in asked)
+    for one in asked:
+        answer = answers[one.name]
+        assert answer.startswith(b"HTTP/1.1 %d " % one.status), (one.name, answer[:200])
+
+
+def _questions(world: World, name: str, request_id: str = own.NO_REQUEST) -> list[own.Question]:
+    cases = world.case(name), world.handed(name)
+    return list(own.questions(*cases, world.key, world.unknown_key, request_id))
+
+
+def _own(world: World, note: str, patience_seconds: float = ANSWER_SECONDS_MAX) -> list[Call]:
+    asked = _questions(world, f"own answers {note}")
+    return [Call(one.name, one.raw, Leave.NEVER, patience_seconds) for one in asked]
+
+
 def core_gone(world: World) -> None:
     """Core killed while streams run, requests without it, and its return."""
     with _meanwhile(world, _mixed(world, "core dies")):
         world.core.kill()
         time.sleep(0.2)
-    world.call(_mixed(world, "core is gone"))
+    world.call([*_mixed(world, "core is gone"), *_own(world, "core is gone")])
     world.look_at_spool()
     world.revive()
     until_served(world)
@@ -161,7 +190,7 @@ def database_gone(world: World) -> None:
     with _meanwhile(world, _mixed(world, "database dies")):
         world.cluster.postgres.kill()
         time.sleep(0.2)
-    world.call(_mixed(world, "database is gone"))
+    world.call([*_mixed(world, "database is gone"), *_own(world, "database is gone")])
     world.look_at_spool()
     world.revive()
     until_served(world)
@@ -187,6 +216,7 @@ def verbose(world: World) -> None:
     world.start_edge(variables=VERBOSE)
     outcomes(world)
     malformed(world)
+    own_answers(world)
     core_gone(world)
     world.look_at_metrics()
     world.start_core()
@@ -216,16 +246,29 @@ def edge_faults(world: World) -> None:
     page = world.pages["edge"]
     for model in FAULTY_MODELS:
         world.call(_pair(world, model, "traced"))
-    points = page.ran()[:: world.every]
-    assert points
+    points = _ran(page, world.every)
     for point in points:
         page.fail_at(point)
         for model in FAULTY_MODELS[:1] if point % 3 else FAULTY_MODELS:
             world.call(_pair(world, model, page.points()[point], IMPATIENT_SECONDS))
         _recover_edge(world)
-    world.faults += len(points)
+    world.call(_own(world, "traced"))
+    of_own = _ran(page, world.every, of_own=True)
+    for point in of_own:
+        page.fail_at(point)
+        world.call(_own(world, page.points()[point], IMPATIENT_SECONDS))
+        _recover_edge(world)
+    world.faults += len(points) + len(of_own)
     world.look_at_metrics()
     world.start_edge()
+
+
+def _ran(page: Page, every: int, *, of_own: bool = False) -> list[int]:
+    """Return each so many-th place that ran: for the service's own answers, or for all others."""
+    names = page.points()
+    ran = [point for point in page.ran() if names[point].startswith(own.MODULES) is of_own]
+    assert ran
+    return ran[::every]
 
 
 def _recover_edge(world: World) -> None:
@@ -261,16 +304,19 @@ def core_faults(world: World) -> None:
     page = world.pages["core"]
     world.call(_pair(world, "mode-ok", "core traced"))
     time.sleep(1.0)
-    points = page.ran()[:: world.every]
-    assert points
-    for point in points:
+    points = _ran(page, world.every)
+    world.call(_own(world, "core traced"))
+    of_own = _ran(page, world.every, of_own=True)
+    for point in [*points, *of_own]:
         page.fail_at(point)
-        world.call(_pair(world, "mode-ok", page.points()[point], IMPATIENT_SECONDS))
+        note = page.points()[point]
+        asked = _own(world, note) if point in of_own else _pair(world, "mode-ok", note)
+        world.call([replace(one, patience_seconds=IMPATIENT_SECONDS) for one in asked])
         page.fail_at(-1)
         if not world.core.runs:
             world.start_core(faulty=True)
             until_served(world)
-    world.faults += len(points)
+    world.faults += len(points) + len(of_own)
     world.start_core()
     until_served(world)
 

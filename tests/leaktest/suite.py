@@ -26,6 +26,7 @@ PHASES: dict[str, Callable[[World], None]] = {
         phases.departures,
         phases.malformed,
         phases.money,
+        phases.own_answers,
         phases.core_gone,
         phases.database_gone,
         phases.edge_stopped,
@@ -36,7 +37,10 @@ PHASES: dict[str, Callable[[World], None]] = {
         phases.traced,
     )
 }
-SHORT = ("outcomes", "images_and_audio", "texts", "departures", "malformed", "money", "core_gone")
+SHORT = (
+    *("outcomes", "images_and_audio", "texts", "departures", "malformed", "money", "own_answers"),
+    "core_gone",
+)
 
 
 @dataclass
@@ -106,7 +110,8 @@ def _look_everywhere(world: World, before: set[Path], found: Found) -> None:
     sinks.look_at_database(looked, world.finder, dsn)
     sinks.look_at_strange_files(looked, world.finder, before)
     sinks.look_at_files(looked, world.finder, "temporary", world.temporary)
-    finder = Finder(world.finder.kinds, world.finder.secrets, spell=rpc.header_forms)
+    kinds = tuple(kind for kind in world.finder.kinds if kind != world.marks.handed)
+    finder = Finder(kinds, world.finder.secrets, spell=rpc.header_forms)
     for name, data in rpc.recorded(world.wires):
         looked.through(finder, "rpc", name, data)
     cluster.stop_gently()

@@ -69,12 +69,14 @@ class Marks:
     credential: Kind
     exception: Kind
     memory: Kind
+    handed: Kind
+    """What the edge hands over to core as it came: see `own`."""
 
     @classmethod
     def new(cls, seed: int) -> Marks:
         """Draw the marks."""
         chance = random.Random(seed)
-        names = ("request", "answer", "credential", "exception", "memory")
+        names = ("request", "answer", "credential", "exception", "memory", "handed")
         return cls(*Kind.new(*names, chance=chance))
 
 
@@ -95,6 +97,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.mint = Mint(self.marks.request)
+        self.handed_mint = Mint(self.marks.handed)
         self.upstream = ServerProcess("tests.leaktest.upstream", self.marks.answer.mark)
         self.wires = self.folder / "wires"
         self.wires.mkdir()
@@ -132,8 +135,9 @@ class World:
             self._stack.close()
             raise
         keys = {"key": self.key, "unknown key": self.unknown_key}
+        marks = self.marks
         self.finder = Finder(
-            (self.marks.request, self.marks.answer, self.marks.credential, self.marks.exception),
+            (marks.request, marks.answer, marks.credential, marks.exception, marks.handed),
             {name: secret[HINT_LENGTH:] for name, secret in keys.items()},
         )
         return self
@@ -165,6 +169,10 @@ class World:
     def case(self, name: str) -> Case:
         """Begin a case."""
         return self.mint.case(name)
+
+    def handed(self, name: str) -> Case:
+        """Begin a case of what is handed over to core."""
+        return self.handed_mint.case(name)
 
     def _catalogue(self) -> dict[str, Any]:
         url = self.upstream.base_url
