@@ -225,10 +225,13 @@ class Provider:
         await self.disputes.work()
 
     async def converge(self) -> None:
-        """Do everything until nothing is left to do: what the next hours would bring."""
-        for _ in range(4):
-            self.money.pass_time(4_000)
-            self.pass_time(4_000)
+        """Do everything until nothing is left to do: what the next day would bring.
+
+        A page whose call the provider failed once fails with its key for a day, and is given up.
+        """
+        for seconds in (4_000, 4_000, 4_000, 80_000, 4_000):
+            self.money.pass_time(seconds)
+            self.pass_time(seconds)
             await self.sweep.work(AT_ONCE)
             for _ in range(10):
                 if not await self.inbox.work():

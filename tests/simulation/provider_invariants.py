@@ -21,7 +21,7 @@ SELECT p.id, p.workspace_id, p.net_minor, p.charge_id, p.intent_id, g.amount, a.
   LEFT JOIN billing_account AS a ON a.workspace_id = p.workspace_id
 """
 _REFUNDED: Final = "SELECT id, stripe_id, state, net_minor FROM refund"
-_OPEN_PAYMENTS: Final = "SELECT session_id, intent_id FROM payment WHERE state IN (1, 2, 3)"
+_OPEN_PAYMENTS: Final = "SELECT * FROM payment WHERE state IN (1, 2, 3)"
 _DISPUTED: Final = "SELECT stripe_id, state, amount_minor, frozen_nanos FROM dispute"
 _FROZEN: Final = "SELECT CAST(coalesce(sum(frozen), 0) AS bigint) AS total FROM wallet"
 _DISPUTE_STATES: Final = {
@@ -117,7 +117,8 @@ def _check_nothing_waits(state: dict[str, Any], payments: list[Any], refunds: li
         if intent["status"] not in ("succeeded", "canceled")
     }
     stuck = [each for each in payments if each.session_id not in pages]
-    assert [each for each in stuck if each.intent_id not in undecided] == []
+    forgotten = [each._asdict() for each in stuck if each.intent_id not in undecided]
+    assert forgotten == [], forgotten
     decided = {each["id"]: each["status"] for each in state["objects"].get("refund", [])}
     for each in refunds:
         # Approved (2), at the provider (3), waiting for leases (7): none is left of the first and
