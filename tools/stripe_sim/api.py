@@ -29,6 +29,7 @@ from tools.stripe_sim import (
     search,
     setup_intents,
     tax,
+    tax_ids,
 )
 from tools.stripe_sim.calls import Call, Operation
 from tools.stripe_sim.errors import (
@@ -59,6 +60,7 @@ OPERATIONS: Final = (
     *refunds.OPERATIONS,
     *setup_intents.OPERATIONS,
     *tax.OPERATIONS,
+    *tax_ids.OPERATIONS,
 )
 
 
@@ -87,8 +89,9 @@ def gone(operation: Operation) -> list[str]:
 
 
 def pattern_of(path: str) -> re.Pattern[str]:
-    """Return the pattern of a path with an `{id}`."""
-    return re.compile(re.escape(path).replace(r"\{id\}", r"(?P<id>[A-Za-z0-9_]{1,255})"))
+    """Return the pattern of a path with an `{id}`, and perhaps with the id of a `{part}` of it."""
+    names = r"\\\{(id|part)\\\}"
+    return re.compile(re.sub(names, r"(?P<\1>[A-Za-z0-9_]{1,255})", re.escape(path)))
 
 
 _PATTERNS: Final = [(pattern_of(one.path), one) for one in OPERATIONS]

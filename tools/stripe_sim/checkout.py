@@ -52,15 +52,12 @@ def create(world: World, call: Call) -> Json:
     if customer := given.get("customer"):
         customers.living(world, customer)
     items, currency = _items(world, given)
-    subtotal = sum(one["amount_subtotal"] for one in items)
-    taxes = sum(one["amount_tax"] for one in items)
-    amounts.check(subtotal + taxes, currency)
     session = world.add(
         KIND,
         "cs_test",
         **_settings(given),
-        amount_subtotal=subtotal,
-        amount_total=subtotal + taxes,
+        amount_subtotal=sum(one["amount_subtotal"] for one in items),
+        amount_total=sum(one["amount_total"] for one in items),
         automatic_tax=_automatic_tax(given),
         currency=currency,
         customer=given.get("customer"),
@@ -72,12 +69,15 @@ def create(world: World, call: Call) -> Json:
         payment_status="unpaid",
         setup_intent=None,
         status="open",
-        total_details={"amount_discount": 0, "amount_shipping": 0, "amount_tax": taxes},
+        total_details={"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
         _line_items=items,
+        _breakdown=None,
         _intent=given.get("payment_intent_data", {}),
         _keeps_address=given.get("customer_update", {}).get("address") == "auto",
     )
     metadata.merged({}, session["_intent"].get("metadata"))
+    _tax(world, session)
+    amounts.check(session["amount_total"], currency)
     session["url"] = f"{world.base_url}/c/pay/{session['id']}"
     return session
 
@@ -152,15 +152,14 @@ def _items(world: World, given: Json) -> tuple[list[Json], str]:
         raise MissingParameter("line_items")
     if len(lines) > LINES_MAX:
         raise InvalidRequest("Too many lines", param="line_items")
-    has_tax = _automatic_tax(given)["enabled"]
-    items = [_item(world, line, number, has_tax=has_tax) for number, line in enumerate(lines)]
+    items = [_item(world, line, number) for number, line in enumerate(lines)]
     currencies = {one["currency"] for one in items}
     if len(currencies) != 1:
         raise InvalidRequest("All lines must have one currency", param="line_items")
     return items, currencies.pop()
 
 
-def _item(world: World, line: Json, number: int, *, has_tax: bool) -> Json:
+def _item(world: World, line: Json, number: int) -> Json:
     param = f"line_items[{number}]"
     price = line.get("price_data")
     if price is None or "unit_amount" not in price or "product_data" not in price:
@@ -169,22 +168,40 @@ def _item(world: World, line: Json, number: int, *, has_tax: bool) -> Json:
     if quantity < 1 or price["unit_amount"] < 0:
         raise InvalidRequest("A line has a positive quantity and amount", param=param)
     net = quantity * price["unit_amount"]
-    is_inclusive = price.get("tax_behavior") == "inclusive"
-    taxes = 0 if is_inclusive or not has_tax else tax.on_top_of(net)
     return {
         "id": world.new_id("li"),
         "object": "item",
         "adjustable_quantity": None,
         "amount_discount": 0,
         "amount_subtotal": net,
-        "amount_tax": taxes,
-        "amount_total": net + taxes,
+        "amount_tax": 0,
+        "amount_total": net,
         "currency": price["currency"].lower(),
         "description": price["product_data"]["name"],
         "metadata": {},
         "price": _price(world, price),
         "quantity": quantity,
     }
+
+
+def _tax(world: World, session: Json) -> None:
+    """Add the tax by where the customer is, as far as that is known."""
+    if not session["automatic_tax"]["enabled"]:
+        return
+    customer = world.find(session["customer"] or "")
+    details = {} if customer is None else tax.known_of(world, customer)
+    if (session["customer_details"] or {}).get("address"):
+        details = {**details, "address": session["customer_details"]["address"]}
+    is_exempt = tax.is_exempt(details)
+    for one in session["_line_items"]:
+        is_inclusive = one["price"]["tax_behavior"] == "inclusive"
+        net = one["amount_subtotal"]
+        one["amount_tax"] = 0 if is_inclusive or is_exempt else tax.on_top_of(net)
+        one["amount_total"] = net + one["amount_tax"]
+    taxes = sum(one["amount_tax"] for one in session["_line_items"])
+    session["amount_total"] = session["amount_subtotal"] + taxes
+    session["total_details"]["amount_tax"] = taxes
+    session["_breakdown"] = tax.breakdown_of_page(world, session["amount_subtotal"], taxes, details)
 
 
 def _price(world: World, price: Json) -> Json:
@@ -262,6 +279,8 @@ def locate(world: World, session: Json, method: Json, country: str) -> None:
     session["customer_details"] = {**details, "address": address}
     if session["_keeps_address"] and session["customer"] is not None:
         customers.living(world, session["customer"])["address"] = address
+    if session["payment_intent"] is None:
+        _tax(world, session)
 
 
 def intent_of(world: World, session: Json) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.stripe_sim import lists, metadata, payment_methods
+from tools.stripe_sim import lists, metadata, payment_methods, tax_ids
 from tools.stripe_sim.calls import Call, Operation, words
 from tools.stripe_sim.errors import Json
 from tools.stripe_sim.world import World
@@ -58,6 +58,8 @@ def create(world: World, call: Call) -> Json:
     )
     customer["preferred_locales"] = given.get("preferred_locales") or []
     world.emit("customer.created", customer)
+    for one in given.get("tax_id_data", ()):
+        tax_ids.add(world, customer, one)
     return customer
 
 
@@ -85,8 +87,10 @@ def retrieve(world: World, call: Call) -> Json:
 
 
 def delete(world: World, call: Call) -> Json:
-    """Delete a customer for good; its cards are detached."""
+    """Delete a customer for good, with its tax ids; its cards are detached."""
     customer = living(world, call.id, in_path=True)
+    for tax_id in tax_ids.of(world, customer["id"]):
+        tax_ids.remove(world, tax_id)
     for method in world.all(payment_methods.KIND):
         if method["customer"] == customer["id"]:
             payment_methods.detach_from_customer(world, method)
@@ -108,9 +112,10 @@ def list_all(world: World, call: Call) -> Json:
     return lists.cut(found, call.url, call.params)
 
 
+_NEW: Final = _CHANGEABLE | {"tax_id_data.type", "tax_id_data.value"}
 _PAGE: Final = words("created ending_before limit starting_after")
 OPERATIONS: Final = (
-    Operation("POST", "/v1/customers", "CustomerCreateParams", create, _CHANGEABLE),
+    Operation("POST", "/v1/customers", "CustomerCreateParams", create, _NEW),
     Operation("GET", "/v1/customers", "CustomerListParams", list_all, _PAGE | {"email"}),
     Operation("GET", "/v1/customers/{id}", "CustomerRetrieveParams", retrieve),
     Operation("POST", "/v1/customers/{id}", "CustomerUpdateParams", update, _CHANGEABLE),

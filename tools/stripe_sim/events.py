@@ -32,6 +32,7 @@ _COLLECTIONS: Final = {
     "radar.early_fraud_warning": "radar/early_fraud_warnings",
     "refund": "refunds",
     "setup_intent": "setup_intents",
+    "tax_id": "tax_ids",
 }
 
 

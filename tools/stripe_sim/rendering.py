@@ -45,12 +45,9 @@ def render(world: World, answer: Json, expand: list[str]) -> Json:
 def _expand(world: World, owner: Json, steps: list[str], path: str) -> None:
     if not steps:
         raise _refused(path)
+    if _is_filled(world, owner, steps):
+        return
     name = steps[0]
-    if (owner.get("object"), name) in _LEFT_OUT:
-        owner.setdefault(name, _left_out(world, owner, name))
-        return
-    if (owner.get("object"), name) in _NOT_YET and name not in owner:
-        return
     if name not in owner or name == "id":
         raise _refused(path)
     value = owner[name]
@@ -64,6 +61,19 @@ def _expand(world: World, owner: Json, steps: list[str], path: str) -> None:
     for one in value if isinstance(value, list) else [value]:
         if len(steps) > 1 and isinstance(one, dict):
             _expand(world, one, steps[1:], path)
+
+
+def _is_filled(world: World, owner: Json, steps: list[str]) -> bool:
+    """Fill in what is left out unless it is asked for; say whether that is all there is to do."""
+    kind, name = owner.get("object"), steps[0]
+    if kind == "checkout.session" and steps == ["total_details", "breakdown"]:
+        session = world.get(kind, owner["id"], "session")
+        owner["total_details"]["breakdown"] = public(session["_breakdown"])
+        return True
+    if (kind, name) in _LEFT_OUT:
+        owner.setdefault(name, _left_out(world, owner, name))
+        return True
+    return (kind, name) in _NOT_YET and name not in owner
 
 
 def _left_out(world: World, owner: Json, name: str) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Final
 
-from tools.stripe_sim import lists, metadata
+from tools.stripe_sim import lists, metadata, tax_ids
 from tools.stripe_sim.calls import Call, Operation, words
 from tools.stripe_sim.clock import DAY_SECONDS
 from tools.stripe_sim.errors import InvalidRequest, Json
@@ -34,8 +34,31 @@ def rate_text() -> str:
     return f"{RATE_BASIS_POINTS // 100}.{RATE_BASIS_POINTS % 100:02d}"
 
 
-def _is_exempt(details: Json) -> bool:
-    return bool(details.get("taxability_override", "none") != "none")
+def reason_of(details: Json) -> str:
+    """Return why there is tax, or none, by what is known of a customer."""
+    override: str = details.get("taxability_override", "none")
+    if override != "none":
+        return override
+    return "reverse_charge" if tax_ids.owes_its_own(details) else "standard_rated"
+
+
+def is_exempt(details: Json) -> bool:
+    """Say whether no tax is added."""
+    return reason_of(details) != "standard_rated"
+
+
+def known_of(world: World, customer: Json) -> Json:
+    """Return what a customer's tax depends on."""
+    override = {"exempt": "customer_exempt", "reverse": "reverse_charge"}
+    return {
+        "address": customer.get("address") or {},
+        "address_source": "billing",
+        "tax_ids": [
+            {"type": one["type"], "value": one["value"]}
+            for one in tax_ids.of(world, customer["id"])
+        ],
+        "taxability_override": override.get(customer.get("tax_exempt") or "", "none"),
+    }
 
 
 def calculate(world: World, call: Call) -> Json:
@@ -83,14 +106,14 @@ def _details_of_customer(world: World, customer_id: str) -> Json:
         InvalidRequest: nobody knows.
     """
     customer = world.get("customer", customer_id, "customer", in_path=False)
-    address = customer.get("address") or {}
-    if not address.get("country"):
+    known = known_of(world, customer)
+    if not known["address"].get("country"):
         raise InvalidRequest(
             "The customer's location is not known",
             param="customer",
             code="customer_tax_location_invalid",
         )
-    return {"address": address, "address_source": "billing"}
+    return known
 
 
 def _line(world: World, given: Json, number: int, details: Json) -> Json:
@@ -100,7 +123,7 @@ def _line(world: World, given: Json, number: int, details: Json) -> Json:
         "id": world.new_id("tax_li"),
         "object": "tax.calculation_line_item",
         "amount": given["amount"],
-        "amount_tax": 0 if _is_exempt(details) else tax,
+        "amount_tax": 0 if is_exempt(details) else tax,
         "livemode": False,
         "metadata": given.get("metadata", {}),
         "product": given.get("product"),
@@ -124,15 +147,11 @@ def _details(given: Json) -> Json:
 
 
 def _breakdown(items: list[Json], details: Json) -> list[Json]:
-    exempt = details.get("taxability_override", "none")
-    reason = {"reverse_charge": "reverse_charge", "customer_exempt": "customer_exempt"}.get(
-        exempt, "standard_rated"
-    )
     country = details.get("address", {}).get("country")
     rate = {
         "country": country,
         "flat_amount": None,
-        "percentage_decimal": rate_text(),
+        "percentage_decimal": "0.0" if is_exempt(details) else rate_text(),
         "rate_type": "percentage",
         "state": None,
         "tax_type": "vat",
@@ -142,7 +161,7 @@ def _breakdown(items: list[Json], details: Json) -> list[Json]:
             "amount": sum(one["amount_tax"] for one in items if one["tax_behavior"] == behavior),
             "inclusive": behavior == "inclusive",
             "tax_rate_details": rate,
-            "taxability_reason": reason,
+            "taxability_reason": reason_of(details),
             "taxable_amount": sum(
                 one["amount"] - (one["amount_tax"] if behavior == "inclusive" else 0)
                 for one in items
@@ -152,6 +171,38 @@ def _breakdown(items: list[Json], details: Json) -> list[Json]:
         for behavior in ("exclusive", "inclusive")
         if any(one["tax_behavior"] == behavior for one in items)
     ]
+
+
+def breakdown_of_page(world: World, taxable: int, taxes: int, details: Json) -> Json:
+    """Return the tax of a page by its one rate."""
+    exempt = is_exempt(details)
+    rate: Json = {
+        "id": world.new_id("txr"),
+        "object": "tax_rate",
+        "active": False,
+        "country": (details.get("address") or {}).get("country"),
+        "created": world.now(),
+        "description": None,
+        "display_name": "VAT",
+        "effective_percentage": 0.0 if exempt else RATE_BASIS_POINTS / 100,
+        "flat_amount": None,
+        "inclusive": False,
+        "jurisdiction": None,
+        "jurisdiction_level": "country",
+        "livemode": False,
+        "metadata": {},
+        "percentage": RATE_BASIS_POINTS / 100,
+        "rate_type": "percentage",
+        "state": None,
+        "tax_type": "vat",
+    }
+    part = {
+        "amount": taxes,
+        "rate": rate,
+        "taxability_reason": reason_of(details),
+        "taxable_amount": taxable,
+    }
+    return {"discounts": [], "taxes": [part]}
 
 
 def retrieve_calculation(world: World, call: Call) -> Json:

@@ -30,6 +30,7 @@ CLASSES: dict[str, Any] = {
     "setup_intent": stripe.SetupIntent,
     "tax.calculation": stripe.tax.Calculation,
     "tax.transaction": stripe.tax.Transaction,
+    "tax_id": stripe.TaxId,
 }
 
 
@@ -80,6 +81,9 @@ async def one_of_each(client: stripe.StripeClient, simulator: StripeSimulator) -
     with pytest.raises(stripe.CardError):
         await worlds.payment(client, card="pm_card_chargeDeclined")
     await client.v1.setup_intents.create_async({"payment_method": "pm_card_visa", "confirm": True})
+    await client.v1.customers.tax_ids.create_async(
+        owner.id, {"type": "eu_vat", "value": "DE123456789"}
+    )
     calculation = await client.v1.tax.calculations.create_async(
         {
             "currency": "usd",
