@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 ID_BYTES: Final = 16
+PAYMENT_PREFIX: Final = "pay"
+"""Of payments: documents name them too, and know nothing else of them."""
 _TEXT = re.compile(r"^([a-z]{2,8})_([0-9a-f]{32})$")
 _STORE_BYTES: Final = 4096
 _PIECE_BYTES: Final = 8

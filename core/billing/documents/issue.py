@@ -18,7 +18,7 @@ from core.billing.documents.model import (
     snapshot_of,
 )
 from core.db.database import Transaction
-from kit.ids import IdSource, format_id
+from kit.ids import PAYMENT_PREFIX, IdSource, format_id
 from kit.reasons import NotFound
 
 
@@ -152,7 +152,7 @@ class Documents:
 async def _sale(tx: Transaction, payment_id: bytes) -> Sale:
     sale = await store.read_sale(tx, payment_id)
     if sale is None:
-        raise NotFound(payment=format_id("pay", payment_id))
+        raise NotFound(payment=format_id(PAYMENT_PREFIX, payment_id))
     return sale
 
 
@@ -160,7 +160,9 @@ async def _first(tx: Transaction, kind: DocumentKind, subject: _Subject) -> Docu
     """Return the document that another one refers to."""
     found = await _find(tx, kind, subject)
     if found is None:
-        raise NotFound(document_of=format_id("pay", subject.payment_id), kind=kind.name.lower())
+        raise NotFound(
+            document_of=format_id(PAYMENT_PREFIX, subject.payment_id), kind=kind.name.lower()
+        )
     return found
 
 

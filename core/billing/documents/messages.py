@@ -7,7 +7,7 @@ import json
 from core.billing.documents.model import Document
 from core.proofs.root_store import SignedRoot
 from core.timestamps import to_timestamp
-from kit.ids import format_id
+from kit.ids import PAYMENT_PREFIX, format_id
 from oneapi.billing.v1 import document_pb2
 
 
@@ -20,7 +20,7 @@ def document_message(document: Document) -> document_pb2.BillingDocument:
         number=document.name,
         kind=document_pb2.BillingDocument.Kind.ValueType(document.kind),
         workspace_id=format_id("ws", document.workspace_id),
-        payment_id=format_id("pay", document.payment_id),
+        payment_id=format_id(PAYMENT_PREFIX, document.payment_id),
         refers_to="" if before is None else format_id("doc", before),
         issued_at=to_timestamp(document.issued_at),
         total=said["total"],

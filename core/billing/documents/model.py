@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import Final
 
 from kit.canonical import Canonical, encode
-from kit.ids import format_id
+from kit.ids import PAYMENT_PREFIX, format_id
 from kit.money import divide_half_even, format_dollars
 from kit.reasons import InvalidState
 
@@ -179,7 +179,7 @@ def snapshot_of(
         **_amounts(amounts),
         "tax_note": tax_note(seller, customer, amounts),
         "payment": {
-            "payment_id": format_id("pay", sale.payment_id),
+            "payment_id": format_id(PAYMENT_PREFIX, sale.payment_id),
             "paid_at": moment(sale.paid_at),
             "method": " ".join(filter(None, (sale.card_brand, sale.card_last4))),
             "reference": sale.reference,

@@ -10,7 +10,7 @@ from core.billing.documents.model import CURRENCIES, document_name, minor_text, 
 from core.db.database import Transaction
 from core.ledger.proofs.finding import Finding, Tally, differing, stream
 from core.ledger.store import optional_uuid
-from kit.ids import format_id
+from kit.ids import PAYMENT_PREFIX, format_id
 
 CHECK: Final = "document"
 _DOCUMENTS: Final = """
@@ -58,7 +58,7 @@ class DocumentProofs:
                     yield finding
         scope = {"workspace": optional_uuid(workspace_id)}
         async for row in stream(tx, "receipts", _WITHOUT_RECEIPT, scope):
-            yield Finding(CHECK, format_id("pay", row["id"].bytes), "receipt", "none")
+            yield Finding(CHECK, format_id(PAYMENT_PREFIX, row["id"].bytes), "receipt", "none")
 
 
 def _check_document(row: Mapping[str, Any]) -> list[Finding]:

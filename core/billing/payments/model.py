@@ -9,11 +9,11 @@ from typing import Final
 
 from core.billing.documents.model import TaxMode
 from core.billing.stripe.gateway import Checkout, Intent, IntentStatus
-from kit.ids import format_id
+from kit.ids import PAYMENT_PREFIX, format_id
 from kit.money import NANOS_PER_CENT, divide_half_even
 from kit.reasons import AmountOutOfRange, InvalidArgument
 
-PREFIX: Final = "pay"
+PREFIX: Final = PAYMENT_PREFIX
 CURRENCY: Final = "usd"
 NET_MIN: Final = 100
 NET_MAX: Final = 1_000_000
