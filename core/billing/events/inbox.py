@@ -2,11 +2,17 @@
 
 An event says only that something happened to an object. What the object is now is fetched by the
 converger of its kind; so an event may come twice, late or out of order.
+
+A call to the provider may take half a minute and more. So several objects are looked into at once,
+each in a lane of its own, the events of one object in their order; and while one is slow the other
+lanes go on taking what comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -23,7 +29,10 @@ from kit.log import EventLog
 from kit.reasons import DomainError, InvalidArgument, Unavailable
 
 ACTOR: Final = "core.events"
-PER_ROUND_MAX: Final = 50
+LANES: Final = 8
+"""So many objects are looked into at once; none keeps a connection while it waits for an answer."""
+LOOK_SECONDS: Final = 1.0
+"""While a lane is slow, the others look this often for what has come meanwhile."""
 FIRST_PAUSE_SECONDS: Final = 1
 LONGEST_PAUSE_SECONDS: Final = 3_600
 FAULT: Final = "fault"
@@ -44,8 +53,11 @@ class Inbox:
         ids: IdSource,
         log: EventLog,
         convergers: Mapping[str, Converge],
+        *,
+        lanes: int = LANES,
     ) -> None:
         """Work on the pool's database; `convergers` are by the beginnings of types of events."""
+        self._lanes = lanes
         self._pool = pool
         self._gateway = gateway
         self._clock = clock
@@ -75,13 +87,50 @@ class Inbox:
         return count
 
     async def work(self) -> int:
-        """Look into what is due; return how many events that were."""
+        """Look into what is due, until nothing is left; return how many events that were."""
+        count = 0
+        lanes: dict[asyncio.Task[None], str] = {}
+        try:
+            while True:
+                found = await self._take(self._lanes - len(lanes), lanes.values())
+                for object_id, events in found.items():
+                    count += len(events)
+                    lanes[asyncio.create_task(self._handle_in_order(events))] = object_id
+                if not lanes:
+                    return count
+                for lane in await self._finished(lanes):
+                    del lanes[lane]
+                    lane.result()
+        except asyncio.CancelledError:
+            for lane in lanes:
+                lane.cancel()
+            raise
+        finally:
+            # A fault of one lane ends the round, not what the others are in the middle of.
+            await asyncio.gather(*lanes, return_exceptions=True)
+
+    async def _finished(self, lanes: Collection[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+        """Wait for a lane to be free; only for a while if others are."""
+        done, _ = await asyncio.wait(
+            lanes,
+            timeout=LOOK_SECONDS if len(lanes) < self._lanes else None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        return done
+
+    async def _take(self, limit: int, busy: Collection[str]) -> dict[str, list[Waiting]]:
+        """Take events that are due, by their objects."""
         async with self._pool.transaction("system") as tx:
-            due = await store.take(tx, now(self._clock), PER_ROUND_MAX)
+            due = await store.take(tx, now(self._clock), limit, busy=busy)
             await tx.commit()
+        found: defaultdict[str, list[Waiting]] = defaultdict(list)
         for event in due:
+            found[event.object_id].append(event)
+        return found
+
+    async def _handle_in_order(self, events: Sequence[Waiting]) -> None:
+        for event in events:
             await self._handle(event)
-        return len(due)
 
     async def _handle(self, event: Waiting) -> None:
         converge = self._converger_of(event.type)

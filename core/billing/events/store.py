@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,14 +19,16 @@ SELECT event_id, type, object_id, occurred_at, :now, :now
               CAST(:moments AS timestamptz[])) AS row (event_id, type, object_id, occurred_at)
 ON CONFLICT (event_id) DO NOTHING
 """
-# Oldest first; who takes one has a minute at least, then it is somebody else's turn.
+# Oldest first; who takes one has a minute at least, then it is somebody else's turn. What is about
+# an object that is being looked into waits for that.
 _TAKE: Final = """
 UPDATE stripe_inbox SET attempts = attempts + 1, not_before = CAST(:now AS timestamptz) +
        least(greatest(power(2, attempts), 60), 3600) * CAST('1 second' AS interval)
  WHERE event_id IN (SELECT event_id FROM stripe_inbox
                      WHERE handled_at IS NULL AND not_before <= :now
+                       AND object_id <> ALL (CAST(:busy AS text[]))
                      ORDER BY not_before, occurred_at LIMIT :limit FOR UPDATE SKIP LOCKED)
-RETURNING event_id, type, object_id, attempts, received_at
+RETURNING event_id, type, object_id, attempts, occurred_at, received_at
 """
 _HANDLED: Final = """
 UPDATE stripe_inbox SET handled_at = :now, failure = :failure
@@ -55,10 +57,13 @@ SELECT m.id FROM unnest(CAST(:ids AS text[]), CAST(:sources AS text[]), CAST(:ki
  WHERE CASE
        WHEN m.kind IN ('charge', 'payment') THEN
            EXISTS (SELECT 1 FROM payment WHERE charge_id = m.source AND state = 4)
+           OR EXISTS (SELECT 1 FROM payment_surplus WHERE charge_id = m.source)
        WHEN m.kind LIKE '%refund%' THEN
            EXISTS (SELECT 1 FROM ledger_txn WHERE business_key = ANY (ARRAY[
                'stripe:' || m.source || ':' || 'sent', 'stripe:' || m.source || ':' || 'clawback',
-               'stripe:' || m.source || ':' || 'returned']))
+               'stripe:' || m.source || ':' || 'returned',
+               'stripe:' || m.source || ':' || 'surplus_sent',
+               'stripe:' || m.source || ':' || 'surplus_returned']))
        ELSE EXISTS (SELECT 1 FROM ledger_txn WHERE business_key = ANY (ARRAY[
                'stripe:' || m.id || ':' || 'fee', 'stripe:' || m.id || ':' || 'payout',
                'stripe:' || m.id || ':' || 'withdrawal',
@@ -75,6 +80,7 @@ class Waiting:
     type: str
     object_id: str
     attempts: int
+    occurred_at: datetime
     received_at: datetime
 
 
@@ -92,13 +98,23 @@ async def insert(tx: Transaction, events: Sequence[StripeEvent], now: datetime) 
     )
 
 
-async def take(tx: Transaction, now: datetime, limit: int) -> list[Waiting]:
-    """Take events that are due."""
-    rows = await tx.all(_TAKE, now=now, limit=limit)
-    return [
-        Waiting(row.event_id, row.type, row.object_id, row.attempts, row.received_at)
+async def take(
+    tx: Transaction, now: datetime, limit: int, *, busy: Collection[str] = ()
+) -> list[Waiting]:
+    """Take events that are due, in the order in which they happened; none about a busy object."""
+    rows = await tx.all(_TAKE, now=now, limit=limit, busy=list(busy))
+    taken = [
+        Waiting(
+            event_id=row.event_id,
+            type=row.type,
+            object_id=row.object_id,
+            attempts=row.attempts,
+            occurred_at=row.occurred_at,
+            received_at=row.received_at,
+        )
         for row in rows
     ]
+    return sorted(taken, key=lambda event: (event.occurred_at, event.event_id))
 
 
 async def handled(tx: Transaction, event_id: str, now: datetime, failure: str = "") -> None:
