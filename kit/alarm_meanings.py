@@ -46,7 +46,7 @@ MEANINGS: Final = {
         "The second one is refunded by itself; find out how it came.",
     ),
     "payment_not_returned": (
-        "The provider refused to refund money that gave no credit.",
+        "The provider refused to refund money that gave no credit, or the refund did not arrive.",
         "Look the payment up at the provider: it may be disputed; give it back by hand.",
     ),
     "billing_fault": (

@@ -15,6 +15,7 @@ HOUSE: Final = {
     "psp.stripe_clearing": "Assets:Stripe:Clearing",
     "psp.stripe_disputed": "Assets:Stripe:Disputed",
     "psp.bank": "Assets:Bank",
+    "psp.surplus": "Liabilities:Surplus",
     "tax_payable": "Liabilities:Tax",
     "rev.usage": "Income:Usage",
     "rev.waived": "Income:Waived",

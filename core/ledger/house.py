@@ -17,6 +17,7 @@ from core.ledger.model import (
     EXP_PSP_FEES,
     HOUSE_KINDS,
     PSP_BANK,
+    PSP_SURPLUS,
     STRIPE_CLEARING,
     STRIPE_DISPUTED,
     WORKSPACE_ACCOUNTS,
@@ -88,6 +89,30 @@ async def payout(
     """Book what the provider sent to our bank; below zero where it came back."""
     key = f"stripe:{balance_txn_id}:payout"
     return await _move(tx, PAYOUT, key, (PSP_BANK, STRIPE_CLEARING), nanos, actor, now)
+
+
+async def surplus_came(
+    tx: Transaction, intent_id: str, nanos: int, *, actor: str, now: datetime
+) -> Posted | None:
+    """Book money that gave no credit: it is owed to who paid it."""
+    key = f"stripe:{intent_id}:surplus"
+    return await _move(tx, ADJUSTMENT, key, (STRIPE_CLEARING, PSP_SURPLUS), nanos, actor, now)
+
+
+async def surplus_sent(
+    tx: Transaction, refund_id: str, nanos: int, *, actor: str, now: datetime
+) -> Posted | None:
+    """Book that such money has left to who paid it."""
+    key = f"stripe:{refund_id}:surplus_sent"
+    return await _move(tx, ADJUSTMENT, key, (PSP_SURPLUS, STRIPE_CLEARING), nanos, actor, now)
+
+
+async def surplus_returned(
+    tx: Transaction, refund_id: str, nanos: int, *, actor: str, now: datetime
+) -> Posted | None:
+    """Book that such money did not arrive and is back."""
+    key = f"stripe:{refund_id}:surplus_returned"
+    return await _move(tx, ADJUSTMENT, key, (STRIPE_CLEARING, PSP_SURPLUS), nanos, actor, now)
 
 
 async def withdrawal(

@@ -33,6 +33,7 @@ EXP_PSP_FEES: Final = "exp.psp_fees"
 STRIPE_CLEARING: Final = "psp.stripe_clearing"
 STRIPE_DISPUTED: Final = "psp.stripe_disputed"
 PSP_BANK: Final = "psp.bank"
+PSP_SURPLUS: Final = "psp.surplus"
 
 CREDIT_ACCOUNTS: Final = frozenset({PROMO, PAID})
 """Free credit of a workspace; each entry names its grant."""

@@ -23,6 +23,7 @@ from core.billing.disputes.model import (
 )
 from core.billing.documents.issue import Documents
 from core.billing.paid import PaidPayment, find_paid, is_surplus, read_payment
+from core.billing.payments.model import CURRENCY
 from core.billing.refunds.service import grant_of
 from core.billing.refunds.store import parts_of
 from core.billing.shares import MINOR_NANOS, NOTHING, Share, total
@@ -63,7 +64,10 @@ async def apply(
         NotKnownYet: no credited payment of ours is what it disputes.
     """
     if await is_surplus(tx, intent_id=seen.intent_id, charge_id=seen.charge_id):
-        # It gave no credit that could be frozen; its movements are for people to explain.
+        # It gave no credit that could be frozen. What it took stays in what is disputed until
+        # people say whose it is.
+        if _is_in(seen, CURRENCY):
+            await _book_movements(tx, act, seen)
         await raise_alarm(tx, act, MISMATCH, seen.id, found=seen.amount)
         return None
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)

@@ -89,12 +89,11 @@ class Leftovers:
                 await tx.commit()
 
     async def _give_back(self, surplus: Surplus) -> None:
-        refund_id, refused = "", ""
+        made, refused = None, ""
         try:
             made = await self._gateway.make_refund(
                 refund="", intent_id=surplus.intent_id, amount=surplus.amount, key=surplus.key
             )
-            refund_id = made.id
         except PaymentUnknown as error:
             self._log.event("surplus_waits", code=error.metadata.get("code", "unknown"))
             return
@@ -105,5 +104,7 @@ class Leftovers:
             if refused and refused not in _BACK_ALREADY:
                 await leftovers.surplus_stays(tx, surplus, refused, act)
             else:
-                await leftovers.surplus_went_back(tx, surplus, refund_id, act)
+                await leftovers.surplus_went_back(tx, surplus, made.id if made else "", act)
+            if made is not None:
+                await leftovers.follow_refund(tx, act, made)
             await tx.commit()

@@ -11,11 +11,15 @@ from typing import Final
 
 from core.audit import Act
 from core.billing.alarms import raise_alarm
-from core.billing.payments.model import Payment
-from core.billing.stripe.gateway import Intent
+from core.billing.payments.model import CURRENCY, Payment
+from core.billing.stripe.gateway import Intent, StripeRefund
 from core.db.database import Transaction
 from core.db.values import to_uuid
+from core.ledger import house
+from kit.money import NANOS_PER_CENT
 
+DEAD: Final = frozenset({"failed", "canceled"})
+"""A refund that stands so gives nobody anything."""
 NOT_RETURNED: Final = "payment_not_returned"
 _KEEP_SURPLUS: Final = """
 INSERT INTO payment_surplus (intent_id, charge_id, payment_id, workspace_id, currency, amount_minor,
@@ -34,6 +38,12 @@ RETURNING intent_id, amount_minor
 _END_SURPLUS: Final = """
 UPDATE payment_surplus SET done_at = :now, refund_id = nullif(:refund, ''), failure = :failure
  WHERE intent_id = :intent AND done_at IS NULL
+"""
+_COMES_BACK: Final = """
+UPDATE payment_surplus SET refund_id = :refund, failure = :failure,
+       done_at = coalesce(done_at, CAST(:now AS timestamptz))
+ WHERE intent_id = :intent AND failure = ''
+RETURNING amount_minor
 """
 _KEEP_CARD: Final = """
 INSERT INTO card_detach (method_id, created_at, not_before) VALUES (:method, :now, :now)
@@ -62,10 +72,16 @@ class Surplus:
 
 
 async def keep_surplus(tx: Transaction, act: Act, payment: Payment, intent: Intent) -> None:
-    """Write down that a paid intent gave no credit: it goes back to who paid it."""
+    """Write down that a paid intent gave no credit: it goes back to who paid it.
+
+    The ledger knows it as owed until then. Another currency is not in the clearing account.
+    """
     charge = intent.charge
     if charge is None or not charge.paid:
         return
+    if charge.currency == CURRENCY:
+        nanos = charge.amount * NANOS_PER_CENT
+        await house.surplus_came(tx, intent.id, nanos, actor=act.actor, now=act.now)
     await tx.run(
         _KEEP_SURPLUS,
         intent=intent.id,
@@ -93,6 +109,29 @@ async def surplus_stays(tx: Transaction, surplus: Surplus, failure: str, act: Ac
     """Write that the provider refused to give it back; somebody has to look."""
     await tx.run(_END_SURPLUS, intent=surplus.intent_id, refund="", failure=failure, now=act.now)
     await raise_alarm(tx, act, NOT_RETURNED, surplus.intent_id[:96], expected=surplus.amount)
+
+
+async def follow_refund(tx: Transaction, act: Act, seen: StripeRefund) -> None:
+    """Book what a refund of money that gave no credit has moved; may run again and again.
+
+    What comes back is ours again and nothing is tried anew: somebody has to look.
+    """
+    nanos = seen.amount * NANOS_PER_CENT
+    if seen.currency == CURRENCY and seen.balance_transaction is not None:
+        await house.surplus_sent(tx, seen.id, nanos, actor=act.actor, now=act.now)
+    if seen.currency == CURRENCY and seen.failure_balance_transaction is not None:
+        await house.surplus_returned(tx, seen.id, nanos, actor=act.actor, now=act.now)
+    if seen.status not in DEAD:
+        return
+    row = await tx.one(
+        _COMES_BACK,
+        intent=seen.intent_id,
+        refund=seen.id,
+        failure=seen.failure or seen.status,
+        now=act.now,
+    )
+    if row is not None:
+        await raise_alarm(tx, act, NOT_RETURNED, seen.intent_id[:96], found=seen.amount)
 
 
 async def keep_card(tx: Transaction, method_id: str, now: datetime) -> None:

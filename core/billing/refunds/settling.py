@@ -13,6 +13,7 @@ from core.billing.alarms import raise_alarm
 from core.billing.disputes.store import lost_of
 from core.billing.documents.issue import Documents
 from core.billing.paid import PaidPayment, find_paid, is_surplus
+from core.billing.payments.leftovers import DEAD, follow_refund
 from core.billing.refunds import postings, store
 from core.billing.refunds.model import (
     ASKED_AT_PROVIDER,
@@ -33,7 +34,6 @@ from core.ledger.wallets import lock_wallet
 from kit.ids import InvalidIdError, format_id, parse_id
 
 MISMATCH: Final = "refund_mismatch"
-_DEAD: Final = frozenset({"failed", "canceled"})
 _REQUEST_ID_MAX: Final = 64
 
 
@@ -50,6 +50,7 @@ async def apply(
         NotKnownYet: no credited payment of ours is what it refunds.
     """
     if await is_surplus(tx, intent_id=seen.intent_id, charge_id=seen.charge_id):
+        await follow_refund(tx, act, seen)
         return None
     payment = await find_paid(tx, intent_id=seen.intent_id, charge_id=seen.charge_id)
     await lock_account(tx, payment.workspace_id, act.now)
@@ -87,7 +88,7 @@ def sight_of(seen: StripeRefund) -> Sight:
         has_left=seen.balance_transaction is not None,
         has_returned=seen.failure_balance_transaction is not None,
         is_done=seen.status == "succeeded",
-        is_dead=seen.status in _DEAD,
+        is_dead=seen.status in DEAD,
     )
 
 

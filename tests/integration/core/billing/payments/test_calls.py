@@ -16,6 +16,7 @@ from core.billing.refunds.desk import RefundDesk, RefundTerms
 from core.billing.stripe.client import StripeAdapter
 from core.billing.stripe.gateway import Intent, PaymentUnknown
 from kit.clock import now
+from kit.money import NANOS_PER_CENT
 from tests.support.payment_world import PaymentWorld
 from tests.support.stripe import WEBHOOK_SECRET
 
@@ -37,6 +38,27 @@ async def short(world: PaymentWorld) -> tuple[bytes, Payment]:
     world.simulator.fault("status_429", path=INTENTS, method="POST", count=1)
     await world.desk.top_up_all()
     return workspace_id, (await world.payments(workspace_id))[-1]
+
+
+def refund_desk(world: PaymentWorld) -> RefundDesk:
+    """Return the desk of refunds beside that of payments."""
+    return RefundDesk(
+        world.database.rpc,
+        world.gateway,
+        world.clock,
+        world.ids,
+        world.log,
+        world.documents,
+        RefundTerms(),
+    )
+
+
+async def surplus(world: PaymentWorld) -> int:
+    """Return what is owed to who paid it, by the ledger, in cents."""
+    (row,) = await world.rows(
+        "SELECT coalesce(sum(amount), 0) AS total FROM ledger_entry WHERE account = 'psp.surplus'"
+    )
+    return int(row.total) // NANOS_PER_CENT
 
 
 async def claimed(world: PaymentWorld, read: Payment) -> tuple[Payment, Verdict]:
@@ -167,6 +189,10 @@ async def test_money_that_gave_no_credit_goes_back_by_itself(
         await world.hear()
         payment = await world.payment(payment)
     await world.pay_aside(payment, **changes)
+    await world.hear()
+    nothing_hidden = await world.movements.reconcile()
+    assert (nothing_hidden.difference, nothing_hidden.unexplained) == (0, ())
+    assert await surplus(world) == changes.get("amount", 1_000)
     for _ in range(2):
         await world.hear()
         world.pass_time(minutes=20)
@@ -175,17 +201,29 @@ async def test_money_that_gave_no_credit_goes_back_by_itself(
     assert refund["amount"] == changes.get("amount", 1_000)
     assert refund["payment_intent"] != payment.intent_id
     assert len(await world.alarms()) == 1
-    desk = RefundDesk(
-        world.database.rpc,
-        world.gateway,
-        world.clock,
-        world.ids,
-        world.log,
-        world.documents,
-        RefundTerms(),
-    )
-    await desk.converge(refund["id"])
-    assert (await world.movements.reconcile()).difference == 0
+    await refund_desk(world).converge(refund["id"])
+    found = await world.movements.reconcile()
+    assert (found.difference, found.unexplained) == (0, ())
+    assert await surplus(world) == 0
+
+
+async def test_money_that_went_back_and_did_not_arrive_is_alarmed(world: PaymentWorld) -> None:
+    """Days later it is ours again; told once."""
+    payment = await world.bought(await world.workspace())
+    await world.pay_aside(payment)
+    await world.hear()
+    await world.desk.work()
+    (refund,) = world.simulator.objects("refund")
+    world.simulator.order(f"refunds/{refund['id']}/fail")
+    desk = refund_desk(world)
+    for _ in range(2):
+        await desk.converge(refund["id"])
+    found = await world.movements.reconcile()
+    assert (found.difference, found.unexplained) == (0, ())
+    assert await surplus(world) == 1_000
+    assert await world.alarms() == ["payment_paid_twice", "payment_not_returned"]
+    (row,) = await world.rows("SELECT failure FROM payment_surplus")
+    assert row.failure
 
 
 async def test_money_that_the_provider_keeps_is_alarmed(world: PaymentWorld) -> None:
