@@ -110,11 +110,13 @@ class PaymentWorld:
 
     # What customers do
 
-    async def workspace(self, *, email: str = "owner@example.org") -> bytes:
+    async def workspace(
+        self, *, email: str = "owner@example.org", profile: Profile | None = None
+    ) -> bytes:
         """Make a workspace whose billing account has a name and an address."""
         workspace_id = await self.money.workspace()
         async with self.database.rpc.transaction("system") as tx:
-            profile = Profile("Example Ltd", email, "Road 1", "DE")
+            profile = profile or Profile("Example Ltd", email, "Road 1", "DE")
             await accounts.update_profile(tx, self.act(), workspace_id, profile)
             await tx.commit()
         return workspace_id
@@ -145,10 +147,13 @@ class PaymentWorld:
         await self.hear()
         return await self.payment(payment)
 
-    async def with_card(self, token: str = "pm_card_visa") -> bytes:
+    async def with_card(
+        self, token: str = "pm_card_visa", *, profile: Profile | None = None
+    ) -> bytes:
         """Make a workspace whose saved card is one of the provider's test cards."""
-        workspace_id = await self.workspace()
-        await self.bought(workspace_id, 100, saves_card=True)
+        workspace_id = await self.workspace(profile=profile)
+        country = {"country": profile.country} if profile else {}
+        await self.bought(workspace_id, 100, saves_card=True, **country)
         await self.save_card(workspace_id, token)
         return workspace_id
 

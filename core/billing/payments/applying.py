@@ -82,6 +82,7 @@ async def _fulfil(
         tx,
         payment.payment_id,
         tax=outcome.tax,
+        tax_rate_ppm=outcome.tax_rate_ppm,
         intent_id=intent.id,
         charge=charge,
         grant_id=granted.grant.grant_id,

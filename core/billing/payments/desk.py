@@ -21,6 +21,7 @@ from core.billing.parking import NotKnownYet
 from core.billing.payments import buying, leftovers, store
 from core.billing.payments.applying import apply
 from core.billing.payments.calls import Leftovers, content_key, in_time
+from core.billing.payments.customers import Customers
 from core.billing.payments.model import (
     GIVEN_UP_ANYWAY_AFTER,
     PREFIX,
@@ -31,7 +32,7 @@ from core.billing.payments.model import (
     PaymentState,
     outcome_of,
 )
-from core.billing.payments.sending import Verdict, claim, is_over
+from core.billing.payments.sending import Verdict, claim, claim_page, is_over
 from core.billing.stripe.gateway import (
     Checkout,
     Intent,
@@ -97,6 +98,7 @@ class PaymentDesk:
         self._documents = documents
         self._terms = terms
         self._faults = Faults(pool, clock, ids, log, ACTOR)
+        self._customers = Customers(pool, gateway, clock, log, terms.tax_mode)
         self._leftovers = Leftovers(pool, gateway, clock, ids, log, ACTOR)
 
     async def buy(self, act: Act, wanted: buying.Wanted) -> Payment:
@@ -150,18 +152,16 @@ class PaymentDesk:
 
         Raises:
             NotFound: no such workspace.
+            InvalidArgument: tax cannot be calculated by it, or (written here all the same) the
+                provider does not take the tax id.
             PaymentUnknown: it is written here, but the provider does not answer: to be repeated.
         """
+        self._customers.check(profile)
         async with self._pool.transaction("system") as tx:
             account = await accounts.update_profile(tx, act, workspace_id, profile)
             await tx.commit()
         if account.customer_id:
-            try:
-                await self._gateway.update_customer(
-                    account.customer_id, profile.name, profile.email
-                )
-            except StripeRefused as refusal:  # it is gone there, which is as good as erased
-                self._log.event("customer_not_updated", code=_code(refusal))
+            await self._customers.update(account.customer_id, profile)
         return account
 
     async def remove_card(self, act: Act, workspace_id: bytes) -> BillingAccount:
@@ -296,7 +296,7 @@ class PaymentDesk:
 
     async def _open_page(self, payment: Payment) -> Payment:
         try:
-            payment = await self._with_customer(payment)
+            payment = await self._customers.give(payment)
             payment, may_be_made = await self._claim(payment)
             if not may_be_made:
                 return payment
@@ -329,30 +329,6 @@ class PaymentDesk:
             await store.set_page(
                 tx, payment.payment_id, session=checkout.id, url=checkout.url, now=moment
             )
-            payment = await store.get(tx, payment.payment_id)
-            await tx.commit()
-        return payment
-
-    async def _with_customer(self, payment: Payment) -> Payment:
-        """Give a payment, and its workspace, a customer at the provider."""
-        if payment.customer_id:
-            return payment
-        async with self._pool.transaction("system") as tx:
-            account = await account_store.read(tx, payment.workspace_id)
-        customer, profile = account.customer_id, account.profile
-        if not customer:
-            customer = await self._gateway.make_customer(
-                format_id("ws", payment.workspace_id),
-                profile.name,
-                profile.email,
-                key=content_key(f"{payment.name}:customer", profile.name, profile.email),
-            )
-        async with self._pool.transaction("system") as tx:
-            moment = now(self._clock)
-            await account_store.lock(tx, payment.workspace_id, moment)
-            await account_store.name_customer(tx, payment.workspace_id, customer, moment)
-            account = await account_store.read(tx, payment.workspace_id)
-            await store.set_customer(tx, payment.payment_id, account.customer_id, moment)
             payment = await store.get(tx, payment.payment_id)
             await tx.commit()
         return payment
@@ -404,8 +380,14 @@ class PaymentDesk:
     async def _ask_owner(self, payment: Payment) -> Payment:
         """Let the card's owner confirm on the provider's page what the bank would not do alone.
 
-        The charge is cancelled first, so that no two can go through.
+        The charge is cancelled first, so that no two can go through. Who claims it makes the page
+        and the letter; everybody else finds them there.
         """
+        async with self._pool.transaction("system") as tx:
+            payment, is_ours = await claim_page(tx, payment, now(self._clock))
+            await tx.commit()
+        if not is_ours:
+            return payment
         if payment.intent_id:
             intent = await self._without_charge(payment.intent_id)
             if intent.status is not IntentStatus.CANCELED:

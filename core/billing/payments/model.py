@@ -113,12 +113,13 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a payment has become at the provider."""
+    """What a payment has become at the provider; `tax` at `tax_rate_ppm` is in what was paid."""
 
     state: PaymentState
     failure: str = ""
     intent: Intent | None = None
     tax: int = 0
+    tax_rate_ppm: int = 0
 
 
 def checked_net(nanos: int) -> int:
@@ -160,11 +161,11 @@ def outcome_of(
 
     Money that came decides, whatever else is said; and only if it is what was asked for.
     """
-    tax = _tax(payment, checkout)
+    tax, rate_ppm = _tax(payment, checkout)
     if intent is not None and intent.status is IntentStatus.SUCCEEDED:
         wrong = _mismatch(payment, checkout, intent, tax, livemode=livemode)
         state = PaymentState.QUARANTINED if wrong else PaymentState.SUCCEEDED
-        return Outcome(state, wrong, intent, tax)
+        return Outcome(state, wrong, intent, tax, rate_ppm)
     if checkout is not None:
         return _of_page(checkout, intent)
     if intent is None:
@@ -199,11 +200,11 @@ def _of_charge(intent: Intent) -> Outcome:
     return Outcome(PaymentState.PENDING, intent=intent)
 
 
-def _tax(payment: Payment, checkout: Checkout | None) -> int:
-    """Return the tax that was paid: on its page the provider may have said how much."""
+def _tax(payment: Payment, checkout: Checkout | None) -> tuple[int, int]:
+    """Return the tax that was paid and its rate: on its page the provider may have said both."""
     if payment.tax_mode is TaxMode.STRIPE and checkout is not None:
-        return checkout.tax
-    return payment.tax
+        return checkout.tax, checkout.tax_rate_ppm
+    return payment.tax, payment.tax_rate_ppm
 
 
 def _mismatch(

@@ -22,6 +22,7 @@ from core.billing.payments.model import (
     OWNER_WAITS_FOR,
     Payment,
     PaymentKind,
+    PaymentState,
 )
 from core.db.database import Transaction
 
@@ -62,6 +63,21 @@ async def claim(tx: Transaction, read: Payment, now: datetime) -> tuple[Payment,
         attempt += 1
     await store.note_call(tx, stands.payment_id, attempt, now)
     return await store.get(tx, stands.payment_id), Verdict.SEND
+
+
+async def claim_page(tx: Transaction, read: Payment, now: datetime) -> tuple[Payment, bool]:
+    """Say whether the page of a charge that wants its owner is made now, and write down that it is.
+
+    Of several who see that it is wanted, one makes it and tells the owner; if that one dies,
+    another does it once no call can be under way any more.
+    """
+    await accounts.lock(tx, read.workspace_id, now)
+    stands = await store.lock(tx, read.payment_id)
+    is_quiet = stands.sent_at is None or now - stands.sent_at > LONGEST_CALL
+    if stands.state is not PaymentState.NEEDS_ACTION or stands.session_id or not is_quiet:
+        return stands, False
+    await store.note_call(tx, stands.payment_id, stands.attempt, now)
+    return await store.get(tx, stands.payment_id), True
 
 
 def is_over(payment: Payment, now: datetime) -> bool:

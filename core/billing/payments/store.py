@@ -61,15 +61,17 @@ UPDATE payment SET session_id = :session, session_url = :url, intent_id = NULL, 
 _NOTE_CALL: Final = """
 UPDATE payment SET attempt = :attempt, sent_at = :now, updated_at = :now WHERE id = :id
 """
+# A charge that wants its owner is answered: the next call is that of its page.
 _MOVE: Final = """
 UPDATE payment SET state = :state, failure = :failure, intent_id = coalesce(:intent, intent_id),
-       updated_at = :now, checked_at = :now
+       updated_at = :now, checked_at = :now,
+       sent_at = CASE WHEN :state = 3 AND state <> 3 THEN NULL ELSE sent_at END
  WHERE id = :id
 """
 _SUCCEED: Final = """
-UPDATE payment SET state = 4, failure = '', tax_minor = :tax, intent_id = :intent,
-       charge_id = :charge, card_brand = :brand, card_last4 = :last4, grant_id = :grant,
-       paid_at = :now, updated_at = :now, checked_at = :now
+UPDATE payment SET state = 4, failure = '', tax_minor = :tax, tax_rate_ppm = :rate,
+       intent_id = :intent, charge_id = :charge, card_brand = :brand, card_last4 = :last4,
+       grant_id = :grant, paid_at = :now, updated_at = :now, checked_at = :now
  WHERE id = :id
 """
 _TOUCH: Final = "UPDATE payment SET checked_at = :now WHERE id = :id"
@@ -231,6 +233,7 @@ async def succeed(
     payment_id: bytes,
     *,
     tax: int,
+    tax_rate_ppm: int,
     intent_id: str,
     charge: Charge,
     grant_id: bytes,
@@ -241,6 +244,7 @@ async def succeed(
         _SUCCEED,
         id=to_uuid(payment_id),
         tax=tax,
+        rate=tax_rate_ppm,
         intent=intent_id,
         charge=charge.id,
         brand=charge.card_brand,

@@ -14,6 +14,9 @@ import httpx
 import stripe
 from stripe.params import (
     BalanceTransactionListParams,
+    CustomerCreateParams,
+    CustomerCreateParamsAddress,
+    CustomerUpdateParams,
     DisputeUpdateParamsEvidence,
     EventListParams,
     PaymentIntentCreateParams,
@@ -24,8 +27,10 @@ from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineI
 
 from core.billing.stripe import reading
 from core.billing.stripe.gateway import (
+    Address,
     BalanceTransaction,
     Checkout,
+    CustomerDetails,
     Intent,
     Page,
     PaymentUnknown,
@@ -34,6 +39,7 @@ from core.billing.stripe.gateway import (
     StripeRefund,
     StripeRefused,
     StripeWarning,
+    TaxId,
     TaxQuote,
 )
 from core.billing.stripe.settings import is_live
@@ -50,6 +56,7 @@ SEARCH_PAGES_MAX: Final = 20
 PRODUCT: Final = "Prepaid API credits"
 TAX: Final = "Tax"
 _CHARGED: Final = ["latest_charge.balance_transaction"]
+_TAXED: Final = ["total_details.breakdown"]
 _REFUNDED: Final = ["balance_transaction", "failure_balance_transaction"]
 
 Value = TypeVar("Value")
@@ -102,20 +109,39 @@ class StripeAdapter:
             raise InvalidArgument(fields="body.account")
         return event
 
-    async def make_customer(self, workspace: str, name: str, email: str, *, key: str) -> str:
-        """Make the customer of a workspace; return its id."""
-        made = self._v1.customers.create_async(
-            {"name": name, "email": email, "metadata": {reading.WORKSPACE_KEY: workspace}}
-            if name or email
-            else {"metadata": {reading.WORKSPACE_KEY: workspace}},
-            {"idempotency_key": key},
-        )
+    async def make_customer(self, workspace: str, details: CustomerDetails, *, key: str) -> str:
+        """Make the customer of a workspace, without its tax id; return its id."""
+        wanted: CustomerCreateParams = {"metadata": {reading.WORKSPACE_KEY: workspace}}
+        if details.name or details.email:
+            wanted |= {"name": details.name, "email": details.email}
+        if details.address is not None and details.address.country:
+            wanted["address"] = _address(details.address)
+        made = self._v1.customers.create_async(wanted, {"idempotency_key": key})
         return await _read(made, lambda answer: reading.identifier(answer["id"]))
 
-    async def update_customer(self, customer_id: str, name: str, email: str) -> None:
-        """Change a customer's name and e-mail address."""
-        changed = self._v1.customers.update_async(customer_id, {"name": name, "email": email})
-        await _read(changed, lambda _: None)
+    async def update_customer(self, customer_id: str, details: CustomerDetails) -> None:
+        """Change what is known of a customer, the tax id with it."""
+        wanted: CustomerUpdateParams = {"name": details.name, "email": details.email}
+        if details.address is not None:
+            wanted["address"] = _address(details.address) if details.address.country else ""
+        await _read(self._v1.customers.update_async(customer_id, wanted), lambda _: None)
+        await self.set_tax_id(customer_id, details.tax_id)
+
+    async def set_tax_id(self, customer_id: str, tax_id: TaxId | None) -> None:
+        """Let a customer have this tax id and no other.
+
+        The new one comes first: while there are two, tax is not added that nobody owes.
+        """
+        tax_ids = self._v1.customers.tax_ids
+        found, _ = await _read(
+            tax_ids.list_async(customer_id, {"limit": LIST_PAGE}), reading.pages_of
+        )
+        known = {each["id"]: TaxId(str(each["type"]), str(each["value"])) for each in found}
+        if tax_id is not None and tax_id not in known.values():
+            made = tax_ids.create_async(customer_id, {"type": tax_id.kind, "value": tax_id.value})
+            await _read(made, lambda _: None)
+        for name in [name for name, each in known.items() if each != tax_id]:
+            await _read(tax_ids.delete_async(customer_id, name), lambda _: None)
 
     async def make_checkout(  # noqa: PLR0913 - the fields of the call
         self,
@@ -148,15 +174,15 @@ class StripeAdapter:
             wanted["payment_intent_data"]["setup_future_usage"] = "off_session"
         if automatic_tax:
             wanted["automatic_tax"] = {"enabled": True}
+            wanted["expand"] = _TAXED
             wanted["customer_update"] = {"address": "auto"}
         made = self._v1.checkout.sessions.create_async(wanted, {"idempotency_key": key})
         return await _read(made, reading.checkout_of)
 
     async def get_checkout(self, session_id: str) -> Checkout:
         """Fetch a Checkout Session."""
-        return await _read(
-            self._v1.checkout.sessions.retrieve_async(session_id), reading.checkout_of
-        )
+        found = self._v1.checkout.sessions.retrieve_async(session_id, {"expand": _TAXED})
+        return await _read(found, reading.checkout_of)
 
     async def charge_card(
         self,
@@ -332,6 +358,15 @@ class StripeAdapter:
 
 def _seconds(moment: datetime) -> int:
     return to_micros(moment) // 1_000_000
+
+
+def _address(address: Address) -> CustomerCreateParamsAddress:
+    return {
+        "country": address.country,
+        "line1": address.line1,
+        "line2": address.line2,
+        "postal_code": address.postal_code,
+    }
 
 
 def _line(name: str, amount: int, currency: str) -> SessionCreateParamsLineItem:

@@ -36,6 +36,45 @@ class StripeRefused(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where a customer is; `country` is ISO 3166-1 alpha-2. Without a country it is none."""
+
+    country: str = ""
+    line1: str = ""
+    line2: str = ""
+    postal_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxId:
+    """A tax id and which kind it is, in the provider's words (`eu_vat`)."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerDetails:
+    """What the provider is told of a customer.
+
+    Without an address it keeps the one that it has, of the page on which somebody paid; an empty
+    one erases that.
+    """
+
+    name: str
+    email: str
+    address: Address | None
+    tax_id: TaxId | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return all that the call that makes a customer says; the tax id is another call's."""
+        address = self.address or Address()
+        place = (address.country, address.line1, address.line2, address.postal_code)
+        return (self.name, self.email, *place)
+
+
+@dataclass(frozen=True, slots=True)
 class BalanceTransaction:
     """A movement of our balance at the provider. `amount` = `net` + `fee`; out is negative."""
 
@@ -92,7 +131,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A Checkout Session as it stands; `tax` is what the provider added, if it did."""
+    """A Checkout Session as it stands; `tax` is what the provider added, if it did.
+
+    `tax_rate_ppm` is the rate in millionths as the provider says it, 0 where it says none.
+    """
 
     id: str
     url: str
@@ -103,6 +145,7 @@ class Checkout:
     customer_id: str
     amount: int
     tax: int
+    tax_rate_ppm: int
     currency: str
     livemode: bool
 
@@ -191,11 +234,14 @@ class StripeGateway(Protocol):
             InvalidArgument: a wrong, missing or old signature, or no event.
         """
 
-    async def make_customer(self, workspace: str, name: str, email: str, *, key: str) -> str:
+    async def make_customer(self, workspace: str, details: CustomerDetails, *, key: str) -> str:
         """Make the customer of a workspace; return its id."""
 
-    async def update_customer(self, customer_id: str, name: str, email: str) -> None:
-        """Change a customer's name and e-mail address."""
+    async def update_customer(self, customer_id: str, details: CustomerDetails) -> None:
+        """Change what is known of a customer, the tax id with it."""
+
+    async def set_tax_id(self, customer_id: str, tax_id: TaxId | None) -> None:
+        """Let a customer have this tax id and no other."""
 
     async def make_checkout(  # noqa: PLR0913 - the fields of the call
         self,

@@ -7,9 +7,9 @@ adapter takes that as no answer at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
 from core.billing.stripe.gateway import (
@@ -32,6 +32,7 @@ PAYMENT_KEY: Final = "oneapi_payment"
 REFUND_KEY: Final = "oneapi_refund"
 WORKSPACE_KEY: Final = "oneapi_workspace"
 PPM_PER_PERCENT: Final = 10_000
+PPM_MAX: Final = 1_000_000
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
 _WORD: Final = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 _TYPE: Final = re.compile(r"[a-z0-9_.]{1,128}", re.ASCII)
@@ -71,7 +72,7 @@ def charge_of(answer: Answer) -> Charge:
 
 def checkout_of(answer: Answer) -> Checkout:
     """Read a Checkout Session."""
-    tax = (answer.get("total_details") or {}).get("amount_tax") or 0
+    details = answer.get("total_details") or {}
     return Checkout(
         id=identifier(answer["id"]),
         url=str(answer.get("url") or ""),
@@ -81,7 +82,8 @@ def checkout_of(answer: Answer) -> Checkout:
         payment_id=_named(answer, PAYMENT_KEY),
         customer_id=reference(answer.get("customer")),
         amount=_number(answer["amount_total"]),
-        tax=_number(tax),
+        tax=_number(details.get("amount_tax") or 0),
+        tax_rate_ppm=_rate_of_page(details.get("breakdown") or {}),
         currency=_currency(answer["currency"]),
         livemode=bool(answer["livemode"]),
     )
@@ -149,14 +151,39 @@ def movement_of(answer: Answer) -> BalanceTransaction:
 
 
 def quote_of(answer: Answer) -> TaxQuote:
-    """Read a calculated tax; rates of several jurisdictions add up."""
-    parts = [part.get("tax_rate_details") or {} for part in answer.get("tax_breakdown") or ()]
-    percent = sum((Decimal(part.get("percentage_decimal") or 0) for part in parts), Decimal(0))
+    """Read a calculated tax with its rate."""
     return TaxQuote(
         id=identifier(answer["id"]),
         tax=_number(answer["tax_amount_exclusive"]),
-        rate_ppm=int(percent * PPM_PER_PERCENT),
+        rate_ppm=_ppm(
+            (part.get("tax_rate_details") or {}).get("percentage_decimal")
+            for part in answer.get("tax_breakdown") or ()
+            if part["amount"]
+        ),
     )
+
+
+def _rate_of_page(breakdown: Answer) -> int:
+    """Return the rate of what a page added: what was applied, not what the law names besides."""
+    rates = [part["rate"] for part in breakdown.get("taxes") or () if part["amount"]]
+    applied = (rate.get("effective_percentage") for rate in rates)
+    said = (rate.get("percentage") for rate in rates)
+    return _ppm(one if one is not None else other for one, other in zip(applied, said, strict=True))
+
+
+def _ppm(percentages: Iterable[object]) -> int:
+    """Return the sum of percentages in millionths: rates of several jurisdictions add up.
+
+    0 if one of them is not said: a tax of a flat amount has none. A number of JSON is read by its
+    digits; as a float it would be another one.
+    """
+    total = Decimal(0)
+    for percentage in percentages:
+        if percentage is None:
+            return 0
+        total += Decimal(str(percentage))
+    ppm = int((total * PPM_PER_PERCENT).to_integral_value(ROUND_HALF_EVEN))
+    return ppm if 0 <= ppm <= PPM_MAX else 0
 
 
 def balance_of(answer: Answer) -> dict[str, int]:

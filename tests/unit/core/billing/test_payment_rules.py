@@ -55,6 +55,7 @@ PAGE = Checkout(
     customer_id="cus_1",
     amount=1_190,
     tax=0,
+    tax_rate_ppm=0,
     currency="usd",
     livemode=False,
 )

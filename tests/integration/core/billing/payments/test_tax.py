@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from core.billing.accounts.model import Profile
 from core.billing.documents.model import TaxMode
 from core.billing.payments.model import Payment, PaymentState, static_tax
+from core.billing.stripe.gateway import PaymentUnknown
 from core.db.database import Database
+from core.db.values import to_uuid
 from kit.money import NANOS_PER_CENT
+from kit.reasons import InvalidArgument
 from tests.support.payment_world import PaymentWorld
 from tests.support.stripe import StripeSimulator
 
@@ -34,6 +43,16 @@ async def holds(world: PaymentWorld, payment: Payment, tax: int) -> None:
         "SELECT coalesce(sum(amount), 0) AS total FROM ledger_entry WHERE account = 'tax_payable'"
     )
     assert owed[0].total == tax * NANOS_PER_CENT
+
+
+async def receipt(world: PaymentWorld, payment: Payment) -> dict[str, Any]:
+    """Read what the receipt of a payment says."""
+    rows = await world.rows(
+        "SELECT snapshot FROM billing_document WHERE payment_id = :id AND kind = 1",
+        id=to_uuid(payment.payment_id),
+    )
+    said: dict[str, Any] = json.loads(rows[0].snapshot)
+    return said
 
 
 async def test_a_static_rate_is_on_top(database_url: str, simulator: StripeSimulator) -> None:
@@ -83,6 +102,87 @@ async def test_a_charge_that_goes_on_with_its_owner_is_taxed_once(
         paid = await world.payment(asked)
         assert (paid.state, paid.tax) == (PaymentState.SUCCEEDED, asked.tax)
         assert await world.credits(workspace_id) == [100, 1_000]
+
+
+async def test_a_business_in_another_member_state_owes_the_tax_itself(
+    database_url: str, simulator: StripeSimulator
+) -> None:
+    """By its address and tax id, which the provider knows of its profile: page and card alike."""
+    async with taxed(database_url, simulator, TaxMode.STRIPE) as world:
+        business = Profile("GmbH", "a@example.org", "Road 1\n1010 Wien", "AT", "ATU 12345678")
+        workspace_id = await world.with_card(profile=business)
+        (tax_id,) = simulator.objects("tax_id")
+        assert (tax_id["type"], tax_id["value"]) == ("eu_vat", "ATU12345678")
+        charged = await world.charge(workspace_id, 1_000)
+        assert charged.tax_calculation_id
+        await holds(world, charged, 0)
+        for payment in await world.payments(workspace_id):
+            said = await receipt(world, payment)
+            assert (said["tax"], said["tax_rate_percent"]) == ("0.00", "0")
+            assert said["tax_note"] == "Reverse charge"
+
+
+async def test_a_tax_id_follows_the_profile(database_url: str, simulator: StripeSimulator) -> None:
+    """Changed, it is another one there; what is none is said; erased, it is gone with the place."""
+    async with taxed(database_url, simulator, TaxMode.STRIPE) as world:
+        business = Profile("GmbH", "a@example.org", "Road 1", "DE", "DE123456789")
+        workspace_id = await world.with_card(profile=business)
+        moved = replace(business, country="AT", tax_id="ATU12345678")
+        for _ in range(2):
+            await world.desk.update_profile(world.act(), workspace_id, moved)
+            assert [one["value"] for one in simulator.objects("tax_id")] == ["ATU12345678"]
+            (customer,) = simulator.objects("customer")
+            assert (customer["address"]["line1"], customer["address"]["country"]) == (
+                "Road 1",
+                "AT",
+            )
+        assert (await world.charge(workspace_id, 1_000)).tax == 0
+        wrong = replace(moved, country="GB", tax_id="ATU1")
+        with pytest.raises(InvalidArgument) as refused:
+            await world.desk.update_profile(world.act(), workspace_id, wrong)
+        assert refused.value.metadata == {"fields": "tax_id"}
+        no_place = replace(moved, country="US", address="Somewhere")
+        with pytest.raises(InvalidArgument) as refused:
+            await world.desk.update_profile(world.act(), workspace_id, no_place)
+        assert refused.value.metadata == {"fields": "address"}
+        assert (await world.account(workspace_id)).profile == wrong
+        await world.desk.update_profile(world.act(), workspace_id, Profile())
+        assert simulator.objects("tax_id") == []
+        assert simulator.objects("customer")[0]["address"] is None
+
+
+async def test_a_tax_id_that_the_provider_does_not_take_hinders_no_purchase(
+    database_url: str, simulator: StripeSimulator
+) -> None:
+    """One without an answer is told again; where it is none, tax is added."""
+    async with taxed(database_url, simulator, TaxMode.STRIPE) as world:
+        simulator.fault("status_429", path="/v1/customers/*/tax_ids", method="POST", count=1)
+        business = Profile("GmbH", "a@example.org", "Road 1", "DE", "DE123456789")
+        workspace_id = await world.workspace(profile=business)
+        with pytest.raises(PaymentUnknown):
+            await world.checkout(workspace_id, key="request-1")
+        payment = await world.checkout(workspace_id, key="request-1")
+        assert payment.session_url
+        (customer,) = simulator.objects("customer")
+        assert customer["address"]["line1"] == "Road 1"
+        assert len(simulator.objects("tax_id")) == 1
+        wrong = replace(business, tax_id="DE12")
+        paid = await world.bought(await world.workspace(profile=wrong), 1_000, country="DE")
+        assert paid.tax == 200
+        assert len(simulator.objects("tax_id")) == 1
+
+
+async def test_a_receipt_says_the_rate_that_the_provider_says(
+    database_url: str, simulator: StripeSimulator
+) -> None:
+    """Of so small an amount the tax alone would say another one."""
+    async with taxed(database_url, simulator, TaxMode.STRIPE) as world:
+        workspace_id = await world.workspace()
+        payment = await world.bought(workspace_id, 101, saves_card=True, country="DE")
+        charged = await world.charge(workspace_id, 102)
+        for each in (payment, charged):
+            said = await receipt(world, each)
+            assert (said["tax"], said["tax_rate_percent"]) == ("0.20", "20")
 
 
 def test_static_tax_is_half_even() -> None:

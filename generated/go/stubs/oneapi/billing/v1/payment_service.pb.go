@@ -124,11 +124,13 @@ type UpdateBillingAccountRequest struct {
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Where warnings go; empty, or one address.
 	Email string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
-	// The address on receipts.
+	// The address on receipts, in lines. Where the payment provider calculates the tax, one in the
+	// United States or Canada ends with its postal code.
 	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
 	// ISO 3166-1 alpha-2.
 	Country string `protobuf:"bytes,5,opt,name=country,proto3" json:"country,omitempty"`
-	// The customer's tax id.
+	// The customer's tax id; of a member state of the European Union with its prefix, such as
+	// DE123456789. A business in another member state than ours pays no tax to us by it.
 	TaxId         string `protobuf:"bytes,6,opt,name=tax_id,json=taxId,proto3" json:"tax_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

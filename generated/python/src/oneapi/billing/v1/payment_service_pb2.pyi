@@ -86,11 +86,15 @@ class UpdateBillingAccountRequest(_message.Message):
     email: _builtins.str
     """Where warnings go; empty, or one address."""
     address: _builtins.str
-    """The address on receipts."""
+    """The address on receipts, in lines. Where the payment provider calculates the tax, one in the
+    United States or Canada ends with its postal code.
+    """
     country: _builtins.str
     """ISO 3166-1 alpha-2."""
     tax_id: _builtins.str
-    """The customer's tax id."""
+    """The customer's tax id; of a member state of the European Union with its prefix, such as
+    DE123456789. A business in another member state than ours pays no tax to us by it.
+    """
     def __init__(
         self,
         *,

@@ -81,7 +81,8 @@ export declare type UpdateBillingAccountRequest = Message<"oneapi.billing.v1.Upd
   email: string;
 
   /**
-   * The address on receipts.
+   * The address on receipts, in lines. Where the payment provider calculates the tax, one in the
+   * United States or Canada ends with its postal code.
    *
    * @generated from field: string address = 4;
    */
@@ -95,7 +96,8 @@ export declare type UpdateBillingAccountRequest = Message<"oneapi.billing.v1.Upd
   country: string;
 
   /**
-   * The customer's tax id.
+   * The customer's tax id; of a member state of the European Union with its prefix, such as
+   * DE123456789. A business in another member state than ours pays no tax to us by it.
    *
    * @generated from field: string tax_id = 6;
    */

@@ -1,0 +1,102 @@
+"""A charge that wants its owner: one page and one letter, whoever sees it and whoever dies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core.billing.payments.desk import PaymentDesk
+from core.billing.payments.model import Payment, PaymentState
+from core.billing.stripe.client import StripeAdapter
+from core.billing.stripe.gateway import Checkout
+from tests.support.payment_world import PaymentWorld
+from tests.support.stripe import WEBHOOK_SECRET
+
+WANTS_OWNER = "pm_card_authenticationRequired"
+PAGES = "/v1/checkout/sessions"
+
+
+async def refused(world: PaymentWorld) -> Payment:
+    """An automatic charge that wants its owner, whose page could not be had."""
+    workspace_id = await world.with_card(WANTS_OWNER)
+    await world.auto(workspace_id)
+    world.simulator.fault("status_429", path=PAGES, method="POST", count=1)
+    await world.desk.top_up_all()
+    payment = (await world.payments(workspace_id))[-1]
+    assert (payment.state, payment.session_url) == (PaymentState.NEEDS_ACTION, "")
+    return payment
+
+
+class Counting(StripeAdapter):
+    """Counts the pages that it is asked for."""
+
+    pages = 0
+
+    async def make_checkout(self, **fields: Any) -> Checkout:
+        """Count, and take a while, so that others come meanwhile."""
+        self.pages += 1
+        await asyncio.sleep(0.2)
+        return await super().make_checkout(**fields)
+
+
+def counted(world: PaymentWorld) -> Counting:
+    """Let the world's next desks work with a provider that counts."""
+    counting = Counting(
+        world.simulator.api_key, [WEBHOOK_SECRET], base_url=world.simulator.origin, retries=0
+    )
+    world.gateway = counting
+    return counting
+
+
+async def letters(world: PaymentWorld) -> int:
+    """Return how many letters wait to be sent."""
+    return len(await world.rows("SELECT 1 FROM mail_outbox"))
+
+
+async def test_of_two_sweeps_one_asks_the_owner(world: PaymentWorld) -> None:
+    """The webhook's, the janitor's and another process's, all at the same moment."""
+    payment = await refused(world)
+    world.pass_time(minutes=20)
+    first, counting = world.gateway, counted(world)
+    try:
+        desks = [world.another_desk() for _ in range(3)]
+        await asyncio.gather(*(desk._ask_owner(payment) for desk in desks))
+        assert (counting.pages, await letters(world)) == (1, 1)
+        assert (await world.payment(payment)).session_url
+    finally:
+        await first.close()
+
+
+async def test_whoever_dies_over_it_is_relieved(world: PaymentWorld) -> None:
+    """After five minutes, when no call can be under way any more; still one letter."""
+    payment = await refused(world)
+    first, counting = world.gateway, counted(world)
+    try:
+        desk = world.another_desk()
+        world.pass_time(minutes=2)
+        await desk.work()
+        assert (counting.pages, await letters(world)) == (0, 0)
+        world.pass_time(minutes=4)
+        await dies(world.another_desk(), payment)
+        world.pass_time(minutes=2)
+        await desk.work()
+        assert await letters(world) == 0
+        pages = counting.pages
+        for _ in range(3):
+            world.pass_time(minutes=10)
+            await desk.work()
+        assert (counting.pages, await letters(world)) == (pages + 1, 1)
+        assert len(world.simulator.objects("checkout.session")) == 2
+    finally:
+        await first.close()
+
+
+async def dies(desk: PaymentDesk, payment: Payment) -> None:
+    """Let a process die while it asks for the page."""
+    asking = asyncio.create_task(desk._ask_owner(payment))
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
