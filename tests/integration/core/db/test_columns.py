@@ -30,6 +30,7 @@ FREE = {
     "billing_document.snapshot": "what a receipt says, for ever",
     "signed_root.heads": "ids, numbers and hashes of all wallets, as they were signed",
     "signed_root.signature": "an Ed25519 signature",
+    "archive_totals.signature": "an Ed25519 signature",
     "proof_report.report": "ids and numbers of what a proof found",
     "alembic_version.version_num": "the schema's version",
 }
