@@ -42,7 +42,14 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@$(INSTALL) --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
-install: $(VENV)/.dev
+# The S3 server of the archive's tests runs in an environment of its own.
+$(VENV)/.s3: $(VENV)/.dev requirements-s3.lock
+	@$(UV) venv --clear --python $(BIN)/python $(VENV)/s3
+	@$(UV) pip install --python $(VENV)/s3/bin/python \
+		--require-hashes --requirement requirements-s3.lock
+	@touch $@
+
+install: $(VENV)/.dev $(VENV)/.s3
 
 lock: $(BIN)/uv
 	$(BIN)/python tools/lock.py
@@ -63,7 +70,7 @@ clients: $(VENV)/.dev
 	$(BIN)/python -m tests.contract.clients $(NAMES)
 
 .PHONY: leaktest
-leaktest: $(VENV)/.dev
+leaktest: $(VENV)/.dev $(VENV)/.s3
 	$(BIN)/python -m tests.leaktest
 
 chaos: $(VENV)/.dev
@@ -104,5 +111,5 @@ protos: $(VENV)/.dev
 protos-check: $(VENV)/.dev
 	$(BIN)/python tools/protos.py check
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.s3
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -40,7 +40,10 @@ class Lock:
 
 
 def locks(project: dict[str, Any]) -> tuple[Lock, ...]:
-    """Bootstrap installs the installer, runtime is all that `make run` needs, dev adds to it."""
+    """Bootstrap installs the installer, runtime is all that `make run` needs, dev adds to it.
+
+    The S3 server of the tests has an environment of its own.
+    """
     runtime = [*project["project"]["dependencies"]]
     for extra in project["project"]["optional-dependencies"].values():
         runtime.extend(extra)
@@ -49,6 +52,7 @@ def locks(project: dict[str, Any]) -> tuple[Lock, ...]:
         Lock("requirements-bootstrap.lock", tuple(groups["bootstrap"])),
         Lock("requirements.lock", tuple(r for r in runtime if name_of(r) not in OWN_PACKAGES)),
         Lock("requirements-dev.lock", tuple(groups["dev"]), constraints=("requirements.lock",)),
+        Lock("requirements-s3.lock", tuple(groups["s3"])),
     )
 
 

@@ -13,6 +13,7 @@ TOP_LEVEL = frozenset(
         *("kit", "tools", "deploy", "docs", ".ci"),
         *("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml"),
         *("requirements-bootstrap.lock", "requirements.lock", "requirements-dev.lock"),
+        "requirements-s3.lock",
         *("buf.yaml", "buf.gen.yaml", ".editorconfig", ".gitignore"),
     }
 )

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ArchiveServiceStub:
-    """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person or
-    a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
+    """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
     carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
@@ -52,8 +52,8 @@ class ArchiveServiceStub:
 
 @_typing.type_check_only
 class ArchiveServiceAsyncStub(ArchiveServiceStub):
-    """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person or
-    a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
+    """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
     carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
@@ -73,8 +73,8 @@ class ArchiveServiceAsyncStub(ArchiveServiceStub):
     """Says how far everything is, for operators."""
 
 class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person or
-    a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
+    """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
     carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
