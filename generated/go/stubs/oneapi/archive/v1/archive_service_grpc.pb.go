@@ -32,8 +32,8 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-// or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-// carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+// or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+// to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
 // every denial is audited.
 type ArchiveServiceClient interface {
 	// Lists the archived months of a workspace, newest first (AIP-158).
@@ -141,8 +141,8 @@ func (c *archiveServiceClient) GetArchiveStatus(ctx context.Context, in *GetArch
 // for forward compatibility.
 //
 // Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-// or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-// carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+// or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+// to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
 // every denial is audited.
 type ArchiveServiceServer interface {
 	// Lists the archived months of a workspace, newest first (AIP-158).

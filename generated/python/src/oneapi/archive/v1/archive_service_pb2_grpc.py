@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class ArchiveServiceStub:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-    carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
 
@@ -72,8 +72,8 @@ class ArchiveServiceStub:
 
 class ArchiveServiceServicer:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-    carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
 
@@ -162,8 +162,8 @@ def add_ArchiveServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ArchiveService:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-    carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
 

@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class ArchiveServiceStub:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-    carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
 
@@ -53,8 +53,8 @@ class ArchiveServiceStub:
 @_typing.type_check_only
 class ArchiveServiceAsyncStub(ArchiveServiceStub):
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-    carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
 
@@ -74,8 +74,8 @@ class ArchiveServiceAsyncStub(ArchiveServiceStub):
 
 class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
-    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has to
-    carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
+    or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
     every denial is audited.
     """
 
