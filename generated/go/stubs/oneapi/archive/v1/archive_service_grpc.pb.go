@@ -33,8 +33,8 @@ const (
 //
 // Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
 // or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-// to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-// every denial is audited.
+// to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+// and every denial is audited.
 type ArchiveServiceClient interface {
 	// Lists the archived months of a workspace, newest first (AIP-158).
 	ListArchives(ctx context.Context, in *ListArchivesRequest, opts ...grpc.CallOption) (*ListArchivesResponse, error)
@@ -142,8 +142,8 @@ func (c *archiveServiceClient) GetArchiveStatus(ctx context.Context, in *GetArch
 //
 // Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
 // or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-// to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-// every denial is audited.
+// to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+// and every denial is audited.
 type ArchiveServiceServer interface {
 	// Lists the archived months of a workspace, newest first (AIP-158).
 	ListArchives(context.Context, *ListArchivesRequest) (*ListArchivesResponse, error)

@@ -427,8 +427,7 @@ func (x *ExportMonthRequest) GetAfterWorkspaceId() string {
 // A part of the records.
 type ExportMonthResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Its columns are those of
-	// `kit/archive_format.py`.
+	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
 	ArrowIpc      []byte `protobuf:"bytes,1,opt,name=arrow_ipc,json=arrowIpc,proto3" json:"arrow_ipc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -689,11 +688,9 @@ type SignManifestRequest struct {
 	Fence int64 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
 	// `2026-08`.
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
-	// What the files add up to, as they were read back from the store: of a revision for late records
-	// only what the late records do. Without settlements and ledger.
+	// What the files add up to, as they were read back from the store.
 	Totals *WorkspaceTotals `protobuf:"bytes,3,opt,name=totals,proto3" json:"totals,omitempty"`
-	// The SHA-256 of the manifest's canonical bytes without its signature. The signature covers it,
-	// behind the label `1api.club/archive_manifest/v1` (`kit.archive_format.manifest_message`).
+	// The SHA-256 of the manifest's canonical bytes without its signature.
 	ManifestSha256 []byte `protobuf:"bytes,4,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
 	// The revision.
 	Revision      int32 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -1218,8 +1215,7 @@ func (x *ExportLateRequest) GetMonth() string {
 // A part of the late records.
 type ExportLateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Its columns are those of
-	// `kit/archive_format.py`; charges are 0.
+	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
 	ArrowIpc      []byte `protobuf:"bytes,1,opt,name=arrow_ipc,json=arrowIpc,proto3" json:"arrow_ipc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,8 +28,8 @@ if _version_not_supported:
 class ArchiveServiceStub:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
     or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-    every denial is audited.
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+    and every denial is audited.
     """
 
     def __init__(self, channel):
@@ -73,8 +73,8 @@ class ArchiveServiceStub:
 class ArchiveServiceServicer:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
     or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-    every denial is audited.
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+    and every denial is audited.
     """
 
     def ListArchives(self, request, context):
@@ -163,8 +163,8 @@ def add_ArchiveServiceServicer_to_server(servicer, server):
 class ArchiveService:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
     or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-    every denial is audited.
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+    and every denial is audited.
     """
 
     @staticmethod

@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class ArchiveServiceStub:
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
     or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-    every denial is audited.
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+    and every denial is audited.
     """
 
     @_typing.overload
@@ -54,8 +54,8 @@ class ArchiveServiceStub:
 class ArchiveServiceAsyncStub(ArchiveServiceStub):
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
     or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-    every denial is audited.
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+    and every denial is audited.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,8 +75,8 @@ class ArchiveServiceAsyncStub(ArchiveServiceStub):
 class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
     """Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
     or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
-    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
-    every denial is audited.
+    to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+    and every denial is audited.
     """
 
     @_abc_1.abstractmethod

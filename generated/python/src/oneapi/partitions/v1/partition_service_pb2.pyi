@@ -198,9 +198,7 @@ class ExportMonthResponse(_message.Message):
 
     ARROW_IPC_FIELD_NUMBER: _builtins.int
     arrow_ipc: _builtins.bytes
-    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Its columns are those of
-    `kit/archive_format.py`.
-    """
+    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries."""
     def __init__(
         self,
         *,
@@ -332,16 +330,12 @@ class SignManifestRequest(_message.Message):
     month: _builtins.str
     """`2026-08`."""
     manifest_sha256: _builtins.bytes
-    """The SHA-256 of the manifest's canonical bytes without its signature. The signature covers it,
-    behind the label `1api.club/archive_manifest/v1` (`kit.archive_format.manifest_message`).
-    """
+    """The SHA-256 of the manifest's canonical bytes without its signature."""
     revision: _builtins.int
     """The revision."""
     @_builtins.property
     def totals(self) -> _partition_pb2.WorkspaceTotals:
-        """What the files add up to, as they were read back from the store: of a revision for late records
-        only what the late records do. Without settlements and ledger.
-        """
+        """What the files add up to, as they were read back from the store."""
 
     def __init__(
         self,
@@ -592,9 +586,7 @@ class ExportLateResponse(_message.Message):
 
     ARROW_IPC_FIELD_NUMBER: _builtins.int
     arrow_ipc: _builtins.bytes
-    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Its columns are those of
-    `kit/archive_format.py`; charges are 0.
-    """
+    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries."""
     def __init__(
         self,
         *,

@@ -555,8 +555,8 @@ export declare const GetArchiveStatusResponse_MonthStatusSchema: GenMessage<GetA
 /**
  * Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
  * or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
- * to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
- * every denial is audited.
+ * to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+ * and every denial is audited.
  *
  * @generated from service oneapi.archive.v1.ArchiveService
  */

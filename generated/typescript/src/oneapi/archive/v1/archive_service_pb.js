@@ -120,8 +120,8 @@ export const GetArchiveStatusResponse_MonthStatusSchema = /*@__PURE__*/
 /**
  * Archived months of usage metadata, for workspaces and operators. A caller on behalf of a person
  * or a key sends the user context that core signed, in the metadata `x-1api-user-context`; it has
- * to carry the permission `archives.download` of the workspace that is asked about. Every hand-out and
- * every denial is audited.
+ * to carry the permission `archives.download` of the workspace that is asked about. Every hand-out
+ * and every denial is audited.
  *
  * @generated from service oneapi.archive.v1.ArchiveService
  */

@@ -181,8 +181,7 @@ export declare const ExportMonthRequestSchema: GenMessage<ExportMonthRequest>;
  */
 export declare type ExportMonthResponse = Message<"oneapi.partitions.v1.ExportMonthResponse"> & {
   /**
-   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Its columns are those of
-   * `kit/archive_format.py`.
+   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
    *
    * @generated from field: bytes arrow_ipc = 1;
    */
@@ -317,16 +316,14 @@ export declare type SignManifestRequest = Message<"oneapi.partitions.v1.SignMani
   month: string;
 
   /**
-   * What the files add up to, as they were read back from the store: of a revision for late records
-   * only what the late records do. Without settlements and ledger.
+   * What the files add up to, as they were read back from the store.
    *
    * @generated from field: oneapi.partitions.v1.WorkspaceTotals totals = 3;
    */
   totals?: WorkspaceTotals | undefined;
 
   /**
-   * The SHA-256 of the manifest's canonical bytes without its signature. The signature covers it,
-   * behind the label `1api.club/archive_manifest/v1` (`kit.archive_format.manifest_message`).
+   * The SHA-256 of the manifest's canonical bytes without its signature.
    *
    * @generated from field: bytes manifest_sha256 = 4;
    */
@@ -576,8 +573,7 @@ export declare const ExportLateRequestSchema: GenMessage<ExportLateRequest>;
  */
 export declare type ExportLateResponse = Message<"oneapi.partitions.v1.ExportLateResponse"> & {
   /**
-   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Its columns are those of
-   * `kit/archive_format.py`; charges are 0.
+   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
    *
    * @generated from field: bytes arrow_ipc = 1;
    */
