@@ -31,6 +31,7 @@ CREATE TABLE archive_file (
     sha256 bytea NOT NULL CHECK (octet_length(sha256) = 32),
     charges_nanos bigint NOT NULL,
     published_at timestamptz NOT NULL,
+    current boolean NOT NULL DEFAULT true,                 -- the newest manifest names it
     deleted_at timestamptz,
     deletion_reason smallint CHECK (deletion_reason IN (1, 2)),
     CHECK ((deleted_at IS NULL) = (deletion_reason IS NULL))
@@ -46,6 +47,7 @@ CREATE TABLE archive_totals (
     records bigint NOT NULL CHECK (records >= 0),
     charges_nanos bigint NOT NULL,
     waived_nanos bigint NOT NULL,
+    quantities bigint[] NOT NULL CHECK (array_length(quantities, 1) = 12),
     ids_hash bytea NOT NULL CHECK (octet_length(ids_hash) = 32),
     manifest_sha256 bytea NOT NULL CHECK (octet_length(manifest_sha256) = 32),
     key_id text NOT NULL CHECK (key_id ~ '^[a-z0-9_-]{1,64}$'),
@@ -62,6 +64,12 @@ CREATE TABLE usage_late_archived (
     duplicate boolean NOT NULL                             -- it was in the archive before
 );
 
+-- What stands before the rows of a frozen month, besides CHECK (false): that one stops no DELETE.
+CREATE FUNCTION usage_is_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the month is frozen' USING ERRCODE = 'object_not_in_prerequisite_state';
+END $$;
+
 -- Permissions of an API key beyond asking models, such as archives.download (1).
 ALTER TABLE api_key
     ADD COLUMN permissions smallint[] NOT NULL DEFAULT '{}' CHECK (0 < ALL (permissions));
@@ -70,6 +78,9 @@ GRANT SELECT ON archive_lease, archive_month, archive_file, archive_totals, usag
     TO oneapi_system, oneapi_partitions;
 GRANT INSERT, UPDATE ON archive_lease, archive_month, archive_file TO oneapi_system;
 GRANT INSERT ON archive_totals, usage_late_archived TO oneapi_system;
+GRANT UPDATE ON archive_totals TO oneapi_system; -- of a revision that is not published yet
+GRANT DELETE ON usage_hourly TO oneapi_system;   -- hours of a dropped month become one sum
+GRANT SELECT ON archive_month TO oneapi_app;     -- which months are hot is no secret
 GRANT UPDATE ON archive_watermark TO oneapi_system;
 GRANT SELECT ON archive_file TO oneapi_app;
 ALTER TABLE archive_file ENABLE ROW LEVEL SECURITY;

@@ -527,7 +527,7 @@ type VerifyFinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
 	// `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
-	// `corrections`.
+	// `corrections`, `archive_totals`, `archive_signature`.
 	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
 	// Which object, by its id.
 	ObjectId string `protobuf:"bytes,2,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
@@ -611,9 +611,14 @@ type VerifySummary struct {
 	// Findings.
 	Findings int64 `protobuf:"varint,5,opt,name=findings,proto3" json:"findings,omitempty"`
 	// The sum of all charges that were looked at.
-	Charges       *v1.Money `protobuf:"bytes,6,opt,name=charges,proto3" json:"charges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Charges *v1.Money `protobuf:"bytes,6,opt,name=charges,proto3" json:"charges,omitempty"`
+	// Settlements whose records are in the archive only: their chain, sums and stored roots were
+	// checked, and their month against its signed totals; their records were not.
+	ArchivedSettlements int64 `protobuf:"varint,7,opt,name=archived_settlements,json=archivedSettlements,proto3" json:"archived_settlements,omitempty"`
+	// The records of those.
+	ArchivedRecords int64 `protobuf:"varint,8,opt,name=archived_records,json=archivedRecords,proto3" json:"archived_records,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *VerifySummary) Reset() {
@@ -688,6 +693,20 @@ func (x *VerifySummary) GetCharges() *v1.Money {
 	return nil
 }
 
+func (x *VerifySummary) GetArchivedSettlements() int64 {
+	if x != nil {
+		return x.ArchivedSettlements
+	}
+	return 0
+}
+
+func (x *VerifySummary) GetArchivedRecords() int64 {
+	if x != nil {
+		return x.ArchivedRecords
+	}
+	return 0
+}
+
 var File_oneapi_billing_v1_ledger_service_proto protoreflect.FileDescriptor
 
 const file_oneapi_billing_v1_ledger_service_proto_rawDesc = "" +
@@ -724,14 +743,16 @@ const file_oneapi_billing_v1_ledger_service_proto_rawDesc = "" +
 	"\x05check\x18\x01 \x01(\tR\x05check\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12\x1a\n" +
 	"\bexpected\x18\x03 \x01(\tR\bexpected\x12\x14\n" +
-	"\x05found\x18\x04 \x01(\tR\x05found\"\xd0\x01\n" +
+	"\x05found\x18\x04 \x01(\tR\x05found\"\xae\x02\n" +
 	"\rVerifySummary\x12\x18\n" +
 	"\awallets\x18\x01 \x01(\x03R\awallets\x12\"\n" +
 	"\ftransactions\x18\x02 \x01(\x03R\ftransactions\x12\x18\n" +
 	"\aentries\x18\x03 \x01(\x03R\aentries\x12\x18\n" +
 	"\arecords\x18\x04 \x01(\x03R\arecords\x12\x1a\n" +
 	"\bfindings\x18\x05 \x01(\x03R\bfindings\x121\n" +
-	"\acharges\x18\x06 \x01(\v2\x17.oneapi.common.v1.MoneyR\acharges2\xb0\x03\n" +
+	"\acharges\x18\x06 \x01(\v2\x17.oneapi.common.v1.MoneyR\acharges\x121\n" +
+	"\x14archived_settlements\x18\a \x01(\x03R\x13archivedSettlements\x12)\n" +
+	"\x10archived_records\x18\b \x01(\x03R\x0farchivedRecords2\xb0\x03\n" +
 	"\rLedgerService\x12k\n" +
 	"\x10ListTransactions\x12*.oneapi.billing.v1.ListTransactionsRequest\x1a+.oneapi.billing.v1.ListTransactionsResponse\x12e\n" +
 	"\x0eGetTransaction\x12(.oneapi.billing.v1.GetTransactionRequest\x1a).oneapi.billing.v1.GetTransactionResponse\x12h\n" +

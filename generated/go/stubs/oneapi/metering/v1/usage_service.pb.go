@@ -521,8 +521,10 @@ type ListUsageResponse struct {
 	Usages []*Usage `protobuf:"bytes,1,rep,name=usages,proto3" json:"usages,omitempty"`
 	// Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Records of before are in the archive, and not among these; unset while none are.
+	ArchivedBefore *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=archived_before,json=archivedBefore,proto3" json:"archived_before,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListUsageResponse) Reset() {
@@ -567,6 +569,13 @@ func (x *ListUsageResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListUsageResponse) GetArchivedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ArchivedBefore
+	}
+	return nil
 }
 
 // Asks for sums.
@@ -639,9 +648,11 @@ type SumUsageResponse struct {
 	// One for each model and lane.
 	Sums []*UsageSum `protobuf:"bytes,1,rep,name=sums,proto3" json:"sums,omitempty"`
 	// Over all of them.
-	Total         *UsageSum `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total *UsageSum `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Records of before are in the archive, and not counted here; unset while none are.
+	ArchivedBefore *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=archived_before,json=archivedBefore,proto3" json:"archived_before,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SumUsageResponse) Reset() {
@@ -684,6 +695,13 @@ func (x *SumUsageResponse) GetSums() []*UsageSum {
 func (x *SumUsageResponse) GetTotal() *UsageSum {
 	if x != nil {
 		return x.Total
+	}
+	return nil
+}
+
+func (x *SumUsageResponse) GetArchivedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ArchivedBefore
 	}
 	return nil
 }
@@ -938,17 +956,19 @@ const file_oneapi_metering_v1_usage_service_proto_rawDesc = "" +
 	"\x0estarted_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"n\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xb3\x01\n" +
 	"\x11ListUsageResponse\x121\n" +
 	"\x06usages\x18\x01 \x03(\v2\x19.oneapi.metering.v1.UsageR\x06usages\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb6\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12C\n" +
+	"\x0farchived_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0earchivedBefore\"\xb6\x01\n" +
 	"\x0fSumUsageRequest\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12=\n" +
 	"\fstarted_from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vstartedFrom\x12A\n" +
-	"\x0estarted_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\"x\n" +
+	"\x0estarted_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\"\xbd\x01\n" +
 	"\x10SumUsageResponse\x120\n" +
 	"\x04sums\x18\x01 \x03(\v2\x1c.oneapi.metering.v1.UsageSumR\x04sums\x122\n" +
-	"\x05total\x18\x02 \x01(\v2\x1c.oneapi.metering.v1.UsageSumR\x05total\"\xb1\x02\n" +
+	"\x05total\x18\x02 \x01(\v2\x1c.oneapi.metering.v1.UsageSumR\x05total\x12C\n" +
+	"\x0farchived_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0earchivedBefore\"\xb1\x02\n" +
 	"\bUsageSum\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12*\n" +
 	"\x04lane\x18\x02 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane\x12\x1a\n" +
@@ -1027,28 +1047,30 @@ var file_oneapi_metering_v1_usage_service_proto_depIdxs = []int32{
 	10, // 16: oneapi.metering.v1.ListUsageRequest.started_from:type_name -> google.protobuf.Timestamp
 	10, // 17: oneapi.metering.v1.ListUsageRequest.started_before:type_name -> google.protobuf.Timestamp
 	0,  // 18: oneapi.metering.v1.ListUsageResponse.usages:type_name -> oneapi.metering.v1.Usage
-	10, // 19: oneapi.metering.v1.SumUsageRequest.started_from:type_name -> google.protobuf.Timestamp
-	10, // 20: oneapi.metering.v1.SumUsageRequest.started_before:type_name -> google.protobuf.Timestamp
-	7,  // 21: oneapi.metering.v1.SumUsageResponse.sums:type_name -> oneapi.metering.v1.UsageSum
-	7,  // 22: oneapi.metering.v1.SumUsageResponse.total:type_name -> oneapi.metering.v1.UsageSum
-	11, // 23: oneapi.metering.v1.UsageSum.lane:type_name -> oneapi.common.v1.Lane
-	13, // 24: oneapi.metering.v1.UsageSum.quantities:type_name -> oneapi.common.v1.Quantities
-	16, // 25: oneapi.metering.v1.UsageSum.charge:type_name -> oneapi.common.v1.Money
-	16, // 26: oneapi.metering.v1.UsageSum.waived:type_name -> oneapi.common.v1.Money
-	0,  // 27: oneapi.metering.v1.TailUsageResponse.usage:type_name -> oneapi.metering.v1.Usage
-	1,  // 28: oneapi.metering.v1.UsageService.GetUsage:input_type -> oneapi.metering.v1.GetUsageRequest
-	3,  // 29: oneapi.metering.v1.UsageService.ListUsage:input_type -> oneapi.metering.v1.ListUsageRequest
-	5,  // 30: oneapi.metering.v1.UsageService.SumUsage:input_type -> oneapi.metering.v1.SumUsageRequest
-	8,  // 31: oneapi.metering.v1.UsageService.TailUsage:input_type -> oneapi.metering.v1.TailUsageRequest
-	2,  // 32: oneapi.metering.v1.UsageService.GetUsage:output_type -> oneapi.metering.v1.GetUsageResponse
-	4,  // 33: oneapi.metering.v1.UsageService.ListUsage:output_type -> oneapi.metering.v1.ListUsageResponse
-	6,  // 34: oneapi.metering.v1.UsageService.SumUsage:output_type -> oneapi.metering.v1.SumUsageResponse
-	9,  // 35: oneapi.metering.v1.UsageService.TailUsage:output_type -> oneapi.metering.v1.TailUsageResponse
-	32, // [32:36] is the sub-list for method output_type
-	28, // [28:32] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	10, // 19: oneapi.metering.v1.ListUsageResponse.archived_before:type_name -> google.protobuf.Timestamp
+	10, // 20: oneapi.metering.v1.SumUsageRequest.started_from:type_name -> google.protobuf.Timestamp
+	10, // 21: oneapi.metering.v1.SumUsageRequest.started_before:type_name -> google.protobuf.Timestamp
+	7,  // 22: oneapi.metering.v1.SumUsageResponse.sums:type_name -> oneapi.metering.v1.UsageSum
+	7,  // 23: oneapi.metering.v1.SumUsageResponse.total:type_name -> oneapi.metering.v1.UsageSum
+	10, // 24: oneapi.metering.v1.SumUsageResponse.archived_before:type_name -> google.protobuf.Timestamp
+	11, // 25: oneapi.metering.v1.UsageSum.lane:type_name -> oneapi.common.v1.Lane
+	13, // 26: oneapi.metering.v1.UsageSum.quantities:type_name -> oneapi.common.v1.Quantities
+	16, // 27: oneapi.metering.v1.UsageSum.charge:type_name -> oneapi.common.v1.Money
+	16, // 28: oneapi.metering.v1.UsageSum.waived:type_name -> oneapi.common.v1.Money
+	0,  // 29: oneapi.metering.v1.TailUsageResponse.usage:type_name -> oneapi.metering.v1.Usage
+	1,  // 30: oneapi.metering.v1.UsageService.GetUsage:input_type -> oneapi.metering.v1.GetUsageRequest
+	3,  // 31: oneapi.metering.v1.UsageService.ListUsage:input_type -> oneapi.metering.v1.ListUsageRequest
+	5,  // 32: oneapi.metering.v1.UsageService.SumUsage:input_type -> oneapi.metering.v1.SumUsageRequest
+	8,  // 33: oneapi.metering.v1.UsageService.TailUsage:input_type -> oneapi.metering.v1.TailUsageRequest
+	2,  // 34: oneapi.metering.v1.UsageService.GetUsage:output_type -> oneapi.metering.v1.GetUsageResponse
+	4,  // 35: oneapi.metering.v1.UsageService.ListUsage:output_type -> oneapi.metering.v1.ListUsageResponse
+	6,  // 36: oneapi.metering.v1.UsageService.SumUsage:output_type -> oneapi.metering.v1.SumUsageResponse
+	9,  // 37: oneapi.metering.v1.UsageService.TailUsage:output_type -> oneapi.metering.v1.TailUsageResponse
+	34, // [34:38] is the sub-list for method output_type
+	30, // [30:34] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_metering_v1_usage_service_proto_init() }

@@ -23,6 +23,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Why a workspace's month has a revision of its manifest.
+type RevisionReason int32
+
+const (
+	// Not stated.
+	RevisionReason_REVISION_REASON_UNSPECIFIED RevisionReason = 0
+	// The first one: all records of the month.
+	RevisionReason_REVISION_REASON_INITIAL RevisionReason = 1
+	// Records that came late were added; all parts before stay as they are.
+	RevisionReason_REVISION_REASON_LATE RevisionReason = 2
+	// A key's id was erased: new parts take the place of those before, with the same sums.
+	RevisionReason_REVISION_REASON_ERASURE RevisionReason = 3
+)
+
+// Enum value maps for RevisionReason.
+var (
+	RevisionReason_name = map[int32]string{
+		0: "REVISION_REASON_UNSPECIFIED",
+		1: "REVISION_REASON_INITIAL",
+		2: "REVISION_REASON_LATE",
+		3: "REVISION_REASON_ERASURE",
+	}
+	RevisionReason_value = map[string]int32{
+		"REVISION_REASON_UNSPECIFIED": 0,
+		"REVISION_REASON_INITIAL":     1,
+		"REVISION_REASON_LATE":        2,
+		"REVISION_REASON_ERASURE":     3,
+	}
+)
+
+func (x RevisionReason) Enum() *RevisionReason {
+	p := new(RevisionReason)
+	*p = x
+	return p
+}
+
+func (x RevisionReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RevisionReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_oneapi_partitions_v1_partition_proto_enumTypes[0].Descriptor()
+}
+
+func (RevisionReason) Type() protoreflect.EnumType {
+	return &file_oneapi_partitions_v1_partition_proto_enumTypes[0]
+}
+
+func (x RevisionReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RevisionReason.Descriptor instead.
+func (RevisionReason) EnumDescriptor() ([]byte, []int) {
+	return file_oneapi_partitions_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
 // How far it is. Decided by facts; this is what they say.
 type Month_State int32
 
@@ -80,11 +137,11 @@ func (x Month_State) String() string {
 }
 
 func (Month_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_partitions_v1_partition_proto_enumTypes[0].Descriptor()
+	return file_oneapi_partitions_v1_partition_proto_enumTypes[1].Descriptor()
 }
 
 func (Month_State) Type() protoreflect.EnumType {
-	return &file_oneapi_partitions_v1_partition_proto_enumTypes[0]
+	return &file_oneapi_partitions_v1_partition_proto_enumTypes[1]
 }
 
 func (x Month_State) Number() protoreflect.EnumNumber {
@@ -145,11 +202,11 @@ func (x ArchiveFile_Kind) String() string {
 }
 
 func (ArchiveFile_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_partitions_v1_partition_proto_enumTypes[1].Descriptor()
+	return file_oneapi_partitions_v1_partition_proto_enumTypes[2].Descriptor()
 }
 
 func (ArchiveFile_Kind) Type() protoreflect.EnumType {
-	return &file_oneapi_partitions_v1_partition_proto_enumTypes[1]
+	return &file_oneapi_partitions_v1_partition_proto_enumTypes[2]
 }
 
 func (x ArchiveFile_Kind) Number() protoreflect.EnumNumber {
@@ -420,9 +477,9 @@ type SettlementRoot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `txn_` and 32 hex digits.
 	TransactionId string `protobuf:"bytes,1,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
-	// Its place in the wallet's log.
+	// Its place in the wallet's log; 0 for the waiver of late records, which is in no wallet's log.
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// The hash of that place.
+	// The hash of that place; empty for a waiver of late records.
 	Hash []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
 	// The RFC 6962 root over its records, ordered by id.
 	RecordsRoot []byte `protobuf:"bytes,4,opt,name=records_root,json=recordsRoot,proto3" json:"records_root,omitempty"`
@@ -683,7 +740,12 @@ const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\x12KIND_FOCUS_PARQUET\x10\x02\x12\x12\n" +
 	"\x0eKIND_FOCUS_CSV\x10\x03\x12\x11\n" +
 	"\rKIND_MANIFEST\x10\x04\x12\f\n" +
-	"\bKIND_IDS\x10\x05B\xd2\x01\n" +
+	"\bKIND_IDS\x10\x05*\x85\x01\n" +
+	"\x0eRevisionReason\x12\x1f\n" +
+	"\x1bREVISION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17REVISION_REASON_INITIAL\x10\x01\x12\x18\n" +
+	"\x14REVISION_REASON_LATE\x10\x02\x12\x1b\n" +
+	"\x17REVISION_REASON_ERASURE\x10\x03B\xd2\x01\n" +
 	"\x18com.oneapi.partitions.v1B\x0ePartitionProtoP\x01Z41api.club/go/stubs/oneapi/partitions/v1;partitionsv1\xa2\x02\x03OPX\xaa\x02\x14Oneapi.Partitions.V1\xca\x02\x14Oneapi\\Partitions\\V1\xe2\x02 Oneapi\\Partitions\\V1\\GPBMetadata\xea\x02\x16Oneapi::Partitions::V1b\x06proto3"
 
 var (
@@ -698,35 +760,36 @@ func file_oneapi_partitions_v1_partition_proto_rawDescGZIP() []byte {
 	return file_oneapi_partitions_v1_partition_proto_rawDescData
 }
 
-var file_oneapi_partitions_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_oneapi_partitions_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_oneapi_partitions_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_oneapi_partitions_v1_partition_proto_goTypes = []any{
-	(Month_State)(0),              // 0: oneapi.partitions.v1.Month.State
-	(ArchiveFile_Kind)(0),         // 1: oneapi.partitions.v1.ArchiveFile.Kind
-	(*Month)(nil),                 // 2: oneapi.partitions.v1.Month
-	(*WorkspaceTotals)(nil),       // 3: oneapi.partitions.v1.WorkspaceTotals
-	(*SettlementRoot)(nil),        // 4: oneapi.partitions.v1.SettlementRoot
-	(*ArchiveFile)(nil),           // 5: oneapi.partitions.v1.ArchiveFile
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*v1.Quantities)(nil),         // 7: oneapi.common.v1.Quantities
-	(*v1.Money)(nil),              // 8: oneapi.common.v1.Money
+	(RevisionReason)(0),           // 0: oneapi.partitions.v1.RevisionReason
+	(Month_State)(0),              // 1: oneapi.partitions.v1.Month.State
+	(ArchiveFile_Kind)(0),         // 2: oneapi.partitions.v1.ArchiveFile.Kind
+	(*Month)(nil),                 // 3: oneapi.partitions.v1.Month
+	(*WorkspaceTotals)(nil),       // 4: oneapi.partitions.v1.WorkspaceTotals
+	(*SettlementRoot)(nil),        // 5: oneapi.partitions.v1.SettlementRoot
+	(*ArchiveFile)(nil),           // 6: oneapi.partitions.v1.ArchiveFile
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*v1.Quantities)(nil),         // 8: oneapi.common.v1.Quantities
+	(*v1.Money)(nil),              // 9: oneapi.common.v1.Money
 }
 var file_oneapi_partitions_v1_partition_proto_depIdxs = []int32{
-	0,  // 0: oneapi.partitions.v1.Month.state:type_name -> oneapi.partitions.v1.Month.State
-	6,  // 1: oneapi.partitions.v1.Month.eligible_at:type_name -> google.protobuf.Timestamp
-	6,  // 2: oneapi.partitions.v1.Month.frozen_at:type_name -> google.protobuf.Timestamp
-	6,  // 3: oneapi.partitions.v1.Month.published_at:type_name -> google.protobuf.Timestamp
-	6,  // 4: oneapi.partitions.v1.Month.detached_at:type_name -> google.protobuf.Timestamp
-	6,  // 5: oneapi.partitions.v1.Month.dropped_at:type_name -> google.protobuf.Timestamp
-	6,  // 6: oneapi.partitions.v1.Month.expired_at:type_name -> google.protobuf.Timestamp
-	7,  // 7: oneapi.partitions.v1.WorkspaceTotals.quantities:type_name -> oneapi.common.v1.Quantities
-	8,  // 8: oneapi.partitions.v1.WorkspaceTotals.charges:type_name -> oneapi.common.v1.Money
-	8,  // 9: oneapi.partitions.v1.WorkspaceTotals.waived:type_name -> oneapi.common.v1.Money
-	8,  // 10: oneapi.partitions.v1.WorkspaceTotals.ledger_charges:type_name -> oneapi.common.v1.Money
-	4,  // 11: oneapi.partitions.v1.WorkspaceTotals.settlements:type_name -> oneapi.partitions.v1.SettlementRoot
-	1,  // 12: oneapi.partitions.v1.ArchiveFile.kind:type_name -> oneapi.partitions.v1.ArchiveFile.Kind
-	8,  // 13: oneapi.partitions.v1.ArchiveFile.charges:type_name -> oneapi.common.v1.Money
-	6,  // 14: oneapi.partitions.v1.ArchiveFile.deleted_at:type_name -> google.protobuf.Timestamp
+	1,  // 0: oneapi.partitions.v1.Month.state:type_name -> oneapi.partitions.v1.Month.State
+	7,  // 1: oneapi.partitions.v1.Month.eligible_at:type_name -> google.protobuf.Timestamp
+	7,  // 2: oneapi.partitions.v1.Month.frozen_at:type_name -> google.protobuf.Timestamp
+	7,  // 3: oneapi.partitions.v1.Month.published_at:type_name -> google.protobuf.Timestamp
+	7,  // 4: oneapi.partitions.v1.Month.detached_at:type_name -> google.protobuf.Timestamp
+	7,  // 5: oneapi.partitions.v1.Month.dropped_at:type_name -> google.protobuf.Timestamp
+	7,  // 6: oneapi.partitions.v1.Month.expired_at:type_name -> google.protobuf.Timestamp
+	8,  // 7: oneapi.partitions.v1.WorkspaceTotals.quantities:type_name -> oneapi.common.v1.Quantities
+	9,  // 8: oneapi.partitions.v1.WorkspaceTotals.charges:type_name -> oneapi.common.v1.Money
+	9,  // 9: oneapi.partitions.v1.WorkspaceTotals.waived:type_name -> oneapi.common.v1.Money
+	9,  // 10: oneapi.partitions.v1.WorkspaceTotals.ledger_charges:type_name -> oneapi.common.v1.Money
+	5,  // 11: oneapi.partitions.v1.WorkspaceTotals.settlements:type_name -> oneapi.partitions.v1.SettlementRoot
+	2,  // 12: oneapi.partitions.v1.ArchiveFile.kind:type_name -> oneapi.partitions.v1.ArchiveFile.Kind
+	9,  // 13: oneapi.partitions.v1.ArchiveFile.charges:type_name -> oneapi.common.v1.Money
+	7,  // 14: oneapi.partitions.v1.ArchiveFile.deleted_at:type_name -> google.protobuf.Timestamp
 	15, // [15:15] is the sub-list for method output_type
 	15, // [15:15] is the sub-list for method input_type
 	15, // [15:15] is the sub-list for extension type_name
@@ -744,7 +807,7 @@ func file_oneapi_partitions_v1_partition_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_partitions_v1_partition_proto_rawDesc), len(file_oneapi_partitions_v1_partition_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -427,7 +427,15 @@ func (x *ExportMonthRequest) GetAfterWorkspaceId() string {
 // A part of the records.
 type ExportMonthResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
+	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Columns, in order:
+	// `id`, `workspace_id`, `key_id`, `settlement_id` (arrow.uuid); `started_at`, `recorded_at`
+	// (timestamp of microseconds, UTC); `model` (string: the public id); `requested_lane`,
+	// `served_lane`, `endpoint`, `outcome`, `error_class`, `finish_reason`, `waive_reason`,
+	// `usage_source`, `data_policy` (int16: the numbers of the enums of `Usage`); `http_status`
+	// (int16); `streamed` (bool); the twelve fields of `Quantities` by name (int64);
+	// `first_token_ms`, `total_ms`, `price_version` (int32); `charge_nanos`, `waived_nanos`,
+	// `hold_nanos` (int64); `delivered_events`, `attempts` (int32: how many there were). A field may
+	// be added at the end; none changes its type or meaning.
 	ArrowIpc      []byte `protobuf:"bytes,1,opt,name=arrow_ipc,json=arrowIpc,proto3" json:"arrow_ipc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -479,8 +487,10 @@ type GetTotalsRequest struct {
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
 	// Only workspaces behind this one; empty for all.
 	AfterWorkspaceId string `protobuf:"bytes,3,opt,name=after_workspace_id,json=afterWorkspaceId,proto3" json:"after_workspace_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Of late records that are in no file yet instead of the month's own.
+	Late          bool `protobuf:"varint,4,opt,name=late,proto3" json:"late,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTotalsRequest) Reset() {
@@ -532,6 +542,13 @@ func (x *GetTotalsRequest) GetAfterWorkspaceId() string {
 		return x.AfterWorkspaceId
 	}
 	return ""
+}
+
+func (x *GetTotalsRequest) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
 }
 
 // The totals of one workspace.
@@ -638,7 +655,13 @@ func (x *ExportBillingRequest) GetMonth() string {
 // A part of the billing.
 type ExportBillingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
+	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Columns, in order:
+	// `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
+	// `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
+	// `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
+	// `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back);
+	// `document` (string, may be null: the number of the receipt or credit note). One row for each
+	// category of a transaction, ordered by workspace, time and transaction.
 	ArrowIpc      []byte `protobuf:"bytes,1,opt,name=arrow_ipc,json=arrowIpc,proto3" json:"arrow_ipc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -688,12 +711,17 @@ type SignManifestRequest struct {
 	Fence int64 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
 	// `2026-08`.
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
-	// What the files add up to, as they were read back from the store.
+	// What all files of the revision add up to, as they were read back from the store.
 	Totals *WorkspaceTotals `protobuf:"bytes,3,opt,name=totals,proto3" json:"totals,omitempty"`
-	// The SHA-256 of the manifest's canonical bytes without its signature.
+	// The SHA-256 of the manifest's canonical bytes without its signature. What is signed names it
+	// together with workspace, month and revision (`kit/archive_manifest.py`).
 	ManifestSha256 []byte `protobuf:"bytes,4,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
-	// The revision.
-	Revision      int32 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The revision: of the first one 1, of each later one larger than the one before.
+	Revision int32 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Why there is this revision.
+	Reason RevisionReason `protobuf:"varint,6,opt,name=reason,proto3,enum=oneapi.partitions.v1.RevisionReason" json:"reason,omitempty"`
+	// The late records that this revision adds for the workspace, their ids, 16 bytes each.
+	LateIds       [][]byte `protobuf:"bytes,7,rep,name=late_ids,json=lateIds,proto3" json:"late_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,6 +791,20 @@ func (x *SignManifestRequest) GetRevision() int32 {
 	return 0
 }
 
+func (x *SignManifestRequest) GetReason() RevisionReason {
+	if x != nil {
+		return x.Reason
+	}
+	return RevisionReason_REVISION_REASON_UNSPECIFIED
+}
+
+func (x *SignManifestRequest) GetLateIds() [][]byte {
+	if x != nil {
+		return x.LateIds
+	}
+	return nil
+}
+
 // The signature.
 type SignManifestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -827,10 +869,15 @@ type PublishMonthRequest struct {
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
 	// The revision of the manifests.
 	Revision int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// All files of the revision.
+	// All files that the revision's manifests name, and the manifests; parts of earlier revisions that
+	// they still name too. Workspaces whose month does not change are left out.
 	Files []*ArchiveFile `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	// Late records that the revision has, their ids, 16 bytes each.
-	LateIds       [][]byte `protobuf:"bytes,5,rep,name=late_ids,json=lateIds,proto3" json:"late_ids,omitempty"`
+	LateIds [][]byte `protobuf:"bytes,5,rep,name=late_ids,json=lateIds,proto3" json:"late_ids,omitempty"`
+	// Why there is this revision.
+	Reason RevisionReason `protobuf:"varint,6,opt,name=reason,proto3,enum=oneapi.partitions.v1.RevisionReason" json:"reason,omitempty"`
+	// Late records that had been in the archive before: they are in no new file.
+	DuplicateIds  [][]byte `protobuf:"bytes,7,rep,name=duplicate_ids,json=duplicateIds,proto3" json:"duplicate_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -896,6 +943,20 @@ func (x *PublishMonthRequest) GetFiles() []*ArchiveFile {
 func (x *PublishMonthRequest) GetLateIds() [][]byte {
 	if x != nil {
 		return x.LateIds
+	}
+	return nil
+}
+
+func (x *PublishMonthRequest) GetReason() RevisionReason {
+	if x != nil {
+		return x.Reason
+	}
+	return RevisionReason_REVISION_REASON_UNSPECIFIED
+}
+
+func (x *PublishMonthRequest) GetDuplicateIds() [][]byte {
+	if x != nil {
+		return x.DuplicateIds
 	}
 	return nil
 }
@@ -1054,7 +1115,7 @@ type DropMonthRequest struct {
 	Fence int64 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
 	// `2026-08`.
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
-	// The files as the second check found them in the store: all that were published.
+	// The files as the second check found them in the store: all of the month that are not deleted.
 	Files         []*ArchiveFile `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1215,7 +1276,7 @@ func (x *ExportLateRequest) GetMonth() string {
 // A part of the late records.
 type ExportLateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
+	// As in `ExportMonthResponse`, in the same order.
 	ArrowIpc      []byte `protobuf:"bytes,1,opt,name=arrow_ipc,json=arrowIpc,proto3" json:"arrow_ipc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1265,7 +1326,7 @@ type ListFilesRequest struct {
 	WorkspaceId string `protobuf:"bytes,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	// Only of this month, if not empty.
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
-	// Of the newest revision of each month only.
+	// Only what the newest manifest of a workspace's month names, that manifest, and no deleted file.
 	NewestOnly bool `protobuf:"varint,3,opt,name=newest_only,json=newestOnly,proto3" json:"newest_only,omitempty"`
 	// At most 10,000; more is coerced; 0 means 1,000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1602,33 +1663,38 @@ const file_oneapi_partitions_v1_partition_service_proto_rawDesc = "" +
 	"\x05month\x18\x02 \x01(\tR\x05month\x12,\n" +
 	"\x12after_workspace_id\x18\x03 \x01(\tR\x10afterWorkspaceId\"2\n" +
 	"\x13ExportMonthResponse\x12\x1b\n" +
-	"\tarrow_ipc\x18\x01 \x01(\fR\barrowIpc\"l\n" +
+	"\tarrow_ipc\x18\x01 \x01(\fR\barrowIpc\"\x80\x01\n" +
 	"\x10GetTotalsRequest\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x03R\x05fence\x12\x14\n" +
 	"\x05month\x18\x02 \x01(\tR\x05month\x12,\n" +
-	"\x12after_workspace_id\x18\x03 \x01(\tR\x10afterWorkspaceId\"R\n" +
+	"\x12after_workspace_id\x18\x03 \x01(\tR\x10afterWorkspaceId\x12\x12\n" +
+	"\x04late\x18\x04 \x01(\bR\x04late\"R\n" +
 	"\x11GetTotalsResponse\x12=\n" +
 	"\x06totals\x18\x01 \x01(\v2%.oneapi.partitions.v1.WorkspaceTotalsR\x06totals\"B\n" +
 	"\x14ExportBillingRequest\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x03R\x05fence\x12\x14\n" +
 	"\x05month\x18\x02 \x01(\tR\x05month\"4\n" +
 	"\x15ExportBillingResponse\x12\x1b\n" +
-	"\tarrow_ipc\x18\x01 \x01(\fR\barrowIpc\"\xc5\x01\n" +
+	"\tarrow_ipc\x18\x01 \x01(\fR\barrowIpc\"\x9e\x02\n" +
 	"\x13SignManifestRequest\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x03R\x05fence\x12\x14\n" +
 	"\x05month\x18\x02 \x01(\tR\x05month\x12=\n" +
 	"\x06totals\x18\x03 \x01(\v2%.oneapi.partitions.v1.WorkspaceTotalsR\x06totals\x12'\n" +
 	"\x0fmanifest_sha256\x18\x04 \x01(\fR\x0emanifestSha256\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x05R\brevision\"K\n" +
+	"\brevision\x18\x05 \x01(\x05R\brevision\x12<\n" +
+	"\x06reason\x18\x06 \x01(\x0e2$.oneapi.partitions.v1.RevisionReasonR\x06reason\x12\x19\n" +
+	"\blate_ids\x18\a \x03(\fR\alateIds\"K\n" +
 	"\x14SignManifestResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xb1\x01\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x94\x02\n" +
 	"\x13PublishMonthRequest\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x03R\x05fence\x12\x14\n" +
 	"\x05month\x18\x02 \x01(\tR\x05month\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x05R\brevision\x127\n" +
 	"\x05files\x18\x04 \x03(\v2!.oneapi.partitions.v1.ArchiveFileR\x05files\x12\x19\n" +
-	"\blate_ids\x18\x05 \x03(\fR\alateIds\"I\n" +
+	"\blate_ids\x18\x05 \x03(\fR\alateIds\x12<\n" +
+	"\x06reason\x18\x06 \x01(\x0e2$.oneapi.partitions.v1.RevisionReasonR\x06reason\x12#\n" +
+	"\rduplicate_ids\x18\a \x03(\fR\fduplicateIds\"I\n" +
 	"\x14PublishMonthResponse\x121\n" +
 	"\x05month\x18\x01 \x01(\v2\x1b.oneapi.partitions.v1.MonthR\x05month\"@\n" +
 	"\x12DetachMonthRequest\x12\x14\n" +
@@ -1737,55 +1803,58 @@ var file_oneapi_partitions_v1_partition_service_proto_goTypes = []any{
 	(*ListFilesResponse_Entry)(nil),     // 27: oneapi.partitions.v1.ListFilesResponse.Entry
 	(*Month)(nil),                       // 28: oneapi.partitions.v1.Month
 	(*WorkspaceTotals)(nil),             // 29: oneapi.partitions.v1.WorkspaceTotals
-	(*ArchiveFile)(nil),                 // 30: oneapi.partitions.v1.ArchiveFile
-	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
+	(RevisionReason)(0),                 // 30: oneapi.partitions.v1.RevisionReason
+	(*ArchiveFile)(nil),                 // 31: oneapi.partitions.v1.ArchiveFile
+	(*timestamppb.Timestamp)(nil),       // 32: google.protobuf.Timestamp
 }
 var file_oneapi_partitions_v1_partition_service_proto_depIdxs = []int32{
 	28, // 0: oneapi.partitions.v1.ListMonthsResponse.months:type_name -> oneapi.partitions.v1.Month
 	28, // 1: oneapi.partitions.v1.FreezeMonthResponse.month:type_name -> oneapi.partitions.v1.Month
 	29, // 2: oneapi.partitions.v1.GetTotalsResponse.totals:type_name -> oneapi.partitions.v1.WorkspaceTotals
 	29, // 3: oneapi.partitions.v1.SignManifestRequest.totals:type_name -> oneapi.partitions.v1.WorkspaceTotals
-	30, // 4: oneapi.partitions.v1.PublishMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
-	28, // 5: oneapi.partitions.v1.PublishMonthResponse.month:type_name -> oneapi.partitions.v1.Month
-	28, // 6: oneapi.partitions.v1.DetachMonthResponse.month:type_name -> oneapi.partitions.v1.Month
-	30, // 7: oneapi.partitions.v1.DropMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
-	28, // 8: oneapi.partitions.v1.DropMonthResponse.month:type_name -> oneapi.partitions.v1.Month
-	27, // 9: oneapi.partitions.v1.ListFilesResponse.entries:type_name -> oneapi.partitions.v1.ListFilesResponse.Entry
-	0,  // 10: oneapi.partitions.v1.RecordDeletionRequest.reason:type_name -> oneapi.partitions.v1.RecordDeletionRequest.Reason
-	28, // 11: oneapi.partitions.v1.RecordDeletionResponse.month:type_name -> oneapi.partitions.v1.Month
-	30, // 12: oneapi.partitions.v1.ListFilesResponse.Entry.file:type_name -> oneapi.partitions.v1.ArchiveFile
-	31, // 13: oneapi.partitions.v1.ListFilesResponse.Entry.published_at:type_name -> google.protobuf.Timestamp
-	1,  // 14: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:input_type -> oneapi.partitions.v1.AcquireArchiveLeaseRequest
-	3,  // 15: oneapi.partitions.v1.PartitionService.ListMonths:input_type -> oneapi.partitions.v1.ListMonthsRequest
-	5,  // 16: oneapi.partitions.v1.PartitionService.FreezeMonth:input_type -> oneapi.partitions.v1.FreezeMonthRequest
-	7,  // 17: oneapi.partitions.v1.PartitionService.ExportMonth:input_type -> oneapi.partitions.v1.ExportMonthRequest
-	9,  // 18: oneapi.partitions.v1.PartitionService.GetTotals:input_type -> oneapi.partitions.v1.GetTotalsRequest
-	11, // 19: oneapi.partitions.v1.PartitionService.ExportBilling:input_type -> oneapi.partitions.v1.ExportBillingRequest
-	13, // 20: oneapi.partitions.v1.PartitionService.SignManifest:input_type -> oneapi.partitions.v1.SignManifestRequest
-	15, // 21: oneapi.partitions.v1.PartitionService.PublishMonth:input_type -> oneapi.partitions.v1.PublishMonthRequest
-	17, // 22: oneapi.partitions.v1.PartitionService.DetachMonth:input_type -> oneapi.partitions.v1.DetachMonthRequest
-	19, // 23: oneapi.partitions.v1.PartitionService.DropMonth:input_type -> oneapi.partitions.v1.DropMonthRequest
-	21, // 24: oneapi.partitions.v1.PartitionService.ExportLate:input_type -> oneapi.partitions.v1.ExportLateRequest
-	23, // 25: oneapi.partitions.v1.PartitionService.ListFiles:input_type -> oneapi.partitions.v1.ListFilesRequest
-	25, // 26: oneapi.partitions.v1.PartitionService.RecordDeletion:input_type -> oneapi.partitions.v1.RecordDeletionRequest
-	2,  // 27: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:output_type -> oneapi.partitions.v1.AcquireArchiveLeaseResponse
-	4,  // 28: oneapi.partitions.v1.PartitionService.ListMonths:output_type -> oneapi.partitions.v1.ListMonthsResponse
-	6,  // 29: oneapi.partitions.v1.PartitionService.FreezeMonth:output_type -> oneapi.partitions.v1.FreezeMonthResponse
-	8,  // 30: oneapi.partitions.v1.PartitionService.ExportMonth:output_type -> oneapi.partitions.v1.ExportMonthResponse
-	10, // 31: oneapi.partitions.v1.PartitionService.GetTotals:output_type -> oneapi.partitions.v1.GetTotalsResponse
-	12, // 32: oneapi.partitions.v1.PartitionService.ExportBilling:output_type -> oneapi.partitions.v1.ExportBillingResponse
-	14, // 33: oneapi.partitions.v1.PartitionService.SignManifest:output_type -> oneapi.partitions.v1.SignManifestResponse
-	16, // 34: oneapi.partitions.v1.PartitionService.PublishMonth:output_type -> oneapi.partitions.v1.PublishMonthResponse
-	18, // 35: oneapi.partitions.v1.PartitionService.DetachMonth:output_type -> oneapi.partitions.v1.DetachMonthResponse
-	20, // 36: oneapi.partitions.v1.PartitionService.DropMonth:output_type -> oneapi.partitions.v1.DropMonthResponse
-	22, // 37: oneapi.partitions.v1.PartitionService.ExportLate:output_type -> oneapi.partitions.v1.ExportLateResponse
-	24, // 38: oneapi.partitions.v1.PartitionService.ListFiles:output_type -> oneapi.partitions.v1.ListFilesResponse
-	26, // 39: oneapi.partitions.v1.PartitionService.RecordDeletion:output_type -> oneapi.partitions.v1.RecordDeletionResponse
-	27, // [27:40] is the sub-list for method output_type
-	14, // [14:27] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	30, // 4: oneapi.partitions.v1.SignManifestRequest.reason:type_name -> oneapi.partitions.v1.RevisionReason
+	31, // 5: oneapi.partitions.v1.PublishMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
+	30, // 6: oneapi.partitions.v1.PublishMonthRequest.reason:type_name -> oneapi.partitions.v1.RevisionReason
+	28, // 7: oneapi.partitions.v1.PublishMonthResponse.month:type_name -> oneapi.partitions.v1.Month
+	28, // 8: oneapi.partitions.v1.DetachMonthResponse.month:type_name -> oneapi.partitions.v1.Month
+	31, // 9: oneapi.partitions.v1.DropMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
+	28, // 10: oneapi.partitions.v1.DropMonthResponse.month:type_name -> oneapi.partitions.v1.Month
+	27, // 11: oneapi.partitions.v1.ListFilesResponse.entries:type_name -> oneapi.partitions.v1.ListFilesResponse.Entry
+	0,  // 12: oneapi.partitions.v1.RecordDeletionRequest.reason:type_name -> oneapi.partitions.v1.RecordDeletionRequest.Reason
+	28, // 13: oneapi.partitions.v1.RecordDeletionResponse.month:type_name -> oneapi.partitions.v1.Month
+	31, // 14: oneapi.partitions.v1.ListFilesResponse.Entry.file:type_name -> oneapi.partitions.v1.ArchiveFile
+	32, // 15: oneapi.partitions.v1.ListFilesResponse.Entry.published_at:type_name -> google.protobuf.Timestamp
+	1,  // 16: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:input_type -> oneapi.partitions.v1.AcquireArchiveLeaseRequest
+	3,  // 17: oneapi.partitions.v1.PartitionService.ListMonths:input_type -> oneapi.partitions.v1.ListMonthsRequest
+	5,  // 18: oneapi.partitions.v1.PartitionService.FreezeMonth:input_type -> oneapi.partitions.v1.FreezeMonthRequest
+	7,  // 19: oneapi.partitions.v1.PartitionService.ExportMonth:input_type -> oneapi.partitions.v1.ExportMonthRequest
+	9,  // 20: oneapi.partitions.v1.PartitionService.GetTotals:input_type -> oneapi.partitions.v1.GetTotalsRequest
+	11, // 21: oneapi.partitions.v1.PartitionService.ExportBilling:input_type -> oneapi.partitions.v1.ExportBillingRequest
+	13, // 22: oneapi.partitions.v1.PartitionService.SignManifest:input_type -> oneapi.partitions.v1.SignManifestRequest
+	15, // 23: oneapi.partitions.v1.PartitionService.PublishMonth:input_type -> oneapi.partitions.v1.PublishMonthRequest
+	17, // 24: oneapi.partitions.v1.PartitionService.DetachMonth:input_type -> oneapi.partitions.v1.DetachMonthRequest
+	19, // 25: oneapi.partitions.v1.PartitionService.DropMonth:input_type -> oneapi.partitions.v1.DropMonthRequest
+	21, // 26: oneapi.partitions.v1.PartitionService.ExportLate:input_type -> oneapi.partitions.v1.ExportLateRequest
+	23, // 27: oneapi.partitions.v1.PartitionService.ListFiles:input_type -> oneapi.partitions.v1.ListFilesRequest
+	25, // 28: oneapi.partitions.v1.PartitionService.RecordDeletion:input_type -> oneapi.partitions.v1.RecordDeletionRequest
+	2,  // 29: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:output_type -> oneapi.partitions.v1.AcquireArchiveLeaseResponse
+	4,  // 30: oneapi.partitions.v1.PartitionService.ListMonths:output_type -> oneapi.partitions.v1.ListMonthsResponse
+	6,  // 31: oneapi.partitions.v1.PartitionService.FreezeMonth:output_type -> oneapi.partitions.v1.FreezeMonthResponse
+	8,  // 32: oneapi.partitions.v1.PartitionService.ExportMonth:output_type -> oneapi.partitions.v1.ExportMonthResponse
+	10, // 33: oneapi.partitions.v1.PartitionService.GetTotals:output_type -> oneapi.partitions.v1.GetTotalsResponse
+	12, // 34: oneapi.partitions.v1.PartitionService.ExportBilling:output_type -> oneapi.partitions.v1.ExportBillingResponse
+	14, // 35: oneapi.partitions.v1.PartitionService.SignManifest:output_type -> oneapi.partitions.v1.SignManifestResponse
+	16, // 36: oneapi.partitions.v1.PartitionService.PublishMonth:output_type -> oneapi.partitions.v1.PublishMonthResponse
+	18, // 37: oneapi.partitions.v1.PartitionService.DetachMonth:output_type -> oneapi.partitions.v1.DetachMonthResponse
+	20, // 38: oneapi.partitions.v1.PartitionService.DropMonth:output_type -> oneapi.partitions.v1.DropMonthResponse
+	22, // 39: oneapi.partitions.v1.PartitionService.ExportLate:output_type -> oneapi.partitions.v1.ExportLateResponse
+	24, // 40: oneapi.partitions.v1.PartitionService.ListFiles:output_type -> oneapi.partitions.v1.ListFilesResponse
+	26, // 41: oneapi.partitions.v1.PartitionService.RecordDeletion:output_type -> oneapi.partitions.v1.RecordDeletionResponse
+	29, // [29:42] is the sub-list for method output_type
+	16, // [16:29] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_partitions_v1_partition_service_proto_init() }

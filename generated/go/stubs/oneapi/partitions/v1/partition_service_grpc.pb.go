@@ -62,7 +62,8 @@ type PartitionServiceClient interface {
 	PublishMonth(ctx context.Context, in *PublishMonthRequest, opts ...grpc.CallOption) (*PublishMonthResponse, error)
 	// Detaches a published month's partition without stopping readers or writers.
 	DetachMonth(ctx context.Context, in *DetachMonthRequest, opts ...grpc.CallOption) (*DetachMonthResponse, error)
-	// Drops a detached partition, a day after publication and after a second check of the files.
+	// Drops a detached partition, a day after publication and after a second check of the files; of a
+	// month whose partition is gone, late records that have been in files for a day.
 	DropMonth(ctx context.Context, in *DropMonthRequest, opts ...grpc.CallOption) (*DropMonthResponse, error)
 	// Streams the late records of published months that are in no file yet, as Arrow IPC.
 	ExportLate(ctx context.Context, in *ExportLateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLateResponse], error)
@@ -274,7 +275,8 @@ type PartitionServiceServer interface {
 	PublishMonth(context.Context, *PublishMonthRequest) (*PublishMonthResponse, error)
 	// Detaches a published month's partition without stopping readers or writers.
 	DetachMonth(context.Context, *DetachMonthRequest) (*DetachMonthResponse, error)
-	// Drops a detached partition, a day after publication and after a second check of the files.
+	// Drops a detached partition, a day after publication and after a second check of the files; of a
+	// month whose partition is gone, late records that have been in files for a day.
 	DropMonth(context.Context, *DropMonthRequest) (*DropMonthResponse, error)
 	// Streams the late records of published months that are in no file yet, as Arrow IPC.
 	ExportLate(*ExportLateRequest, grpc.ServerStreamingServer[ExportLateResponse]) error

@@ -272,7 +272,7 @@ class VerifyFinding(_message.Message):
     check: _builtins.str
     """Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
     `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
-    `corrections`.
+    `corrections`, `archive_totals`, `archive_signature`.
     """
     object_id: _builtins.str
     """Which object, by its id."""
@@ -308,6 +308,8 @@ class VerifySummary(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
     CHARGES_FIELD_NUMBER: _builtins.int
+    ARCHIVED_SETTLEMENTS_FIELD_NUMBER: _builtins.int
+    ARCHIVED_RECORDS_FIELD_NUMBER: _builtins.int
     wallets: _builtins.int
     """Wallets."""
     transactions: _builtins.int
@@ -318,6 +320,12 @@ class VerifySummary(_message.Message):
     """Usage records."""
     findings: _builtins.int
     """Findings."""
+    archived_settlements: _builtins.int
+    """Settlements whose records are in the archive only: their chain, sums and stored roots were
+    checked, and their month against its signed totals; their records were not.
+    """
+    archived_records: _builtins.int
+    """The records of those."""
     @_builtins.property
     def charges(self) -> _money_pb2.Money:
         """The sum of all charges that were looked at."""
@@ -331,10 +339,12 @@ class VerifySummary(_message.Message):
         records: _builtins.int = ...,
         findings: _builtins.int = ...,
         charges: _money_pb2.Money | None = ...,
+        archived_settlements: _builtins.int = ...,
+        archived_records: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["charges", b"charges"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charges", b"charges", "entries", b"entries", "findings", b"findings", "records", b"records", "transactions", b"transactions", "wallets", b"wallets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived_records", b"archived_records", "archived_settlements", b"archived_settlements", "charges", b"charges", "entries", b"entries", "findings", b"findings", "records", b"records", "transactions", b"transactions", "wallets", b"wallets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

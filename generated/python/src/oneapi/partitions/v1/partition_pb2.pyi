@@ -22,6 +22,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _RevisionReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevisionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevisionReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVISION_REASON_UNSPECIFIED: _RevisionReason.ValueType  # 0
+    """Not stated."""
+    REVISION_REASON_INITIAL: _RevisionReason.ValueType  # 1
+    """The first one: all records of the month."""
+    REVISION_REASON_LATE: _RevisionReason.ValueType  # 2
+    """Records that came late were added; all parts before stay as they are."""
+    REVISION_REASON_ERASURE: _RevisionReason.ValueType  # 3
+    """A key's id was erased: new parts take the place of those before, with the same sums."""
+
+class RevisionReason(_RevisionReason, metaclass=_RevisionReasonEnumTypeWrapper):
+    """Why a workspace's month has a revision of its manifest."""
+
+REVISION_REASON_UNSPECIFIED: RevisionReason.ValueType  # 0
+"""Not stated."""
+REVISION_REASON_INITIAL: RevisionReason.ValueType  # 1
+"""The first one: all records of the month."""
+REVISION_REASON_LATE: RevisionReason.ValueType  # 2
+"""Records that came late were added; all parts before stay as they are."""
+REVISION_REASON_ERASURE: RevisionReason.ValueType  # 3
+"""A key's id was erased: new parts take the place of those before, with the same sums."""
+Global___RevisionReason: _TypeAlias = RevisionReason  # noqa: Y015
+
 @_typing.final
 class Month(_message.Message):
     """A calendar month (UTC) of usage records on its way from the hot store to the archive."""
@@ -217,9 +245,9 @@ class SettlementRoot(_message.Message):
     transaction_id: _builtins.str
     """`txn_` and 32 hex digits."""
     sequence: _builtins.int
-    """Its place in the wallet's log."""
+    """Its place in the wallet's log; 0 for the waiver of late records, which is in no wallet's log."""
     hash: _builtins.bytes
-    """The hash of that place."""
+    """The hash of that place; empty for a waiver of late records."""
     records_root: _builtins.bytes
     """The RFC 6962 root over its records, ordered by id."""
     record_count: _builtins.int

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oneapi.partitions.v1 import partition_pb2 as oneapi_dot_partitions_dot_v1_dot_partition__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,oneapi/partitions/v1/partition_service.proto\x12\x14oneapi.partitions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$oneapi/partitions/v1/partition.proto\"N\n\x1a\x41\x63quireArchiveLeaseRequest\x12\x30\n\x06holder\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[0-9a-f]{16,64}$R\x06holder\"T\n\x1b\x41\x63quireArchiveLeaseResponse\x12\x14\n\x05\x66\x65nce\x18\x01 \x01(\x03R\x05\x66\x65nce\x12\x1f\n\x0blifetime_ms\x18\x02 \x01(\x03R\nlifetimeMs\"\x13\n\x11ListMonthsRequest\"I\n\x12ListMonthsResponse\x12\x33\n\x06months\x18\x01 \x03(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x06months\"l\n\x12\x46reezeMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"H\n\x13\x46reezeMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"\xb7\x01\n\x12\x45xportMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12I\n\x12\x61\x66ter_workspace_id\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x10\x61\x66terWorkspaceId\"2\n\x13\x45xportMonthResponse\x12\x1b\n\tarrow_ipc\x18\x01 \x01(\x0cR\x08\x61rrowIpc\"\xb5\x01\n\x10GetTotalsRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12I\n\x12\x61\x66ter_workspace_id\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x10\x61\x66terWorkspaceId\"R\n\x11GetTotalsResponse\x12=\n\x06totals\x18\x01 \x01(\x0b\x32%.oneapi.partitions.v1.WorkspaceTotalsR\x06totals\"n\n\x14\x45xportBillingRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"4\n\x15\x45xportBillingResponse\x12\x1b\n\tarrow_ipc\x18\x01 \x01(\x0cR\x08\x61rrowIpc\"\x8b\x02\n\x13SignManifestRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12\x45\n\x06totals\x18\x03 \x01(\x0b\x32%.oneapi.partitions.v1.WorkspaceTotalsB\x06\xbaH\x03\xc8\x01\x01R\x06totals\x12\x30\n\x0fmanifest_sha256\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0emanifestSha256\x12#\n\x08revision\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01R\x08revision\"K\n\x14SignManifestResponse\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n\tsignature\x18\x02 \x01(\x0cR\tsignature\"\xfe\x01\n\x13PublishMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12#\n\x08revision\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01R\x08revision\x12\x43\n\x05\x66iles\x18\x04 \x03(\x0b\x32!.oneapi.partitions.v1.ArchiveFileB\n\xbaH\x07\x92\x01\x04\x10\xc0\x9a\x0cR\x05\x66iles\x12%\n\x08late_ids\x18\x05 \x03(\x0c\x42\n\xbaH\x07\x92\x01\x04\x10\xc0\x84=R\x07lateIds\"I\n\x14PublishMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"l\n\x12\x44\x65tachMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"H\n\x13\x44\x65tachMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"\xaf\x01\n\x10\x44ropMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12\x43\n\x05\x66iles\x18\x03 \x03(\x0b\x32!.oneapi.partitions.v1.ArchiveFileB\n\xbaH\x07\x92\x01\x04\x10\xc0\x9a\x0cR\x05\x66iles\"F\n\x11\x44ropMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"k\n\x11\x45xportLateRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"1\n\x12\x45xportLateResponse\x12\x1b\n\tarrow_ipc\x18\x01 \x01(\x0cR\x08\x61rrowIpc\"\xfe\x01\n\x10ListFilesRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\x12:\n\x05month\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{4}-(0[1-9]|1[0-2]))?$R\x05month\x12\x1f\n\x0bnewest_only\x18\x03 \x01(\x08R\nnewestOnly\x12$\n\tpage_size\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\x9a\x02\n\x11ListFilesResponse\x12G\n\x07\x65ntries\x18\x01 \x03(\x0b\x32-.oneapi.partitions.v1.ListFilesResponse.EntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x1a\x93\x01\n\x05\x45ntry\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x35\n\x04\x66ile\x18\x02 \x01(\x0b\x32!.oneapi.partitions.v1.ArchiveFileR\x04\x66ile\x12=\n\x0cpublished_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bpublishedAt\"\xb3\x02\n\x15RecordDeletionRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12V\n\x06reason\x18\x03 \x01(\x0e\x32\x32.oneapi.partitions.v1.RecordDeletionRequest.ReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06reason\x12 \n\x05names\x18\x04 \x03(\tB\n\xbaH\x07\x92\x01\x04\x10\xc0\x9a\x0cR\x05names\"H\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_EXPIRED\x10\x01\x12\x12\n\x0eREASON_ERASURE\x10\x02\"K\n\x16RecordDeletionResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month2\xc3\n\n\x10PartitionService\x12z\n\x13\x41\x63quireArchiveLease\x12\x30.oneapi.partitions.v1.AcquireArchiveLeaseRequest\x1a\x31.oneapi.partitions.v1.AcquireArchiveLeaseResponse\x12_\n\nListMonths\x12\'.oneapi.partitions.v1.ListMonthsRequest\x1a(.oneapi.partitions.v1.ListMonthsResponse\x12\x62\n\x0b\x46reezeMonth\x12(.oneapi.partitions.v1.FreezeMonthRequest\x1a).oneapi.partitions.v1.FreezeMonthResponse\x12\x64\n\x0b\x45xportMonth\x12(.oneapi.partitions.v1.ExportMonthRequest\x1a).oneapi.partitions.v1.ExportMonthResponse0\x01\x12^\n\tGetTotals\x12&.oneapi.partitions.v1.GetTotalsRequest\x1a\'.oneapi.partitions.v1.GetTotalsResponse0\x01\x12j\n\rExportBilling\x12*.oneapi.partitions.v1.ExportBillingRequest\x1a+.oneapi.partitions.v1.ExportBillingResponse0\x01\x12\x65\n\x0cSignManifest\x12).oneapi.partitions.v1.SignManifestRequest\x1a*.oneapi.partitions.v1.SignManifestResponse\x12\x65\n\x0cPublishMonth\x12).oneapi.partitions.v1.PublishMonthRequest\x1a*.oneapi.partitions.v1.PublishMonthResponse\x12\x62\n\x0b\x44\x65tachMonth\x12(.oneapi.partitions.v1.DetachMonthRequest\x1a).oneapi.partitions.v1.DetachMonthResponse\x12\\\n\tDropMonth\x12&.oneapi.partitions.v1.DropMonthRequest\x1a\'.oneapi.partitions.v1.DropMonthResponse\x12\x61\n\nExportLate\x12\'.oneapi.partitions.v1.ExportLateRequest\x1a(.oneapi.partitions.v1.ExportLateResponse0\x01\x12\\\n\tListFiles\x12&.oneapi.partitions.v1.ListFilesRequest\x1a\'.oneapi.partitions.v1.ListFilesResponse\x12k\n\x0eRecordDeletion\x12+.oneapi.partitions.v1.RecordDeletionRequest\x1a,.oneapi.partitions.v1.RecordDeletionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,oneapi/partitions/v1/partition_service.proto\x12\x14oneapi.partitions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$oneapi/partitions/v1/partition.proto\"N\n\x1a\x41\x63quireArchiveLeaseRequest\x12\x30\n\x06holder\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^[0-9a-f]{16,64}$R\x06holder\"T\n\x1b\x41\x63quireArchiveLeaseResponse\x12\x14\n\x05\x66\x65nce\x18\x01 \x01(\x03R\x05\x66\x65nce\x12\x1f\n\x0blifetime_ms\x18\x02 \x01(\x03R\nlifetimeMs\"\x13\n\x11ListMonthsRequest\"I\n\x12ListMonthsResponse\x12\x33\n\x06months\x18\x01 \x03(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x06months\"l\n\x12\x46reezeMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"H\n\x13\x46reezeMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"\xb7\x01\n\x12\x45xportMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12I\n\x12\x61\x66ter_workspace_id\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x10\x61\x66terWorkspaceId\"2\n\x13\x45xportMonthResponse\x12\x1b\n\tarrow_ipc\x18\x01 \x01(\x0cR\x08\x61rrowIpc\"\xc9\x01\n\x10GetTotalsRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12I\n\x12\x61\x66ter_workspace_id\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x10\x61\x66terWorkspaceId\x12\x12\n\x04late\x18\x04 \x01(\x08R\x04late\"R\n\x11GetTotalsResponse\x12=\n\x06totals\x18\x01 \x01(\x0b\x32%.oneapi.partitions.v1.WorkspaceTotalsR\x06totals\"n\n\x14\x45xportBillingRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"4\n\x15\x45xportBillingResponse\x12\x1b\n\tarrow_ipc\x18\x01 \x01(\x0cR\x08\x61rrowIpc\"\x82\x03\n\x13SignManifestRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12\x45\n\x06totals\x18\x03 \x01(\x0b\x32%.oneapi.partitions.v1.WorkspaceTotalsB\x06\xbaH\x03\xc8\x01\x01R\x06totals\x12\x30\n\x0fmanifest_sha256\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0emanifestSha256\x12#\n\x08revision\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01R\x08revision\x12H\n\x06reason\x18\x06 \x01(\x0e\x32$.oneapi.partitions.v1.RevisionReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06reason\x12+\n\x08late_ids\x18\x07 \x03(\x0c\x42\x10\xbaH\r\x92\x01\n\x10\xa0\xc2\x1e\"\x04z\x02h\x10R\x07lateIds\"K\n\x14SignManifestResponse\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n\tsignature\x18\x02 \x01(\x0cR\tsignature\"\x85\x03\n\x13PublishMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12#\n\x08revision\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01R\x08revision\x12\x43\n\x05\x66iles\x18\x04 \x03(\x0b\x32!.oneapi.partitions.v1.ArchiveFileB\n\xbaH\x07\x92\x01\x04\x10\xc0\x9a\x0cR\x05\x66iles\x12+\n\x08late_ids\x18\x05 \x03(\x0c\x42\x10\xbaH\r\x92\x01\n\x10\xe0\xa7\x12\"\x04z\x02h\x10R\x07lateIds\x12H\n\x06reason\x18\x06 \x01(\x0e\x32$.oneapi.partitions.v1.RevisionReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06reason\x12\x35\n\rduplicate_ids\x18\x07 \x03(\x0c\x42\x10\xbaH\r\x92\x01\n\x10\xe0\xa7\x12\"\x04z\x02h\x10R\x0c\x64uplicateIds\"I\n\x14PublishMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"l\n\x12\x44\x65tachMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"H\n\x13\x44\x65tachMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"\xaf\x01\n\x10\x44ropMonthRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12\x43\n\x05\x66iles\x18\x03 \x03(\x0b\x32!.oneapi.partitions.v1.ArchiveFileB\n\xbaH\x07\x92\x01\x04\x10\xc0\x9a\x0cR\x05\x66iles\"F\n\x11\x44ropMonthResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month\"k\n\x11\x45xportLateRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"1\n\x12\x45xportLateResponse\x12\x1b\n\tarrow_ipc\x18\x01 \x01(\x0cR\x08\x61rrowIpc\"\xfe\x01\n\x10ListFilesRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\x12:\n\x05month\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{4}-(0[1-9]|1[0-2]))?$R\x05month\x12\x1f\n\x0bnewest_only\x18\x03 \x01(\x08R\nnewestOnly\x12$\n\tpage_size\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\x9a\x02\n\x11ListFilesResponse\x12G\n\x07\x65ntries\x18\x01 \x03(\x0b\x32-.oneapi.partitions.v1.ListFilesResponse.EntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x1a\x93\x01\n\x05\x45ntry\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x35\n\x04\x66ile\x18\x02 \x01(\x0b\x32!.oneapi.partitions.v1.ArchiveFileR\x04\x66ile\x12=\n\x0cpublished_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bpublishedAt\"\xb3\x02\n\x15RecordDeletionRequest\x12\x1d\n\x05\x66\x65nce\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x05\x66\x65nce\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12V\n\x06reason\x18\x03 \x01(\x0e\x32\x32.oneapi.partitions.v1.RecordDeletionRequest.ReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06reason\x12 \n\x05names\x18\x04 \x03(\tB\n\xbaH\x07\x92\x01\x04\x10\xc0\x9a\x0cR\x05names\"H\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_EXPIRED\x10\x01\x12\x12\n\x0eREASON_ERASURE\x10\x02\"K\n\x16RecordDeletionResponse\x12\x31\n\x05month\x18\x01 \x01(\x0b\x32\x1b.oneapi.partitions.v1.MonthR\x05month2\xc3\n\n\x10PartitionService\x12z\n\x13\x41\x63quireArchiveLease\x12\x30.oneapi.partitions.v1.AcquireArchiveLeaseRequest\x1a\x31.oneapi.partitions.v1.AcquireArchiveLeaseResponse\x12_\n\nListMonths\x12\'.oneapi.partitions.v1.ListMonthsRequest\x1a(.oneapi.partitions.v1.ListMonthsResponse\x12\x62\n\x0b\x46reezeMonth\x12(.oneapi.partitions.v1.FreezeMonthRequest\x1a).oneapi.partitions.v1.FreezeMonthResponse\x12\x64\n\x0b\x45xportMonth\x12(.oneapi.partitions.v1.ExportMonthRequest\x1a).oneapi.partitions.v1.ExportMonthResponse0\x01\x12^\n\tGetTotals\x12&.oneapi.partitions.v1.GetTotalsRequest\x1a\'.oneapi.partitions.v1.GetTotalsResponse0\x01\x12j\n\rExportBilling\x12*.oneapi.partitions.v1.ExportBillingRequest\x1a+.oneapi.partitions.v1.ExportBillingResponse0\x01\x12\x65\n\x0cSignManifest\x12).oneapi.partitions.v1.SignManifestRequest\x1a*.oneapi.partitions.v1.SignManifestResponse\x12\x65\n\x0cPublishMonth\x12).oneapi.partitions.v1.PublishMonthRequest\x1a*.oneapi.partitions.v1.PublishMonthResponse\x12\x62\n\x0b\x44\x65tachMonth\x12(.oneapi.partitions.v1.DetachMonthRequest\x1a).oneapi.partitions.v1.DetachMonthResponse\x12\\\n\tDropMonth\x12&.oneapi.partitions.v1.DropMonthRequest\x1a\'.oneapi.partitions.v1.DropMonthResponse\x12\x61\n\nExportLate\x12\'.oneapi.partitions.v1.ExportLateRequest\x1a(.oneapi.partitions.v1.ExportLateResponse0\x01\x12\\\n\tListFiles\x12&.oneapi.partitions.v1.ListFilesRequest\x1a\'.oneapi.partitions.v1.ListFilesResponse\x12k\n\x0eRecordDeletion\x12+.oneapi.partitions.v1.RecordDeletionRequest\x1a,.oneapi.partitions.v1.RecordDeletionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,6 +66,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNMANIFESTREQUEST'].fields_by_name['manifest_sha256']._serialized_options = b'\272H\004z\002h '
   _globals['_SIGNMANIFESTREQUEST'].fields_by_name['revision']._loaded_options = None
   _globals['_SIGNMANIFESTREQUEST'].fields_by_name['revision']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_SIGNMANIFESTREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_SIGNMANIFESTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_SIGNMANIFESTREQUEST'].fields_by_name['late_ids']._loaded_options = None
+  _globals['_SIGNMANIFESTREQUEST'].fields_by_name['late_ids']._serialized_options = b'\272H\r\222\001\n\020\240\302\036\"\004z\002h\020'
   _globals['_PUBLISHMONTHREQUEST'].fields_by_name['fence']._loaded_options = None
   _globals['_PUBLISHMONTHREQUEST'].fields_by_name['fence']._serialized_options = b'\272H\004\"\002 \000'
   _globals['_PUBLISHMONTHREQUEST'].fields_by_name['month']._loaded_options = None
@@ -75,7 +79,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHMONTHREQUEST'].fields_by_name['files']._loaded_options = None
   _globals['_PUBLISHMONTHREQUEST'].fields_by_name['files']._serialized_options = b'\272H\007\222\001\004\020\300\232\014'
   _globals['_PUBLISHMONTHREQUEST'].fields_by_name['late_ids']._loaded_options = None
-  _globals['_PUBLISHMONTHREQUEST'].fields_by_name['late_ids']._serialized_options = b'\272H\007\222\001\004\020\300\204='
+  _globals['_PUBLISHMONTHREQUEST'].fields_by_name['late_ids']._serialized_options = b'\272H\r\222\001\n\020\340\247\022\"\004z\002h\020'
+  _globals['_PUBLISHMONTHREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_PUBLISHMONTHREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_PUBLISHMONTHREQUEST'].fields_by_name['duplicate_ids']._loaded_options = None
+  _globals['_PUBLISHMONTHREQUEST'].fields_by_name['duplicate_ids']._serialized_options = b'\272H\r\222\001\n\020\340\247\022\"\004z\002h\020'
   _globals['_DETACHMONTHREQUEST'].fields_by_name['fence']._loaded_options = None
   _globals['_DETACHMONTHREQUEST'].fields_by_name['fence']._serialized_options = b'\272H\004\"\002 \000'
   _globals['_DETACHMONTHREQUEST'].fields_by_name['month']._loaded_options = None
@@ -123,45 +131,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTMONTHRESPONSE']._serialized_start=802
   _globals['_EXPORTMONTHRESPONSE']._serialized_end=852
   _globals['_GETTOTALSREQUEST']._serialized_start=855
-  _globals['_GETTOTALSREQUEST']._serialized_end=1036
-  _globals['_GETTOTALSRESPONSE']._serialized_start=1038
-  _globals['_GETTOTALSRESPONSE']._serialized_end=1120
-  _globals['_EXPORTBILLINGREQUEST']._serialized_start=1122
-  _globals['_EXPORTBILLINGREQUEST']._serialized_end=1232
-  _globals['_EXPORTBILLINGRESPONSE']._serialized_start=1234
-  _globals['_EXPORTBILLINGRESPONSE']._serialized_end=1286
-  _globals['_SIGNMANIFESTREQUEST']._serialized_start=1289
-  _globals['_SIGNMANIFESTREQUEST']._serialized_end=1556
-  _globals['_SIGNMANIFESTRESPONSE']._serialized_start=1558
-  _globals['_SIGNMANIFESTRESPONSE']._serialized_end=1633
-  _globals['_PUBLISHMONTHREQUEST']._serialized_start=1636
-  _globals['_PUBLISHMONTHREQUEST']._serialized_end=1890
-  _globals['_PUBLISHMONTHRESPONSE']._serialized_start=1892
-  _globals['_PUBLISHMONTHRESPONSE']._serialized_end=1965
-  _globals['_DETACHMONTHREQUEST']._serialized_start=1967
-  _globals['_DETACHMONTHREQUEST']._serialized_end=2075
-  _globals['_DETACHMONTHRESPONSE']._serialized_start=2077
-  _globals['_DETACHMONTHRESPONSE']._serialized_end=2149
-  _globals['_DROPMONTHREQUEST']._serialized_start=2152
-  _globals['_DROPMONTHREQUEST']._serialized_end=2327
-  _globals['_DROPMONTHRESPONSE']._serialized_start=2329
-  _globals['_DROPMONTHRESPONSE']._serialized_end=2399
-  _globals['_EXPORTLATEREQUEST']._serialized_start=2401
-  _globals['_EXPORTLATEREQUEST']._serialized_end=2508
-  _globals['_EXPORTLATERESPONSE']._serialized_start=2510
-  _globals['_EXPORTLATERESPONSE']._serialized_end=2559
-  _globals['_LISTFILESREQUEST']._serialized_start=2562
-  _globals['_LISTFILESREQUEST']._serialized_end=2816
-  _globals['_LISTFILESRESPONSE']._serialized_start=2819
-  _globals['_LISTFILESRESPONSE']._serialized_end=3101
-  _globals['_LISTFILESRESPONSE_ENTRY']._serialized_start=2954
-  _globals['_LISTFILESRESPONSE_ENTRY']._serialized_end=3101
-  _globals['_RECORDDELETIONREQUEST']._serialized_start=3104
-  _globals['_RECORDDELETIONREQUEST']._serialized_end=3411
-  _globals['_RECORDDELETIONREQUEST_REASON']._serialized_start=3339
-  _globals['_RECORDDELETIONREQUEST_REASON']._serialized_end=3411
-  _globals['_RECORDDELETIONRESPONSE']._serialized_start=3413
-  _globals['_RECORDDELETIONRESPONSE']._serialized_end=3488
-  _globals['_PARTITIONSERVICE']._serialized_start=3491
-  _globals['_PARTITIONSERVICE']._serialized_end=4838
+  _globals['_GETTOTALSREQUEST']._serialized_end=1056
+  _globals['_GETTOTALSRESPONSE']._serialized_start=1058
+  _globals['_GETTOTALSRESPONSE']._serialized_end=1140
+  _globals['_EXPORTBILLINGREQUEST']._serialized_start=1142
+  _globals['_EXPORTBILLINGREQUEST']._serialized_end=1252
+  _globals['_EXPORTBILLINGRESPONSE']._serialized_start=1254
+  _globals['_EXPORTBILLINGRESPONSE']._serialized_end=1306
+  _globals['_SIGNMANIFESTREQUEST']._serialized_start=1309
+  _globals['_SIGNMANIFESTREQUEST']._serialized_end=1695
+  _globals['_SIGNMANIFESTRESPONSE']._serialized_start=1697
+  _globals['_SIGNMANIFESTRESPONSE']._serialized_end=1772
+  _globals['_PUBLISHMONTHREQUEST']._serialized_start=1775
+  _globals['_PUBLISHMONTHREQUEST']._serialized_end=2164
+  _globals['_PUBLISHMONTHRESPONSE']._serialized_start=2166
+  _globals['_PUBLISHMONTHRESPONSE']._serialized_end=2239
+  _globals['_DETACHMONTHREQUEST']._serialized_start=2241
+  _globals['_DETACHMONTHREQUEST']._serialized_end=2349
+  _globals['_DETACHMONTHRESPONSE']._serialized_start=2351
+  _globals['_DETACHMONTHRESPONSE']._serialized_end=2423
+  _globals['_DROPMONTHREQUEST']._serialized_start=2426
+  _globals['_DROPMONTHREQUEST']._serialized_end=2601
+  _globals['_DROPMONTHRESPONSE']._serialized_start=2603
+  _globals['_DROPMONTHRESPONSE']._serialized_end=2673
+  _globals['_EXPORTLATEREQUEST']._serialized_start=2675
+  _globals['_EXPORTLATEREQUEST']._serialized_end=2782
+  _globals['_EXPORTLATERESPONSE']._serialized_start=2784
+  _globals['_EXPORTLATERESPONSE']._serialized_end=2833
+  _globals['_LISTFILESREQUEST']._serialized_start=2836
+  _globals['_LISTFILESREQUEST']._serialized_end=3090
+  _globals['_LISTFILESRESPONSE']._serialized_start=3093
+  _globals['_LISTFILESRESPONSE']._serialized_end=3375
+  _globals['_LISTFILESRESPONSE_ENTRY']._serialized_start=3228
+  _globals['_LISTFILESRESPONSE_ENTRY']._serialized_end=3375
+  _globals['_RECORDDELETIONREQUEST']._serialized_start=3378
+  _globals['_RECORDDELETIONREQUEST']._serialized_end=3685
+  _globals['_RECORDDELETIONREQUEST_REASON']._serialized_start=3613
+  _globals['_RECORDDELETIONREQUEST_REASON']._serialized_end=3685
+  _globals['_RECORDDELETIONRESPONSE']._serialized_start=3687
+  _globals['_RECORDDELETIONRESPONSE']._serialized_end=3762
+  _globals['_PARTITIONSERVICE']._serialized_start=3765
+  _globals['_PARTITIONSERVICE']._serialized_end=5112
 # @@protoc_insertion_point(module_scope)

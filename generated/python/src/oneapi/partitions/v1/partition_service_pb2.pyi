@@ -198,7 +198,16 @@ class ExportMonthResponse(_message.Message):
 
     ARROW_IPC_FIELD_NUMBER: _builtins.int
     arrow_ipc: _builtins.bytes
-    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries."""
+    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Columns, in order:
+    `id`, `workspace_id`, `key_id`, `settlement_id` (arrow.uuid); `started_at`, `recorded_at`
+    (timestamp of microseconds, UTC); `model` (string: the public id); `requested_lane`,
+    `served_lane`, `endpoint`, `outcome`, `error_class`, `finish_reason`, `waive_reason`,
+    `usage_source`, `data_policy` (int16: the numbers of the enums of `Usage`); `http_status`
+    (int16); `streamed` (bool); the twelve fields of `Quantities` by name (int64);
+    `first_token_ms`, `total_ms`, `price_version` (int32); `charge_nanos`, `waived_nanos`,
+    `hold_nanos` (int64); `delivered_events`, `attempts` (int32: how many there were). A field may
+    be added at the end; none changes its type or meaning.
+    """
     def __init__(
         self,
         *,
@@ -221,22 +230,26 @@ class GetTotalsRequest(_message.Message):
     FENCE_FIELD_NUMBER: _builtins.int
     MONTH_FIELD_NUMBER: _builtins.int
     AFTER_WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     fence: _builtins.int
     """The fencing number."""
     month: _builtins.str
     """`2026-08`."""
     after_workspace_id: _builtins.str
     """Only workspaces behind this one; empty for all."""
+    late: _builtins.bool
+    """Of late records that are in no file yet instead of the month's own."""
     def __init__(
         self,
         *,
         fence: _builtins.int = ...,
         month: _builtins.str = ...,
         after_workspace_id: _builtins.str = ...,
+        late: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_workspace_id", b"after_workspace_id", "fence", b"fence", "month", b"month"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_workspace_id", b"after_workspace_id", "fence", b"fence", "late", b"late", "month", b"month"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,7 +313,14 @@ class ExportBillingResponse(_message.Message):
 
     ARROW_IPC_FIELD_NUMBER: _builtins.int
     arrow_ipc: _builtins.bytes
-    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries."""
+    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Columns, in order:
+    `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
+    `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
+    `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
+    `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back);
+    `document` (string, may be null: the number of the receipt or credit note). One row for each
+    category of a transaction, ordered by workspace, time and transaction.
+    """
     def __init__(
         self,
         *,
@@ -325,17 +345,27 @@ class SignManifestRequest(_message.Message):
     TOTALS_FIELD_NUMBER: _builtins.int
     MANIFEST_SHA256_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LATE_IDS_FIELD_NUMBER: _builtins.int
     fence: _builtins.int
     """The fencing number."""
     month: _builtins.str
     """`2026-08`."""
     manifest_sha256: _builtins.bytes
-    """The SHA-256 of the manifest's canonical bytes without its signature."""
+    """The SHA-256 of the manifest's canonical bytes without its signature. What is signed names it
+    together with workspace, month and revision (`kit/archive_manifest.py`).
+    """
     revision: _builtins.int
-    """The revision."""
+    """The revision: of the first one 1, of each later one larger than the one before."""
+    reason: _partition_pb2.RevisionReason.ValueType
+    """Why there is this revision."""
     @_builtins.property
     def totals(self) -> _partition_pb2.WorkspaceTotals:
-        """What the files add up to, as they were read back from the store."""
+        """What all files of the revision add up to, as they were read back from the store."""
+
+    @_builtins.property
+    def late_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The late records that this revision adds for the workspace, their ids, 16 bytes each."""
 
     def __init__(
         self,
@@ -345,10 +375,12 @@ class SignManifestRequest(_message.Message):
         totals: _partition_pb2.WorkspaceTotals | None = ...,
         manifest_sha256: _builtins.bytes = ...,
         revision: _builtins.int = ...,
+        reason: _partition_pb2.RevisionReason.ValueType = ...,
+        late_ids: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "manifest_sha256", b"manifest_sha256", "month", b"month", "revision", b"revision", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "late_ids", b"late_ids", "manifest_sha256", b"manifest_sha256", "month", b"month", "reason", b"reason", "revision", b"revision", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -391,19 +423,29 @@ class PublishMonthRequest(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     LATE_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DUPLICATE_IDS_FIELD_NUMBER: _builtins.int
     fence: _builtins.int
     """The fencing number."""
     month: _builtins.str
     """`2026-08`."""
     revision: _builtins.int
     """The revision of the manifests."""
+    reason: _partition_pb2.RevisionReason.ValueType
+    """Why there is this revision."""
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_partition_pb2.ArchiveFile]:
-        """All files of the revision."""
+        """All files that the revision's manifests name, and the manifests; parts of earlier revisions that
+        they still name too. Workspaces whose month does not change are left out.
+        """
 
     @_builtins.property
     def late_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Late records that the revision has, their ids, 16 bytes each."""
+
+    @_builtins.property
+    def duplicate_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Late records that had been in the archive before: they are in no new file."""
 
     def __init__(
         self,
@@ -413,10 +455,12 @@ class PublishMonthRequest(_message.Message):
         revision: _builtins.int = ...,
         files: _abc.Iterable[_partition_pb2.ArchiveFile] | None = ...,
         late_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        reason: _partition_pb2.RevisionReason.ValueType = ...,
+        duplicate_ids: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "files", b"files", "late_ids", b"late_ids", "month", b"month", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate_ids", b"duplicate_ids", "fence", b"fence", "files", b"files", "late_ids", b"late_ids", "month", b"month", "reason", b"reason", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -511,7 +555,7 @@ class DropMonthRequest(_message.Message):
     """`2026-08`."""
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_partition_pb2.ArchiveFile]:
-        """The files as the second check found them in the store: all that were published."""
+        """The files as the second check found them in the store: all of the month that are not deleted."""
 
     def __init__(
         self,
@@ -586,7 +630,7 @@ class ExportLateResponse(_message.Message):
 
     ARROW_IPC_FIELD_NUMBER: _builtins.int
     arrow_ipc: _builtins.bytes
-    """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries."""
+    """As in `ExportMonthResponse`, in the same order."""
     def __init__(
         self,
         *,
@@ -616,7 +660,7 @@ class ListFilesRequest(_message.Message):
     month: _builtins.str
     """Only of this month, if not empty."""
     newest_only: _builtins.bool
-    """Of the newest revision of each month only."""
+    """Only what the newest manifest of a workspace's month names, that manifest, and no deleted file."""
     page_size: _builtins.int
     """At most 10,000; more is coerced; 0 means 1,000."""
     page_token: _builtins.str

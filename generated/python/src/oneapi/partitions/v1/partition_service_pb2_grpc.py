@@ -176,7 +176,8 @@ class PartitionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DropMonth(self, request, context):
-        """Drops a detached partition, a day after publication and after a second check of the files.
+        """Drops a detached partition, a day after publication and after a second check of the files; of a
+        month whose partition is gone, late records that have been in files for a day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

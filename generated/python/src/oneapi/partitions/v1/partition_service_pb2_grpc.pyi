@@ -59,7 +59,9 @@ class PartitionServiceStub:
     DetachMonth: _grpc.UnaryUnaryMultiCallable[_partition_service_pb2.DetachMonthRequest, _partition_service_pb2.DetachMonthResponse]
     """Detaches a published month's partition without stopping readers or writers."""
     DropMonth: _grpc.UnaryUnaryMultiCallable[_partition_service_pb2.DropMonthRequest, _partition_service_pb2.DropMonthResponse]
-    """Drops a detached partition, a day after publication and after a second check of the files."""
+    """Drops a detached partition, a day after publication and after a second check of the files; of a
+    month whose partition is gone, late records that have been in files for a day.
+    """
     ExportLate: _grpc.UnaryStreamMultiCallable[_partition_service_pb2.ExportLateRequest, _partition_service_pb2.ExportLateResponse]
     """Streams the late records of published months that are in no file yet, as Arrow IPC."""
     ListFiles: _grpc.UnaryUnaryMultiCallable[_partition_service_pb2.ListFilesRequest, _partition_service_pb2.ListFilesResponse]
@@ -98,7 +100,9 @@ class PartitionServiceAsyncStub(PartitionServiceStub):
     DetachMonth: _aio.UnaryUnaryMultiCallable[_partition_service_pb2.DetachMonthRequest, _partition_service_pb2.DetachMonthResponse]  # type: ignore[assignment]
     """Detaches a published month's partition without stopping readers or writers."""
     DropMonth: _aio.UnaryUnaryMultiCallable[_partition_service_pb2.DropMonthRequest, _partition_service_pb2.DropMonthResponse]  # type: ignore[assignment]
-    """Drops a detached partition, a day after publication and after a second check of the files."""
+    """Drops a detached partition, a day after publication and after a second check of the files; of a
+    month whose partition is gone, late records that have been in files for a day.
+    """
     ExportLate: _aio.UnaryStreamMultiCallable[_partition_service_pb2.ExportLateRequest, _partition_service_pb2.ExportLateResponse]  # type: ignore[assignment]
     """Streams the late records of published months that are in no file yet, as Arrow IPC."""
     ListFiles: _aio.UnaryUnaryMultiCallable[_partition_service_pb2.ListFilesRequest, _partition_service_pb2.ListFilesResponse]  # type: ignore[assignment]
@@ -194,7 +198,9 @@ class PartitionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partition_service_pb2.DropMonthRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partition_service_pb2.DropMonthResponse, _abc.Awaitable[_partition_service_pb2.DropMonthResponse]]:
-        """Drops a detached partition, a day after publication and after a second check of the files."""
+        """Drops a detached partition, a day after publication and after a second check of the files; of a
+        month whose partition is gone, late records that have been in files for a day.
+        """
 
     @_abc_1.abstractmethod
     def ExportLate(

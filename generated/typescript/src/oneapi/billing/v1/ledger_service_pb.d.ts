@@ -253,7 +253,7 @@ export declare type VerifyFinding = Message<"oneapi.billing.v1.VerifyFinding"> &
   /**
    * Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
    * `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
-   * `corrections`.
+   * `corrections`, `archive_totals`, `archive_signature`.
    *
    * @generated from field: string check = 1;
    */
@@ -334,6 +334,21 @@ export declare type VerifySummary = Message<"oneapi.billing.v1.VerifySummary"> &
    * @generated from field: oneapi.common.v1.Money charges = 6;
    */
   charges?: Money | undefined;
+
+  /**
+   * Settlements whose records are in the archive only: their chain, sums and stored roots were
+   * checked, and their month against its signed totals; their records were not.
+   *
+   * @generated from field: int64 archived_settlements = 7;
+   */
+  archivedSettlements: bigint;
+
+  /**
+   * The records of those.
+   *
+   * @generated from field: int64 archived_records = 8;
+   */
+  archivedRecords: bigint;
 };
 
 /**

@@ -355,6 +355,13 @@ export declare type ListUsageResponse = Message<"oneapi.metering.v1.ListUsageRes
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * Records of before are in the archive, and not among these; unset while none are.
+   *
+   * @generated from field: google.protobuf.Timestamp archived_before = 3;
+   */
+  archivedBefore?: Timestamp | undefined;
 };
 
 /**
@@ -416,6 +423,13 @@ export declare type SumUsageResponse = Message<"oneapi.metering.v1.SumUsageRespo
    * @generated from field: oneapi.metering.v1.UsageSum total = 2;
    */
   total?: UsageSum | undefined;
+
+  /**
+   * Records of before are in the archive, and not counted here; unset while none are.
+   *
+   * @generated from field: google.protobuf.Timestamp archived_before = 3;
+   */
+  archivedBefore?: Timestamp | undefined;
 };
 
 /**

@@ -261,14 +261,14 @@ export declare type SettlementRoot = Message<"oneapi.partitions.v1.SettlementRoo
   transactionId: string;
 
   /**
-   * Its place in the wallet's log.
+   * Its place in the wallet's log; 0 for the waiver of late records, which is in no wallet's log.
    *
    * @generated from field: int64 sequence = 2;
    */
   sequence: bigint;
 
   /**
-   * The hash of that place.
+   * The hash of that place; empty for a waiver of late records.
    *
    * @generated from field: bytes hash = 3;
    */
@@ -424,4 +424,44 @@ export enum ArchiveFile_Kind {
  * Describes the enum oneapi.partitions.v1.ArchiveFile.Kind.
  */
 export declare const ArchiveFile_KindSchema: GenEnum<ArchiveFile_Kind>;
+
+/**
+ * Why a workspace's month has a revision of its manifest.
+ *
+ * @generated from enum oneapi.partitions.v1.RevisionReason
+ */
+export enum RevisionReason {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: REVISION_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The first one: all records of the month.
+   *
+   * @generated from enum value: REVISION_REASON_INITIAL = 1;
+   */
+  INITIAL = 1,
+
+  /**
+   * Records that came late were added; all parts before stay as they are.
+   *
+   * @generated from enum value: REVISION_REASON_LATE = 2;
+   */
+  LATE = 2,
+
+  /**
+   * A key's id was erased: new parts take the place of those before, with the same sums.
+   *
+   * @generated from enum value: REVISION_REASON_ERASURE = 3;
+   */
+  ERASURE = 3,
+}
+
+/**
+ * Describes the enum oneapi.partitions.v1.RevisionReason.
+ */
+export declare const RevisionReasonSchema: GenEnum<RevisionReason>;
 

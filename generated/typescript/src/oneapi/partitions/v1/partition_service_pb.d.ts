@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { ArchiveFile, Month, WorkspaceTotals } from "./partition_pb.js";
+import type { ArchiveFile, Month, RevisionReason, WorkspaceTotals } from "./partition_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -181,7 +181,15 @@ export declare const ExportMonthRequestSchema: GenMessage<ExportMonthRequest>;
  */
 export declare type ExportMonthResponse = Message<"oneapi.partitions.v1.ExportMonthResponse"> & {
   /**
-   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
+   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Columns, in order:
+   * `id`, `workspace_id`, `key_id`, `settlement_id` (arrow.uuid); `started_at`, `recorded_at`
+   * (timestamp of microseconds, UTC); `model` (string: the public id); `requested_lane`,
+   * `served_lane`, `endpoint`, `outcome`, `error_class`, `finish_reason`, `waive_reason`,
+   * `usage_source`, `data_policy` (int16: the numbers of the enums of `Usage`); `http_status`
+   * (int16); `streamed` (bool); the twelve fields of `Quantities` by name (int64);
+   * `first_token_ms`, `total_ms`, `price_version` (int32); `charge_nanos`, `waived_nanos`,
+   * `hold_nanos` (int64); `delivered_events`, `attempts` (int32: how many there were). A field may
+   * be added at the end; none changes its type or meaning.
    *
    * @generated from field: bytes arrow_ipc = 1;
    */
@@ -220,6 +228,13 @@ export declare type GetTotalsRequest = Message<"oneapi.partitions.v1.GetTotalsRe
    * @generated from field: string after_workspace_id = 3;
    */
   afterWorkspaceId: string;
+
+  /**
+   * Of late records that are in no file yet instead of the month's own.
+   *
+   * @generated from field: bool late = 4;
+   */
+  late: boolean;
 };
 
 /**
@@ -282,7 +297,13 @@ export declare const ExportBillingRequestSchema: GenMessage<ExportBillingRequest
  */
 export declare type ExportBillingResponse = Message<"oneapi.partitions.v1.ExportBillingResponse"> & {
   /**
-   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
+   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries. Columns, in order:
+   * `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
+   * `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
+   * `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
+   * `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back);
+   * `document` (string, may be null: the number of the receipt or credit note). One row for each
+   * category of a transaction, ordered by workspace, time and transaction.
    *
    * @generated from field: bytes arrow_ipc = 1;
    */
@@ -316,25 +337,40 @@ export declare type SignManifestRequest = Message<"oneapi.partitions.v1.SignMani
   month: string;
 
   /**
-   * What the files add up to, as they were read back from the store.
+   * What all files of the revision add up to, as they were read back from the store.
    *
    * @generated from field: oneapi.partitions.v1.WorkspaceTotals totals = 3;
    */
   totals?: WorkspaceTotals | undefined;
 
   /**
-   * The SHA-256 of the manifest's canonical bytes without its signature.
+   * The SHA-256 of the manifest's canonical bytes without its signature. What is signed names it
+   * together with workspace, month and revision (`kit/archive_manifest.py`).
    *
    * @generated from field: bytes manifest_sha256 = 4;
    */
   manifestSha256: Uint8Array;
 
   /**
-   * The revision.
+   * The revision: of the first one 1, of each later one larger than the one before.
    *
    * @generated from field: int32 revision = 5;
    */
   revision: number;
+
+  /**
+   * Why there is this revision.
+   *
+   * @generated from field: oneapi.partitions.v1.RevisionReason reason = 6;
+   */
+  reason: RevisionReason;
+
+  /**
+   * The late records that this revision adds for the workspace, their ids, 16 bytes each.
+   *
+   * @generated from field: repeated bytes late_ids = 7;
+   */
+  lateIds: Uint8Array[];
 };
 
 /**
@@ -398,7 +434,8 @@ export declare type PublishMonthRequest = Message<"oneapi.partitions.v1.PublishM
   revision: number;
 
   /**
-   * All files of the revision.
+   * All files that the revision's manifests name, and the manifests; parts of earlier revisions that
+   * they still name too. Workspaces whose month does not change are left out.
    *
    * @generated from field: repeated oneapi.partitions.v1.ArchiveFile files = 4;
    */
@@ -410,6 +447,20 @@ export declare type PublishMonthRequest = Message<"oneapi.partitions.v1.PublishM
    * @generated from field: repeated bytes late_ids = 5;
    */
   lateIds: Uint8Array[];
+
+  /**
+   * Why there is this revision.
+   *
+   * @generated from field: oneapi.partitions.v1.RevisionReason reason = 6;
+   */
+  reason: RevisionReason;
+
+  /**
+   * Late records that had been in the archive before: they are in no new file.
+   *
+   * @generated from field: repeated bytes duplicate_ids = 7;
+   */
+  duplicateIds: Uint8Array[];
 };
 
 /**
@@ -506,7 +557,7 @@ export declare type DropMonthRequest = Message<"oneapi.partitions.v1.DropMonthRe
   month: string;
 
   /**
-   * The files as the second check found them in the store: all that were published.
+   * The files as the second check found them in the store: all of the month that are not deleted.
    *
    * @generated from field: repeated oneapi.partitions.v1.ArchiveFile files = 3;
    */
@@ -573,7 +624,7 @@ export declare const ExportLateRequestSchema: GenMessage<ExportLateRequest>;
  */
 export declare type ExportLateResponse = Message<"oneapi.partitions.v1.ExportLateResponse"> & {
   /**
-   * A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries.
+   * As in `ExportMonthResponse`, in the same order.
    *
    * @generated from field: bytes arrow_ipc = 1;
    */
@@ -607,7 +658,7 @@ export declare type ListFilesRequest = Message<"oneapi.partitions.v1.ListFilesRe
   month: string;
 
   /**
-   * Of the newest revision of each month only.
+   * Only what the newest manifest of a workspace's month names, that manifest, and no deleted file.
    *
    * @generated from field: bool newest_only = 3;
    */
@@ -890,7 +941,8 @@ export declare const PartitionService: GenService<{
     output: typeof DetachMonthResponseSchema;
   },
   /**
-   * Drops a detached partition, a day after publication and after a second check of the files.
+   * Drops a detached partition, a day after publication and after a second check of the files; of a
+   * month whose partition is gone, late records that have been in files for a day.
    *
    * @generated from rpc oneapi.partitions.v1.PartitionService.DropMonth
    */
