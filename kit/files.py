@@ -40,6 +40,15 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make a file's content durable that somebody else wrote."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def private_folder(path: Path, *, owner: int | None = None) -> Path:
     """Make a 0700 folder (its parents too) or check that the one there is ours (or `owner`'s).
 
