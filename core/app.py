@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final
 
+from core.access.rpc import access_service
 from core.accounts.rpc import workspace_service
 from core.admission import idempotency, limits
 from core.admission.credit import CreditDesk, LeaseTerms
@@ -177,6 +178,7 @@ class Core:
             statement_service(pool),
             proof_service(pool, self._prover()),
             receipt_service(pool, clock, ids, self._platform_key),
+            access_service(pool, clock, ids, self._platform_key),
             usage_service(pool, clock),
             incident_service(pool, clock, ids),
             operations_service(self._database.jobs, clock, lease_silence=self._lease_silence()),

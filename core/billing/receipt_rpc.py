@@ -36,7 +36,7 @@ ALLOWED = {
     "ListSignedRoots": _READERS,
     "SignRoot": _STAFF,
     "GetHeadProof": _READERS,
-    "GetPlatformKeys": _EVERYBODY,
+    "GetPlatformKeys": _EVERYBODY | {"archiver"},
 }
 _Format = pb.GetDocumentRequest
 _FILES: Final = {

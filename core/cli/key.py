@@ -11,13 +11,20 @@ from kit.cli import output
 from kit.cli_calls import call, time_of
 
 if TYPE_CHECKING:
-    from oneapi.keys.v1.api_key_pb2 import ApiKey, KeyEvent, KeyLimits, KeySettings
+    from oneapi.keys.v1.api_key_pb2 import (
+        ApiKey,
+        KeyEvent,
+        KeyLimits,
+        KeySettings,
+        Permission,
+    )
 
 LANES: Final = ("default", "economy", "coding", "priority", "opportunistic")
 SERVICE: Final = "keys.v1.key_service"
 _COLUMNS: Final = ("key_id", "name", "state", "hint", "lane", "created_at")
 _COUNTS: Final = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
 _SPEND: Final = ("spend_per_day", "spend_per_month", "spend_total")
+PERMISSIONS: Final = ("archives.download",)
 _LISTS: Final = {"models": "allowed_models", "networks": "allowed_networks"}
 _RESETTABLE: Final = (
     "lane",
@@ -25,6 +32,7 @@ _RESETTABLE: Final = (
     "default-model",
     "aliases",
     "networks",
+    "permissions",
     "expires-at",
     *(name.replace("_", "-") for name in (*_COUNTS, *_SPEND)),
 )
@@ -53,6 +61,13 @@ def _settings_options(command: Any) -> Any:
             default=None,
             help="Only upstreams that keep nothing may serve it.",
         ),
+        click.option(
+            "--permission",
+            "permissions",
+            multiple=True,
+            type=click.Choice(PERMISSIONS),
+            help="What it may do beside asking models; repeat for more.",
+        ),
         click.option("--expires-at", type=click.DateTime(), help="UTC."),
     ):
         command = option(command)
@@ -76,6 +91,9 @@ def _apply(settings: KeySettings, options: dict[str, Any]) -> KeySettings:
         settings.model_aliases.update(dict(_pair(text) for text in options["aliases"]))
     if options["zero_retention"] is not None:
         settings.requires_zero_retention = options["zero_retention"]
+    if options["permissions"]:
+        settings.ClearField("permissions")
+        settings.permissions.extend(_permission(word) for word in options["permissions"])
     if options["expires_at"] is not None:
         settings.expires_at.FromDatetime(options["expires_at"])
     _apply_limits(settings.limits, options)
@@ -99,6 +117,12 @@ def _reset(settings: KeySettings, name: str) -> None:
     else:
         other = {"aliases": "model_aliases", **_LISTS}
         settings.ClearField(other.get(field, field))  # type: ignore[arg-type]
+
+
+def _permission(word: str) -> Permission.ValueType:
+    from oneapi.keys.v1.api_key_pb2 import Permission as Message  # noqa: PLC0415
+
+    return Message.Value(f"PERMISSION_{word.upper().replace('.', '_')}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -231,6 +255,7 @@ def _row(api_key: ApiKey) -> dict[str, Any]:
         **{name: format_dollars(nanos) if nanos else None for name, nanos in spend.items()},
         "networks": list(settings.allowed_networks),
         "zero_retention": settings.requires_zero_retention,
+        "permissions": [PERMISSIONS[number - 1] for number in settings.permissions],
         "expires_at": time_of(settings, "expires_at"),
         "created_at": time_of(api_key, "created_at"),
         "previous_secret_expires_at": time_of(api_key, "previous_secret_expires_at"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from core.keys.model import ApiKey, KeyEvent, KeyLimits, KeySettings
+from core.keys.model import ApiKey, KeyEvent, KeyLimits, KeySettings, Permission
 from core.timestamps import from_timestamp, to_timestamp
 from kit.ids import format_id
 from oneapi.common.v1.lane_pb2 import Lane
@@ -31,6 +31,7 @@ def parse_settings(message: pb.KeySettings) -> KeySettings:
         expires_at=None if expires_at is None else from_timestamp(expires_at),
         allowed_networks=tuple(message.allowed_networks),
         requires_zero_retention=message.requires_zero_retention,
+        permissions=frozenset(map(Permission, message.permissions)),
     )
 
 
@@ -71,6 +72,7 @@ def _settings_message(settings: KeySettings) -> pb.KeySettings:
         expires_at=to_timestamp(settings.expires_at),
         allowed_networks=settings.allowed_networks,
         requires_zero_retention=settings.requires_zero_retention,
+        permissions=map(pb.Permission.ValueType, sorted(settings.permissions)),
     )
 
 

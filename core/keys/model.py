@@ -39,6 +39,17 @@ class KeyEventKind(IntEnum):
     EXPIRED = 7
 
 
+class Permission(IntEnum):
+    """What a key may do beside asking models; the values are those of the contract."""
+
+    ARCHIVES_DOWNLOAD = 1
+
+    @property
+    def word(self) -> str:
+        """Return its name as roles and user contexts say it, such as `archives.download`."""
+        return self.name.lower().replace("_", ".", 1)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
     """How much a key may do; 0 means no limit of its own. Spend is in nano-US-dollars."""
@@ -73,6 +84,7 @@ class KeySettings:
     allowed_networks: tuple[str, ...] = ()
     requires_zero_retention: bool = False
     """Whether only upstreams that keep nothing may serve it, whatever its workspace says."""
+    permissions: frozenset[Permission] = frozenset()
 
     def models(self) -> frozenset[str]:
         """Return every public model id or alias that the settings name."""
@@ -90,8 +102,12 @@ class KeySettings:
             "expires_at": None if self.expires_at is None else to_micros(self.expires_at),
             "allowed_networks": self.allowed_networks,
         }
-        # Only where it is set: calls from before there was such a setting replay their answers.
-        return content | ({"requires_zero_retention": True} if self.requires_zero_retention else {})
+        # Only where they are set: calls from before there were such settings replay their answers.
+        if self.requires_zero_retention:
+            content["requires_zero_retention"] = True
+        if self.permissions:
+            content["permissions"] = sorted(self.permissions)
+        return content
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,23 @@ from sqlalchemy import Row
 
 from core.db.database import Transaction
 from core.db.values import from_uuid, to_uuid
-from core.keys.model import ApiKey, KeyEvent, KeyEventKind, KeyLimits, KeySettings, KeyState
+from core.keys.model import (
+    ApiKey,
+    KeyEvent,
+    KeyEventKind,
+    KeyLimits,
+    KeySettings,
+    KeyState,
+    Permission,
+)
 from kit.reasons import NotFound
 
 KEY_COLUMNS: Final = """
     id, workspace_id, display_name, secret_hint, secret_hash, pepper_version, previous_secret_hash,
     previous_secret_expires_at, state, lane, allowed_models, default_model, model_aliases,
     requests_per_minute, tokens_per_minute, concurrent_requests, spend_per_day, spend_per_month,
-    spend_total, allowed_networks, requires_zero_retention, expires_at, created_at, version
+    spend_total, allowed_networks, requires_zero_retention, permissions, expires_at, created_at,
+    version
 """
 _INSERT: Final = f"""
 INSERT INTO api_key ({KEY_COLUMNS})
@@ -26,7 +35,7 @@ VALUES (:id, :workspace_id, :display_name, :secret_hint, :secret_hash, :pepper_v
     :previous_secret_hash, :previous_secret_expires_at, :state, :lane, :allowed_models,
     :default_model, :model_aliases, :requests_per_minute, :tokens_per_minute,
     :concurrent_requests, :spend_per_day, :spend_per_month, :spend_total, :allowed_networks,
-    :requires_zero_retention, :expires_at, :created_at, :version)
+    :requires_zero_retention, :permissions, :expires_at, :created_at, :version)
 """  # noqa: S608 constant columns
 _UPDATE: Final = """
 UPDATE api_key SET display_name = :display_name, secret_hint = :secret_hint,
@@ -38,11 +47,19 @@ UPDATE api_key SET display_name = :display_name, secret_hint = :secret_hint,
     tokens_per_minute = :tokens_per_minute, concurrent_requests = :concurrent_requests,
     spend_per_day = :spend_per_day, spend_per_month = :spend_per_month,
     spend_total = :spend_total, allowed_networks = :allowed_networks,
-    requires_zero_retention = :requires_zero_retention, expires_at = :expires_at
+    requires_zero_retention = :requires_zero_retention, permissions = :permissions,
+    expires_at = :expires_at
  WHERE id = :id
 """
 _GET: Final = f"SELECT {KEY_COLUMNS} FROM api_key WHERE id = :id"  # noqa: S608 constant columns
 _LOCK: Final = f"{_GET} FOR NO KEY UPDATE"
+_BY_HASH: Final = f"""
+SELECT {KEY_COLUMNS} FROM api_key WHERE secret_hash = ANY(:hashes)
+UNION ALL
+SELECT {KEY_COLUMNS} FROM api_key
+ WHERE previous_secret_hash = ANY(:hashes) AND previous_secret_expires_at > :now
+LIMIT 1
+"""  # noqa: S608 constant columns
 _LIST: Final = f"""
 SELECT {KEY_COLUMNS} FROM api_key
  WHERE workspace_id = :workspace_id AND id < :before ORDER BY id DESC LIMIT :limit
@@ -103,6 +120,15 @@ async def lock_key(tx: Transaction, key_id: bytes) -> ApiKey:
         NotFound: there is none with this id.
     """
     return _found(await tx.one(_LOCK, id=to_uuid(key_id)))
+
+
+async def find_key(tx: Transaction, hashes: Collection[bytes], now: datetime) -> ApiKey:
+    """Return the key of a secret, known by its keyed hash under any pepper in use.
+
+    Raises:
+        NotFound: no key has this secret, or its grace time is over.
+    """
+    return _found(await tx.one(_BY_HASH, hashes=list(hashes), now=now))
 
 
 async def list_keys(
@@ -205,6 +231,7 @@ def _settings_of(row: Row[Any]) -> KeySettings:
         expires_at=row.expires_at,
         allowed_networks=tuple(row.allowed_networks),
         requires_zero_retention=row.requires_zero_retention,
+        permissions=frozenset(map(Permission, row.permissions)),
     )
 
 
@@ -227,5 +254,6 @@ def _parameters(key: ApiKey) -> dict[str, object]:
         "expires_at": settings.expires_at,
         "allowed_networks": list(settings.allowed_networks),
         "requires_zero_retention": settings.requires_zero_retention,
+        "permissions": sorted(map(int, settings.permissions)),
         **{name: getattr(settings.limits, name) for name in KeyLimits.__slots__},
     }

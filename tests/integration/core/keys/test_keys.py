@@ -14,7 +14,14 @@ from core.db import call_replay
 from core.keyring import Keyring
 from core.keys import service, store
 from core.keys.expiry import record_expiries
-from core.keys.model import ApiKey, KeyEventKind, KeyLimits, KeySettings, KeyState
+from core.keys.model import (
+    ApiKey,
+    KeyEventKind,
+    KeyLimits,
+    KeySettings,
+    KeyState,
+    Permission,
+)
 from core.keys.service import ShownKey
 from kit.clock import now
 from kit.reasons import InvalidArgument, InvalidState, NotFound, RequestIdReused
@@ -387,3 +394,26 @@ async def test_a_call_is_replayed_for_a_day_and_forgotten_after_two(world: World
             await tx.commit()
         again = await new_workspace(world, "request-replayed")
         assert (again.workspace_id == workspace.workspace_id) is same
+
+
+async def test_permissions_come_and_go(world: World, workspace: Workspace) -> None:
+    """A key has none unless it is given some; they are part of what a repeated call must match."""
+    plain = await create(world, workspace)
+    assert plain.key.settings.permissions == frozenset()
+    may = KeySettings(permissions=frozenset({Permission.ARCHIVES_DOWNLOAD}))
+    with pytest.raises(RequestIdReused):
+        await create(world, workspace, may)
+    shown = await create(world, workspace, may, request_id="request-other")
+    async with world.pool.transaction("system") as tx:
+        assert await store.get_key(tx, shown.key.key_id) == shown.key
+        taken = await service.update_key(
+            tx,
+            world.act(),
+            shown.key.key_id,
+            display_name="A key",
+            settings=KeySettings(),
+            expected_version=0,
+        )
+        await tx.commit()
+    assert taken.settings.permissions == frozenset()
+    assert Permission.ARCHIVES_DOWNLOAD.word == "archives.download"

@@ -23,6 +23,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What a key may do beside asking models.
+type Permission int32
+
+const (
+	// Not known.
+	Permission_PERMISSION_UNSPECIFIED Permission = 0
+	// `archives.download`: list and download the workspace's archived usage.
+	Permission_PERMISSION_ARCHIVES_DOWNLOAD Permission = 1
+)
+
+// Enum value maps for Permission.
+var (
+	Permission_name = map[int32]string{
+		0: "PERMISSION_UNSPECIFIED",
+		1: "PERMISSION_ARCHIVES_DOWNLOAD",
+	}
+	Permission_value = map[string]int32{
+		"PERMISSION_UNSPECIFIED":       0,
+		"PERMISSION_ARCHIVES_DOWNLOAD": 1,
+	}
+)
+
+func (x Permission) Enum() *Permission {
+	p := new(Permission)
+	*p = x
+	return p
+}
+
+func (x Permission) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Permission) Descriptor() protoreflect.EnumDescriptor {
+	return file_oneapi_keys_v1_api_key_proto_enumTypes[0].Descriptor()
+}
+
+func (Permission) Type() protoreflect.EnumType {
+	return &file_oneapi_keys_v1_api_key_proto_enumTypes[0]
+}
+
+func (x Permission) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Permission.Descriptor instead.
+func (Permission) EnumDescriptor() ([]byte, []int) {
+	return file_oneapi_keys_v1_api_key_proto_rawDescGZIP(), []int{0}
+}
+
 // Where the key stands in its life.
 type ApiKey_State int32
 
@@ -68,11 +117,11 @@ func (x ApiKey_State) String() string {
 }
 
 func (ApiKey_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_keys_v1_api_key_proto_enumTypes[0].Descriptor()
+	return file_oneapi_keys_v1_api_key_proto_enumTypes[1].Descriptor()
 }
 
 func (ApiKey_State) Type() protoreflect.EnumType {
-	return &file_oneapi_keys_v1_api_key_proto_enumTypes[0]
+	return &file_oneapi_keys_v1_api_key_proto_enumTypes[1]
 }
 
 func (x ApiKey_State) Number() protoreflect.EnumNumber {
@@ -141,11 +190,11 @@ func (x KeyEvent_Kind) String() string {
 }
 
 func (KeyEvent_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_oneapi_keys_v1_api_key_proto_enumTypes[1].Descriptor()
+	return file_oneapi_keys_v1_api_key_proto_enumTypes[2].Descriptor()
 }
 
 func (KeyEvent_Kind) Type() protoreflect.EnumType {
-	return &file_oneapi_keys_v1_api_key_proto_enumTypes[1]
+	return &file_oneapi_keys_v1_api_key_proto_enumTypes[2]
 }
 
 func (x KeyEvent_Kind) Number() protoreflect.EnumNumber {
@@ -276,7 +325,7 @@ func (x *ApiKey) GetVersion() int64 {
 	return 0
 }
 
-// Lane, models and limits of a key.
+// Lane, models, limits and permissions of a key.
 type KeySettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lane of requests that choose none.
@@ -295,8 +344,10 @@ type KeySettings struct {
 	AllowedNetworks []string `protobuf:"bytes,7,rep,name=allowed_networks,json=allowedNetworks,proto3" json:"allowed_networks,omitempty"`
 	// Whether requests may only go to upstreams that keep nothing; the workspace may require it too.
 	RequiresZeroRetention bool `protobuf:"varint,8,opt,name=requires_zero_retention,json=requiresZeroRetention,proto3" json:"requires_zero_retention,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// What it may do beside asking models; none unless said.
+	Permissions   []Permission `protobuf:"varint,9,rep,packed,name=permissions,proto3,enum=oneapi.keys.v1.Permission" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *KeySettings) Reset() {
@@ -383,6 +434,13 @@ func (x *KeySettings) GetRequiresZeroRetention() bool {
 		return x.RequiresZeroRetention
 	}
 	return false
+}
+
+func (x *KeySettings) GetPermissions() []Permission {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
 }
 
 // How much a key may do; 0 means no limit of its own.
@@ -580,7 +638,7 @@ const file_oneapi_keys_v1_api_key_proto_rawDesc = "" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x12\n" +
 	"\x0eSTATE_DISABLED\x10\x02\x12\x11\n" +
 	"\rSTATE_REVOKED\x10\x03\x12\x11\n" +
-	"\rSTATE_EXPIRED\x10\x04\"\xeb\x03\n" +
+	"\rSTATE_EXPIRED\x10\x04\"\xa9\x04\n" +
 	"\vKeySettings\x12*\n" +
 	"\x04lane\x18\x01 \x01(\x0e2\x16.oneapi.common.v1.LaneR\x04lane\x12%\n" +
 	"\x0eallowed_models\x18\x02 \x03(\tR\rallowedModels\x12#\n" +
@@ -590,7 +648,8 @@ const file_oneapi_keys_v1_api_key_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12)\n" +
 	"\x10allowed_networks\x18\a \x03(\tR\x0fallowedNetworks\x126\n" +
-	"\x17requires_zero_retention\x18\b \x01(\bR\x15requiresZeroRetention\x1a?\n" +
+	"\x17requires_zero_retention\x18\b \x01(\bR\x15requiresZeroRetention\x12<\n" +
+	"\vpermissions\x18\t \x03(\x0e2\x1a.oneapi.keys.v1.PermissionR\vpermissions\x1a?\n" +
 	"\x11ModelAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd0\x02\n" +
@@ -617,7 +676,11 @@ const file_oneapi_keys_v1_api_key_proto_rawDesc = "" +
 	"\rKIND_DISABLED\x10\x04\x12\x10\n" +
 	"\fKIND_ENABLED\x10\x05\x12\x10\n" +
 	"\fKIND_REVOKED\x10\x06\x12\x10\n" +
-	"\fKIND_EXPIRED\x10\aB\xa5\x01\n" +
+	"\fKIND_EXPIRED\x10\a*J\n" +
+	"\n" +
+	"Permission\x12\x1a\n" +
+	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cPERMISSION_ARCHIVES_DOWNLOAD\x10\x01B\xa5\x01\n" +
 	"\x12com.oneapi.keys.v1B\vApiKeyProtoP\x01Z(1api.club/go/stubs/oneapi/keys/v1;keysv1\xa2\x02\x03OKX\xaa\x02\x0eOneapi.Keys.V1\xca\x02\x0eOneapi\\Keys\\V1\xe2\x02\x1aOneapi\\Keys\\V1\\GPBMetadata\xea\x02\x10Oneapi::Keys::V1b\x06proto3"
 
 var (
@@ -632,39 +695,41 @@ func file_oneapi_keys_v1_api_key_proto_rawDescGZIP() []byte {
 	return file_oneapi_keys_v1_api_key_proto_rawDescData
 }
 
-var file_oneapi_keys_v1_api_key_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_oneapi_keys_v1_api_key_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_oneapi_keys_v1_api_key_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_oneapi_keys_v1_api_key_proto_goTypes = []any{
-	(ApiKey_State)(0),             // 0: oneapi.keys.v1.ApiKey.State
-	(KeyEvent_Kind)(0),            // 1: oneapi.keys.v1.KeyEvent.Kind
-	(*ApiKey)(nil),                // 2: oneapi.keys.v1.ApiKey
-	(*KeySettings)(nil),           // 3: oneapi.keys.v1.KeySettings
-	(*KeyLimits)(nil),             // 4: oneapi.keys.v1.KeyLimits
-	(*KeyEvent)(nil),              // 5: oneapi.keys.v1.KeyEvent
-	nil,                           // 6: oneapi.keys.v1.KeySettings.ModelAliasesEntry
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(v1.Lane)(0),                  // 8: oneapi.common.v1.Lane
-	(*v1.Money)(nil),              // 9: oneapi.common.v1.Money
+	(Permission)(0),               // 0: oneapi.keys.v1.Permission
+	(ApiKey_State)(0),             // 1: oneapi.keys.v1.ApiKey.State
+	(KeyEvent_Kind)(0),            // 2: oneapi.keys.v1.KeyEvent.Kind
+	(*ApiKey)(nil),                // 3: oneapi.keys.v1.ApiKey
+	(*KeySettings)(nil),           // 4: oneapi.keys.v1.KeySettings
+	(*KeyLimits)(nil),             // 5: oneapi.keys.v1.KeyLimits
+	(*KeyEvent)(nil),              // 6: oneapi.keys.v1.KeyEvent
+	nil,                           // 7: oneapi.keys.v1.KeySettings.ModelAliasesEntry
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(v1.Lane)(0),                  // 9: oneapi.common.v1.Lane
+	(*v1.Money)(nil),              // 10: oneapi.common.v1.Money
 }
 var file_oneapi_keys_v1_api_key_proto_depIdxs = []int32{
-	0,  // 0: oneapi.keys.v1.ApiKey.state:type_name -> oneapi.keys.v1.ApiKey.State
-	3,  // 1: oneapi.keys.v1.ApiKey.settings:type_name -> oneapi.keys.v1.KeySettings
-	7,  // 2: oneapi.keys.v1.ApiKey.created_at:type_name -> google.protobuf.Timestamp
-	7,  // 3: oneapi.keys.v1.ApiKey.previous_secret_expires_at:type_name -> google.protobuf.Timestamp
-	8,  // 4: oneapi.keys.v1.KeySettings.lane:type_name -> oneapi.common.v1.Lane
-	6,  // 5: oneapi.keys.v1.KeySettings.model_aliases:type_name -> oneapi.keys.v1.KeySettings.ModelAliasesEntry
-	4,  // 6: oneapi.keys.v1.KeySettings.limits:type_name -> oneapi.keys.v1.KeyLimits
-	7,  // 7: oneapi.keys.v1.KeySettings.expires_at:type_name -> google.protobuf.Timestamp
-	9,  // 8: oneapi.keys.v1.KeyLimits.spend_per_day:type_name -> oneapi.common.v1.Money
-	9,  // 9: oneapi.keys.v1.KeyLimits.spend_per_month:type_name -> oneapi.common.v1.Money
-	9,  // 10: oneapi.keys.v1.KeyLimits.spend_total:type_name -> oneapi.common.v1.Money
-	1,  // 11: oneapi.keys.v1.KeyEvent.kind:type_name -> oneapi.keys.v1.KeyEvent.Kind
-	7,  // 12: oneapi.keys.v1.KeyEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	1,  // 0: oneapi.keys.v1.ApiKey.state:type_name -> oneapi.keys.v1.ApiKey.State
+	4,  // 1: oneapi.keys.v1.ApiKey.settings:type_name -> oneapi.keys.v1.KeySettings
+	8,  // 2: oneapi.keys.v1.ApiKey.created_at:type_name -> google.protobuf.Timestamp
+	8,  // 3: oneapi.keys.v1.ApiKey.previous_secret_expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 4: oneapi.keys.v1.KeySettings.lane:type_name -> oneapi.common.v1.Lane
+	7,  // 5: oneapi.keys.v1.KeySettings.model_aliases:type_name -> oneapi.keys.v1.KeySettings.ModelAliasesEntry
+	5,  // 6: oneapi.keys.v1.KeySettings.limits:type_name -> oneapi.keys.v1.KeyLimits
+	8,  // 7: oneapi.keys.v1.KeySettings.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 8: oneapi.keys.v1.KeySettings.permissions:type_name -> oneapi.keys.v1.Permission
+	10, // 9: oneapi.keys.v1.KeyLimits.spend_per_day:type_name -> oneapi.common.v1.Money
+	10, // 10: oneapi.keys.v1.KeyLimits.spend_per_month:type_name -> oneapi.common.v1.Money
+	10, // 11: oneapi.keys.v1.KeyLimits.spend_total:type_name -> oneapi.common.v1.Money
+	2,  // 12: oneapi.keys.v1.KeyEvent.kind:type_name -> oneapi.keys.v1.KeyEvent.Kind
+	8,  // 13: oneapi.keys.v1.KeyEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_keys_v1_api_key_proto_init() }
@@ -677,7 +742,7 @@ func file_oneapi_keys_v1_api_key_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_keys_v1_api_key_proto_rawDesc), len(file_oneapi_keys_v1_api_key_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -22,6 +22,26 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Permission:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PERMISSION_UNSPECIFIED: _Permission.ValueType  # 0
+    """Not known."""
+    PERMISSION_ARCHIVES_DOWNLOAD: _Permission.ValueType  # 1
+    """`archives.download`: list and download the workspace's archived usage."""
+
+class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
+    """What a key may do beside asking models."""
+
+PERMISSION_UNSPECIFIED: Permission.ValueType  # 0
+"""Not known."""
+PERMISSION_ARCHIVES_DOWNLOAD: Permission.ValueType  # 1
+"""`archives.download`: list and download the workspace's archived usage."""
+Global___Permission: _TypeAlias = Permission  # noqa: Y015
+
 @_typing.final
 class ApiKey(_message.Message):
     """A secret that lets a program spend a workspace's credits. The secret itself is shown once and
@@ -117,7 +137,7 @@ Global___ApiKey: _TypeAlias = ApiKey  # noqa: Y015
 
 @_typing.final
 class KeySettings(_message.Message):
-    """Lane, models and limits of a key."""
+    """Lane, models, limits and permissions of a key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -149,6 +169,7 @@ class KeySettings(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     ALLOWED_NETWORKS_FIELD_NUMBER: _builtins.int
     REQUIRES_ZERO_RETENTION_FIELD_NUMBER: _builtins.int
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
     lane: _lane_pb2.Lane.ValueType
     """The lane of requests that choose none."""
     default_model: _builtins.str
@@ -175,6 +196,10 @@ class KeySettings(_message.Message):
     def allowed_networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses or networks (CIDR) that may use the key; empty means all."""
 
+    @_builtins.property
+    def permissions(self) -> _containers.RepeatedScalarFieldContainer[Global___Permission.ValueType]:
+        """What it may do beside asking models; none unless said."""
+
     def __init__(
         self,
         *,
@@ -186,10 +211,11 @@ class KeySettings(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         allowed_networks: _abc.Iterable[_builtins.str] | None = ...,
         requires_zero_retention: _builtins.bool = ...,
+        permissions: _abc.Iterable[Global___Permission.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_models", b"allowed_models", "allowed_networks", b"allowed_networks", "default_model", b"default_model", "expires_at", b"expires_at", "lane", b"lane", "limits", b"limits", "model_aliases", b"model_aliases", "requires_zero_retention", b"requires_zero_retention"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_models", b"allowed_models", "allowed_networks", b"allowed_networks", "default_model", b"default_model", "expires_at", b"expires_at", "lane", b"lane", "limits", b"limits", "model_aliases", b"model_aliases", "permissions", b"permissions", "requires_zero_retention", b"requires_zero_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -138,7 +138,7 @@ export enum ApiKey_State {
 export declare const ApiKey_StateSchema: GenEnum<ApiKey_State>;
 
 /**
- * Lane, models and limits of a key.
+ * Lane, models, limits and permissions of a key.
  *
  * @generated from message oneapi.keys.v1.KeySettings
  */
@@ -198,6 +198,13 @@ export declare type KeySettings = Message<"oneapi.keys.v1.KeySettings"> & {
    * @generated from field: bool requires_zero_retention = 8;
    */
   requiresZeroRetention: boolean;
+
+  /**
+   * What it may do beside asking models; none unless said.
+   *
+   * @generated from field: repeated oneapi.keys.v1.Permission permissions = 9;
+   */
+  permissions: Permission[];
 };
 
 /**
@@ -376,4 +383,30 @@ export enum KeyEvent_Kind {
  * Describes the enum oneapi.keys.v1.KeyEvent.Kind.
  */
 export declare const KeyEvent_KindSchema: GenEnum<KeyEvent_Kind>;
+
+/**
+ * What a key may do beside asking models.
+ *
+ * @generated from enum oneapi.keys.v1.Permission
+ */
+export enum Permission {
+  /**
+   * Not known.
+   *
+   * @generated from enum value: PERMISSION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * `archives.download`: list and download the workspace's archived usage.
+   *
+   * @generated from enum value: PERMISSION_ARCHIVES_DOWNLOAD = 1;
+   */
+  ARCHIVES_DOWNLOAD = 1,
+}
+
+/**
+ * Describes the enum oneapi.keys.v1.Permission.
+ */
+export declare const PermissionSchema: GenEnum<Permission>;
 

@@ -1,0 +1,1 @@
+"""On whose behalf services call each other, and the record of what they handed out."""
