@@ -1,0 +1,174 @@
+"""A month is proved from its manifest, its files and the platform's keys, or it is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archiver.manifest import Manifest, ManifestNotValid, parse_manifest
+from archiver.model import Part, usage_name
+from archiver.totals import Tally
+from archiver.verify import NotProved, read_totals, verify_month
+from kit.archive_manifest import manifest_message
+from kit.canonical import encode
+from kit.ids import format_id
+from kit.platform_keys import PublicKeys, key_id_of
+from oneapi.partitions.v1.partition_pb2 import ArchiveFile, RevisionReason
+from tests.support.archive_rows import MONTH, rows, settlements, workspace
+from tests.unit.archiver.test_usage_files import write
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = KEY.public_key().public_bytes_raw()
+KEY_ID = key_id_of(PUBLIC)
+KEYS = PublicKeys({KEY_ID: PUBLIC})
+ROWS = rows(workspace(1), 120)
+
+
+def signed(manifest: Manifest) -> Manifest:
+    """The manifest with the platform's signature."""
+    message = manifest_message(
+        format_id("ws", manifest.workspace_id), "2026-03", manifest.revision, manifest.sha256()
+    )
+    return manifest.signed(KEY_ID, KEY.sign(message))
+
+
+@pytest.fixture
+def month(tmp_path: Path) -> tuple[Manifest, Callable[[str], Path]]:
+    """A month of one workspace, as it was published."""
+    draft = write(tmp_path / "usage.parquet", ROWS)
+    totals = read_totals(draft.path)
+    name = usage_name(workspace(1), MONTH, 1, draft.sha256)
+    part = Part(draft.kind, name, draft.size_bytes, draft.rows, draft.sha256, totals)
+    manifest = Manifest(
+        workspace_id=workspace(1),
+        month=MONTH,
+        revision=1,
+        reason=RevisionReason.REVISION_REASON_INITIAL,
+        supersedes=None,
+        parts=(part,),
+        totals=totals,
+        ledger_charge_nanos=totals.charge_nanos,
+        settlements=settlements(ROWS),
+    )
+    return signed(manifest), lambda _: draft.path
+
+
+Month = tuple[Manifest, Callable[[str], Path]]
+
+
+def test_a_month_as_it_was_published_is_proved(month: Month) -> None:
+    """Control: all of it holds."""
+    manifest, path_of = month
+    assert verify_month(manifest.to_bytes(), KEYS, path_of) == manifest
+    stated = json.loads(manifest.to_bytes())
+    assert stated["created_at"] == "2026-06-30T00:00:00Z"
+    assert stated["period"] == {"start": "2026-03-01T00:00:00Z", "end": "2026-04-01T00:00:00Z"}
+    assert stated["complete"] is True
+    assert stated["ledger"]["equal"] is True
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        ("ledger", {"ledger_charge_nanos": 1}),
+        ("totals", {"parts": ()}),
+        ("record_count", {"settlements": settlements(ROWS[:-1])}),
+        ("settlements", {"settlements": settlements(ROWS[:50])}),
+        ("records_root", {"settlements": settlements([*ROWS[:-1], ROWS[-1] | {"requests": 2}])}),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_found(
+    month: Month, check: str, change: dict[str, Any]
+) -> None:
+    """Even if it is signed."""
+    manifest, path_of = month
+    with pytest.raises(NotProved) as raised:
+        verify_month(signed(replace(manifest, **change)).to_bytes(), KEYS, path_of)
+    assert raised.value.check == check
+
+
+def test_sums_that_are_not_the_files_are_found(month: Month) -> None:
+    """A charge moved from the file's rows to the manifest's sum."""
+    manifest, path_of = month
+    totals = replace(manifest.totals, charge_nanos=manifest.totals.charge_nanos - 1)
+    part = manifest.parts[0]._replace(totals=totals)
+    wrong = replace(manifest, parts=(part,), totals=totals, ledger_charge_nanos=totals.charge_nanos)
+    with pytest.raises(NotProved, match="sums"):
+        verify_month(signed(wrong).to_bytes(), KEYS, path_of)
+
+
+def test_another_signature_is_no_proof(month: Month) -> None:
+    """None, another key's, and one over another revision."""
+    manifest, path_of = month
+    for wrong in (
+        replace(manifest, signature=bytes(64)),
+        replace(manifest, key_id="ed25519-0000000000000000"),
+        replace(manifest, revision=2),
+    ):
+        with pytest.raises(NotProved, match="signature"):
+            verify_month(wrong.to_bytes(), KEYS, path_of)
+
+
+def test_a_changed_or_missing_file_is_found(month: Month, tmp_path: Path) -> None:
+    """One bit, a cut, and no file at all."""
+    manifest, path_of = month
+    path = path_of("")
+    whole = path.read_bytes()
+    for wrong in (whole[:-1], whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]):
+        path.write_bytes(wrong)
+        with pytest.raises(NotProved, match="file"):
+            verify_month(manifest.to_bytes(), KEYS, path_of)
+    path.unlink()
+    with pytest.raises(NotProved, match="file_missing"):
+        verify_month(manifest.to_bytes(), KEYS, path_of)
+
+
+def test_a_manifest_has_one_form(month: Month) -> None:
+    """Other spacing, another member, or a number in another form is another text."""
+    manifest, _ = month
+    text = manifest.to_bytes()
+    found = json.loads(text)
+    assert parse_manifest(text) == manifest
+    for wrong in (
+        json.dumps(found).encode(),
+        encode(found | {"more": 1}),
+        encode(found | {"revision": "01"}),
+        encode(found | {"files": [found["files"][0] | {"name": "../../secret"}]}),
+        encode({name: found[name] for name in found if name != "totals"}),
+        text.replace(b'"complete":true', b'"complete":false'),
+    ):
+        with pytest.raises(ManifestNotValid):
+            parse_manifest(wrong)
+
+
+@given(st.binary(max_size=300) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_no_text_makes_the_reader_fail(text: bytes) -> None:
+    """What is no manifest is refused as such."""
+    with pytest.raises(ManifestNotValid):
+        parse_manifest(text)
+
+
+def test_only_known_kinds_can_be_named() -> None:
+    """The internal file of ids is of no manifest."""
+    part = Part(ArchiveFile.KIND_IDS, "ids/x", 1, 1, bytes(32), None)
+    with pytest.raises(KeyError):
+        replace(_empty(), parts=(part,)).to_bytes()
+
+
+def _empty() -> Manifest:
+    totals = Tally().totals()
+    return Manifest(
+        workspace(1), MONTH, 1, RevisionReason.REVISION_REASON_INITIAL, None, (), totals, 0, ()
+    )
