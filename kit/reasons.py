@@ -4,6 +4,7 @@
     ├── InvalidArgument            a field is missing or malformed
     ├── Unauthenticated            the caller did not identify itself
     ├── CallerNotAllowed           the caller may not use this method
+    ├── PermissionMissing          whoever the call is made for may not do this
     ├── NotFound                   no such object
     ├── AlreadyExists              an object of that name exists
     ├── InvalidState               the object's state does not allow the change
@@ -61,6 +62,12 @@ class CallerNotAllowed(DomainError):
     """The caller may not use this method."""
 
     reason = ErrorReason.ERROR_REASON_CALLER_NOT_ALLOWED
+
+
+class PermissionMissing(DomainError):
+    """The person or key on whose behalf the call is made may not do this there."""
+
+    reason = ErrorReason.ERROR_REASON_PERMISSION_MISSING
 
 
 class NotFound(DomainError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final, Self
 
 import grpc
 
 from kit.rpc.identity import bearer
 
+Pairs = tuple[tuple[str, str], ...]
+"""Metadata of a call, beside the caller's token."""
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _RETRY: Final = {
     "methodConfig": [
@@ -51,7 +52,7 @@ class _IdentifiedChannel(grpc.aio.Channel):
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self._channel = channel
-        self._metadata = grpc.aio.Metadata(*bearer(token))
+        self._metadata = bearer(token)
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
         return self._identified(self._channel.unary_unary(*arguments, **options))
@@ -66,7 +67,12 @@ class _IdentifiedChannel(grpc.aio.Channel):
         return self._identified(self._channel.stream_stream(*arguments, **options))
 
     def _identified(self, method: Any) -> Callable[..., Any]:
-        return partial(method, metadata=self._metadata)
+        def call(*arguments: Any, metadata: Pairs = (), **options: Any) -> Any:
+            return method(
+                *arguments, metadata=grpc.aio.Metadata(*self._metadata, *metadata), **options
+            )
+
+        return call
 
     async def __aenter__(self) -> Self:
         return self

@@ -135,8 +135,8 @@ func (x *Archive) GetFiles() []*DownloadableFile {
 // A file that can be downloaded.
 type DownloadableFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// `usage.parquet`, `focus.parquet`, `focus.csv.gz`, `manifest.json` or `usage.csv` (made on
-	// demand, without size and checksum).
+	// `usage.parquet` (and `usage-2.parquet`, … with records that came late), `focus.parquet`,
+	// `focus.csv.gz`, `manifest.json` or `usage.csv` (made on demand, without size and checksum).
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Its media type.
 	MediaType string `protobuf:"bytes,2,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`

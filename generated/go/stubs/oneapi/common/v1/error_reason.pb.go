@@ -67,6 +67,8 @@ const (
 	ErrorReason_ERROR_REASON_UNAVAILABLE ErrorReason = 19
 	// A fault of ours; the error id finds it in our logs.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 20
+	// The person or key on whose behalf the call is made may not do this, or not in this workspace.
+	ErrorReason_ERROR_REASON_PERMISSION_MISSING ErrorReason = 21
 )
 
 // Enum value maps for ErrorReason.
@@ -93,6 +95,7 @@ var (
 		18: "ERROR_REASON_RECORD_INVALID",
 		19: "ERROR_REASON_UNAVAILABLE",
 		20: "ERROR_REASON_INTERNAL",
+		21: "ERROR_REASON_PERMISSION_MISSING",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -116,6 +119,7 @@ var (
 		"ERROR_REASON_RECORD_INVALID":       18,
 		"ERROR_REASON_UNAVAILABLE":          19,
 		"ERROR_REASON_INTERNAL":             20,
+		"ERROR_REASON_PERMISSION_MISSING":   21,
 	}
 )
 
@@ -150,7 +154,7 @@ var File_oneapi_common_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_oneapi_common_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"#oneapi/common/v1/error_reason.proto\x12\x10oneapi.common.v1*\xd2\x05\n" +
+	"#oneapi/common/v1/error_reason.proto\x12\x10oneapi.common.v1*\xf7\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x01\x12 \n" +
@@ -173,7 +177,8 @@ const file_oneapi_common_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_RECORD_CONFLICT\x10\x11\x12\x1f\n" +
 	"\x1bERROR_REASON_RECORD_INVALID\x10\x12\x12\x1c\n" +
 	"\x18ERROR_REASON_UNAVAILABLE\x10\x13\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x14B\xb8\x01\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\x14\x12#\n" +
+	"\x1fERROR_REASON_PERMISSION_MISSING\x10\x15B\xb8\x01\n" +
 	"\x14com.oneapi.common.v1B\x10ErrorReasonProtoP\x01Z,1api.club/go/stubs/oneapi/common/v1;commonv1\xa2\x02\x03OCX\xaa\x02\x10Oneapi.Common.V1\xca\x02\x10Oneapi\\Common\\V1\xe2\x02\x1cOneapi\\Common\\V1\\GPBMetadata\xea\x02\x12Oneapi::Common::V1b\x06proto3"
 
 var (

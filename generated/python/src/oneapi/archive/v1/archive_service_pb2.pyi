@@ -90,8 +90,8 @@ class DownloadableFile(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`usage.parquet`, `focus.parquet`, `focus.csv.gz`, `manifest.json` or `usage.csv` (made on
-    demand, without size and checksum).
+    """`usage.parquet` (and `usage-2.parquet`, … with records that came late), `focus.parquet`,
+    `focus.csv.gz`, `manifest.json` or `usage.csv` (made on demand, without size and checksum).
     """
     media_type: _builtins.str
     """Its media type."""

@@ -64,6 +64,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Part of the service cannot be reached now; try again."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 20
     """A fault of ours; the error id finds it in our logs."""
+    ERROR_REASON_PERMISSION_MISSING: _ErrorReason.ValueType  # 21
+    """The person or key on whose behalf the call is made may not do this, or not in this workspace."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of google.rpc.ErrorInfo, domain "1api.club"."""
@@ -110,4 +112,6 @@ ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 19
 """Part of the service cannot be reached now; try again."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 20
 """A fault of ours; the error id finds it in our logs."""
+ERROR_REASON_PERMISSION_MISSING: ErrorReason.ValueType  # 21
+"""The person or key on whose behalf the call is made may not do this, or not in this workspace."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -161,6 +161,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_INTERNAL = 20;
    */
   INTERNAL = 20,
+
+  /**
+   * The person or key on whose behalf the call is made may not do this, or not in this workspace.
+   *
+   * @generated from enum value: ERROR_REASON_PERMISSION_MISSING = 21;
+   */
+  PERMISSION_MISSING = 21,
 }
 
 /**
