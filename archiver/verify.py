@@ -57,7 +57,7 @@ def verify_month(manifest: bytes, keys: PublicKeys, path_of: Callable[[str], Pat
         if part.kind == ArchiveFile.KIND_USAGE_PARQUET:
             parts.append(read_totals(path))
             _check("sums", holds=parts[-1] == part.totals and parts[-1].records == part.rows)
-    _check("totals", holds=bool(parts) and combined(parts) == found.totals)
+    _check("totals", holds=combined(parts) == found.totals)
     usage = [part for part in found.parts if part.kind == ArchiveFile.KIND_USAGE_PARQUET]
     verify_settlements(found.settlements, [path_of(part.name) for part in usage])
     return found
@@ -119,7 +119,7 @@ def verify_settlements(settlements: tuple[Settlement, ...], paths: list[Path]) -
 
 
 def _is_late(row: Mapping[str, Any]) -> bool:
-    return row["waive_reason"] == _LATE and row["charge"] == 0
+    return (row["waive_reason"], row["charge"]) == (_LATE, 0)
 
 
 def _leaf(row: Mapping[str, Any]) -> bytes:

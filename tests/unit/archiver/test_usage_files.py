@@ -124,7 +124,8 @@ def test_duckdb_and_pandas_read_exact_sums_and_times(tmp_path: Path) -> None:
     found = rows(workspace(1), 500)
     draft = write(tmp_path / "x.parquet", found)
     exact = Decimal(sum(row["charge_nanos"] for row in found)).scaleb(-9)
-    query = "SELECT sum(charge), epoch_us(min(started_at)), count(DISTINCT request_id) FROM read_parquet(?)"
+    sums = "sum(charge), epoch_us(min(started_at)), count(DISTINCT request_id)"
+    query = f"SELECT {sums} FROM read_parquet(?)"
     with duckdb.connect() as connection:
         answer = connection.execute(query, [str(draft.path)]).fetchone()
         kinds = connection.execute(

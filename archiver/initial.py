@@ -1,0 +1,187 @@
+"""The first revision of a frozen month: all workspaces exported, verified, signed and published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import grpc
+import pyarrow as pa
+
+from archiver.calendar import format_month
+from archiver.core_link import CountedMonth
+from archiver.export import id_bytes, read_ipc
+from archiver.ids import IdSorter
+from archiver.manifest import Manifest
+from archiver.model import Draft, Part, Totals, ids_name
+from archiver.parts import (
+    Progress,
+    Revised,
+    Workshop,
+    drafts,
+    sign_and_store,
+    store_costs,
+    store_ids,
+    store_usage,
+)
+from archiver.totals import combined
+from kit.reasons import InvalidState
+from oneapi.partitions.v1.partition_pb2 import ArchiveFile, RevisionReason
+
+FIRST: Final = 1
+INITIAL: Final = RevisionReason.REVISION_REASON_INITIAL
+RESUMES_MAX: Final = 5
+"""How often a broken export goes on behind the last whole workspace before the step fails."""
+_BROKEN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+_ID_BYTES: Final = 16
+Billing = Mapping[bytes, pa.Table]
+
+
+class MonthDiffers(InvalidState):
+    """The files of a month are not what the hot store counts; they are not published."""
+
+
+async def publish_initial(shop: Workshop, month: date, progress: Progress) -> None:
+    """Export, verify, sign and publish a frozen month; to be repeated whenever it fails.
+
+    Raises:
+        MonthDiffers: the read-back files do not add up to what core counts.
+        LeaseLost: another archiver works.
+        StoreUnavailable: the store failed.
+    """
+    folder = shop.fresh("initial")
+    billing = await read_billing(shop, month)
+    sorter = IdSorter(month, shop.fresh("ids"))
+    try:
+        files = await _all_workspaces(shop, month, billing, sorter, folder, progress)
+        ids = await asyncio.to_thread(sorter.finish, folder / "ids")
+    finally:
+        sorter.close()
+    name = ids_name(month, FIRST, ids.sha256)
+    files.append(await store_ids(shop, name, ids, FIRST))
+    await progress(format_month(month), "publish", 0, 0, False)  # noqa: FBT003 - a positional port
+    await shop.core.publish(month, FIRST, INITIAL, files)
+    await progress(format_month(month), "publish", ids.rows, ids.rows, True)  # noqa: FBT003
+
+
+async def read_billing(shop: Workshop, month: date) -> Billing:
+    """Return the month's billing rows by workspace."""
+    found: dict[bytes, list[pa.RecordBatch]] = {}
+    async for message in shop.core.export_billing(month):
+        for batch in read_ipc(message):
+            ids = id_bytes(batch.column("workspace_id"))
+            for row in range(batch.num_rows):
+                workspace_id = bytes(ids[row * _ID_BYTES : (row + 1) * _ID_BYTES])
+                found.setdefault(workspace_id, []).append(batch.slice(row, 1))
+    return {owner: pa.Table.from_batches(rows).combine_chunks() for owner, rows in found.items()}
+
+
+async def _all_workspaces(
+    shop: Workshop,
+    month: date,
+    billing: Billing,
+    sorter: IdSorter,
+    folder: Path,
+    progress: Progress,
+) -> list[ArchiveFile]:
+    files: list[ArchiveFile] = []
+    waiting = sorted(billing)
+    rows = 0
+    async with aclosing(_paired(shop, month, folder)) as pairs:
+        async for counted, draft in pairs:
+            while waiting and waiting[0] < counted.workspace_id:
+                files += await _without_usage(shop, month, waiting.pop(0), billing)
+            if waiting and waiting[0] == counted.workspace_id:
+                waiting.pop(0)
+            revised = await _one_workspace(shop, month, counted, draft, billing, sorter)
+            files += revised.files
+            rows += revised.manifest.totals.records
+            await progress(format_month(month), "export", rows, 0, False)  # noqa: FBT003
+    for workspace_id in waiting:
+        files += await _without_usage(shop, month, workspace_id, billing)
+    await progress(format_month(month), "export", rows, rows, True)  # noqa: FBT003
+    return files
+
+
+async def _paired(
+    shop: Workshop, month: date, folder: Path
+) -> AsyncGenerator[tuple[CountedMonth, Draft], None]:
+    """Yield each workspace's file with what core counts; a broken stream is taken up again."""
+    after: bytes | None = None
+    for attempt in range(RESUMES_MAX + 1):
+        try:
+            async with aclosing(_pairs_behind(shop, month, folder, after)) as pairs:
+                async for counted, draft in pairs:
+                    yield counted, draft
+                    after = counted.workspace_id
+            return
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _BROKEN or attempt == RESUMES_MAX:
+                raise
+            await asyncio.sleep(attempt)
+
+
+async def _pairs_behind(
+    shop: Workshop, month: date, folder: Path, after: bytes | None
+) -> AsyncGenerator[tuple[CountedMonth, Draft], None]:
+    async with (
+        aclosing(drafts(shop.core.export(month, after), folder)) as written,
+        aclosing(shop.core.totals(month, after)) as totals,
+    ):
+        async for workspace_id, draft in written:
+            counted = await anext(totals, None)
+            if counted is None or draft is None or counted.workspace_id != workspace_id:
+                raise MonthDiffers(month=format_month(month))
+            yield counted, draft
+        # A workspace that the ledger charged and of which no record came.
+        if await anext(totals, None) is not None:
+            raise MonthDiffers(month=format_month(month))
+
+
+async def _one_workspace(
+    shop: Workshop,
+    month: date,
+    counted: CountedMonth,
+    draft: Draft,
+    billing: Billing,
+    sorter: IdSorter,
+) -> Revised:
+    owner = counted.workspace_id
+    part, copy = await store_usage(shop, owner, month, 1, draft, sorter)
+    try:
+        if part.totals != counted.totals or part.rows != draft.rows:
+            raise MonthDiffers(month=format_month(month))
+        costs = await store_costs(shop, owner, month, [copy], billing.get(owner))
+    finally:
+        copy.unlink(missing_ok=True)
+    return await sign_and_store(shop, _manifest(month, counted, part.totals, [part, *costs]))
+
+
+async def _without_usage(
+    shop: Workshop, month: date, workspace_id: bytes, billing: Billing
+) -> tuple[ArchiveFile, ...]:
+    """Store the costs of a workspace that bought, or got credit, and used nothing."""
+    costs = await store_costs(shop, workspace_id, month, [], billing[workspace_id])
+    if not costs:
+        return ()
+    nothing = combined([])
+    counted = CountedMonth(workspace_id, nothing, 0, ())
+    return (await sign_and_store(shop, _manifest(month, counted, nothing, costs))).files
+
+
+def _manifest(month: date, counted: CountedMonth, totals: Totals, parts: list[Part]) -> Manifest:
+    return Manifest(
+        workspace_id=counted.workspace_id,
+        month=month,
+        revision=FIRST,
+        reason=INITIAL,
+        supersedes=None,
+        parts=tuple(parts),
+        totals=totals,
+        ledger_charge_nanos=counted.ledger_charge_nanos,
+        settlements=counted.settlements,
+    )

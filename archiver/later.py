@@ -1,0 +1,291 @@
+"""Later revisions: what came late is added, what is to be erased is rewritten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from archiver.columns import UUID
+from archiver.core_link import CountedMonth
+from archiver.export import Group, UsageFile, id_bytes
+from archiver.ids import IdSorter, KnownIds
+from archiver.initial import Billing, read_billing
+from archiver.manifest import Manifest, parse_manifest
+from archiver.model import Draft, Part, ids_name
+from archiver.parts import (
+    Revised,
+    Workshop,
+    drafts,
+    sha256_of,
+    sign_and_store,
+    store_costs,
+    store_ids,
+    store_usage,
+)
+from archiver.store.errors import ObjectDamaged
+from archiver.totals import combined, rows_of
+from kit.ids import ID_BYTES, format_id
+from oneapi.partitions.v1.partition_pb2 import ArchiveFile, RevisionReason
+from oneapi.partitions.v1.partition_service_pb2 import RecordDeletionRequest
+
+LATE: Final = RevisionReason.REVISION_REASON_LATE
+ERASURE: Final = RevisionReason.REVISION_REASON_ERASURE
+USAGE: Final = ArchiveFile.KIND_USAGE_PARQUET
+MANIFEST: Final = ArchiveFile.KIND_MANIFEST
+IDS: Final = ArchiveFile.KIND_IDS
+ERASED_KEY: Final = bytes(ID_BYTES)
+_PERSONAL: Final = frozenset(
+    {USAGE, ArchiveFile.KIND_FOCUS_PARQUET, ArchiveFile.KIND_FOCUS_CSV}
+)  # fmt: skip
+
+
+async def publish_late(shop: Workshop, month: date, revision: int) -> tuple[int, int]:
+    """Add the late records of a published month; return how many, and how many were doubles.
+
+    Raises:
+        LeaseLost: another archiver works.
+        StoreUnavailable: the store failed; to be repeated.
+    """
+    folder, known_folder = shop.fresh("late"), shop.fresh("known")
+    files = await shop.core.files(month, newest_only=False)
+    known = [await _fetched(shop, file, known_folder) for file in files if file.kind == IDS]
+    billing = await read_billing(shop, month)
+    sorter = IdSorter(month, shop.fresh("ids"))
+    late = _Late(shop, month, revision, billing, sorter)
+    try:
+        with KnownIds(known) as ids:
+            chosen = _Doubles(ids)
+            messages = shop.core.export_late(month)
+            async with aclosing(drafts(messages, folder, keep=chosen.without)) as found:
+                async for workspace_id, draft in found:
+                    if draft is not None:
+                        late.drafts[workspace_id] = draft
+        published = await late.publish(chosen)
+    finally:
+        sorter.close()
+    return published, len(chosen.doubles)
+
+
+class _Doubles:
+    """Takes rows out of an export that are in the archive already, and remembers both kinds."""
+
+    def __init__(self, known: KnownIds) -> None:
+        self._known = known
+        self.doubles: list[bytes] = []
+        self.fresh: dict[bytes, list[bytes]] = {}
+        self.partial: set[bytes] = set()
+        """Settlements of which a record was taken out: their roots cover more than the file has."""
+
+    def without(self, group: Group) -> pa.Table:
+        rows = group.rows.combine_chunks()
+        ids = _ids(rows, "id")
+        settled = _ids(rows, "settlement_id")
+        fresh = [identifier not in self._known for identifier in ids]
+        for identifier, settlement_id, is_fresh in zip(ids, settled, fresh, strict=True):
+            if is_fresh:
+                self.fresh.setdefault(group.workspace_id, []).append(identifier)
+            else:
+                self.doubles.append(identifier)
+                self.partial.add(settlement_id)
+        return rows.filter(pa.array(fresh, pa.bool_()))
+
+
+class _Late:
+    """One revision for late records."""
+
+    def __init__(
+        self, shop: Workshop, month: date, revision: int, billing: Billing, sorter: IdSorter
+    ) -> None:
+        self._shop = shop
+        self._month = month
+        self._revision = revision
+        self._billing = billing
+        self._sorter = sorter
+        self.drafts: dict[bytes, Draft] = {}
+
+    async def publish(self, chosen: _Doubles) -> int:
+        files: list[ArchiveFile] = []
+        async with aclosing(self._shop.core.totals(self._month, None, late=True)) as totals:
+            async for counted in totals:
+                draft = self.drafts.get(counted.workspace_id)
+                if draft is not None:
+                    files += (await self._one(counted, draft, chosen)).files
+        late_ids = [identifier for ids in chosen.fresh.values() for identifier in ids]
+        if late_ids:
+            path = self._shop.fresh("late-ids") / "ids"
+            ids = await asyncio.to_thread(self._sorter.finish, path)
+            name = ids_name(self._month, self._revision, ids.sha256)
+            files.append(await store_ids(self._shop, name, ids, self._revision))
+        await self._shop.core.publish(
+            self._month,
+            self._revision,
+            LATE,
+            files,
+            late_ids=late_ids,
+            duplicate_ids=chosen.doubles,
+        )
+        return len(late_ids)
+
+    async def _one(self, counted: CountedMonth, draft: Draft, chosen: _Doubles) -> Revised:
+        owner = counted.workspace_id
+        before = await newest_manifest(self._shop, self._month, owner)
+        parts = [] if before is None else usage_parts(before[0])
+        number = len(parts) + 1
+        part, copy = await store_usage(self._shop, owner, self._month, number, draft, self._sorter)
+        folder = self._shop.fresh("parts")
+        paths = [*[await _fetched_part(self._shop, each, folder) for each in parts], copy]
+        billing = self._billing.get(owner)
+        costs = await store_costs(self._shop, owner, self._month, paths, billing)
+        partial = {format_id("txn", each) for each in chosen.partial}
+        added = tuple(each for each in counted.settlements if each.transaction_id not in partial)
+        manifest = Manifest(
+            workspace_id=owner,
+            month=self._month,
+            revision=self._revision,
+            reason=LATE,
+            supersedes=None if before is None else before[1],
+            parts=(*parts, part, *costs),
+            totals=combined([each.totals for each in (*parts, part) if each.totals]),
+            ledger_charge_nanos=0 if before is None else before[0].ledger_charge_nanos,
+            settlements=(() if before is None else before[0].settlements) + added,
+        )
+        copy.unlink()
+        return await sign_and_store(self._shop, manifest, chosen.fresh[owner])
+
+
+async def erase_key(
+    shop: Workshop, month: date, workspace_id: bytes, key_id: bytes, revision: int
+) -> int:
+    """Take a key's id out of a workspace's month; return how many rows had it.
+
+    The rows stay, and with them sums, roots and proofs: no leaf holds a key's id.
+
+    Raises:
+        LeaseLost: another archiver works.
+        StoreUnavailable: the store failed; to be repeated.
+    """
+    before = await newest_manifest(shop, month, workspace_id)
+    if before is None:
+        return 0
+    folder, manifest = shop.fresh("erasure"), before[0]
+    old = [(part, await _fetched_part(shop, part, folder)) for part in usage_parts(manifest)]
+    erased = await asyncio.to_thread(_count_key, [path for _, path in old], key_id)
+    if not erased:
+        return 0
+    sorter = IdSorter(month, shop.fresh("ids"))
+    parts, paths = [], []
+    try:
+        for number, (_, path) in enumerate(old, start=1):
+            target = folder / f"erased-{number}.parquet"
+            draft = await asyncio.to_thread(_rewritten, path, target, key_id)
+            part, copy = await store_usage(shop, workspace_id, month, number, draft, sorter)
+            parts.append(part)
+            paths.append(copy)
+    finally:
+        sorter.close()
+    billing = (await read_billing(shop, month)).get(workspace_id)
+    costs = await store_costs(shop, workspace_id, month, paths, billing)
+    revised = replace(
+        manifest,
+        revision=revision,
+        reason=ERASURE,
+        supersedes=before[1],
+        parts=(*parts, *costs),
+        totals=combined([each.totals for each in parts if each.totals]),
+    )
+    files = (await sign_and_store(shop, revised)).files
+    await shop.core.publish(month, revision, ERASURE, files)
+    await delete_replaced(shop, month, workspace_id)
+    return erased
+
+
+async def delete_replaced(shop: Workshop, month: date, workspace_id: bytes | None = None) -> int:
+    """Delete files with keys' ids that no newest manifest names; return how many there were.
+
+    Raises:
+        StoreUnavailable: the store failed; to be repeated.
+    """
+    newest = {file.name for file in await shop.core.files(month, workspace_id, newest_only=True)}
+    every = await shop.core.files(month, workspace_id, newest_only=False)
+    names = [file.name for file in every if file.kind in _PERSONAL and file.name not in newest]
+    for name in names:
+        await shop.store.delete(name)
+    if names:
+        reason = RecordDeletionRequest.REASON_ERASURE
+        await shop.core.record_deletion(month, reason, names)
+    return len(names)
+
+
+async def newest_manifest(
+    shop: Workshop, month: date, workspace_id: bytes
+) -> tuple[Manifest, bytes] | None:
+    """Return the manifest that counts and its hash, None if the workspace has none.
+
+    Raises:
+        ObjectDamaged: it is not what was published.
+        StoreUnavailable: the store failed; to be repeated.
+    """
+    files = await shop.core.files(month, workspace_id, newest_only=True)
+    for file in files:
+        if file.kind == MANIFEST:
+            content = await shop.store.read(file.name)
+            if sha256_of(content) != file.sha256:
+                raise ObjectDamaged(name=file.name)
+            return parse_manifest(content), file.sha256
+    return None
+
+
+def usage_parts(manifest: Manifest) -> list[Part]:
+    """Return the usage files of a manifest, in their order."""
+    return [part for part in manifest.parts if part.kind == USAGE]
+
+
+async def _fetched(shop: Workshop, file: ArchiveFile, folder: Path) -> Path:
+    path = folder / sha256_of(file.name.encode()).hex()
+    found = await shop.store.fetch(file.name, path)
+    if (found.size_bytes, found.sha256) != (file.size_bytes, file.sha256):
+        raise ObjectDamaged(name=file.name)
+    return path
+
+
+async def _fetched_part(shop: Workshop, part: Part, folder: Path) -> Path:
+    file = ArchiveFile(name=part.name, size_bytes=part.size_bytes, sha256=part.sha256)
+    return await _fetched(shop, file, folder)
+
+
+def _count_key(paths: Sequence[Path], key_id: bytes) -> int:
+    key = pa.scalar(key_id, pa.binary(ID_BYTES))
+    counts = [
+        pc.sum(pc.equal(rows.column("key_id").storage, key)).as_py() or 0
+        for path in paths
+        for rows in rows_of(path)
+    ]
+    return sum(counts)
+
+
+def _rewritten(path: Path, target: Path, key_id: bytes) -> Draft:
+    key, nobody = (pa.scalar(each, pa.binary(ID_BYTES)) for each in (key_id, ERASED_KEY))
+    file = UsageFile(target)
+    for rows in rows_of(path):
+        storage = rows.column("key_id").storage
+        kept = pc.if_else(pc.equal(storage, key), nobody, storage)
+        place = rows.schema.get_field_index("key_id")
+        erased = pa.ExtensionArray.from_storage(UUID, kept)
+        changed = rows.set_column(place, rows.schema.field(place), erased)
+        file.add_converted(pa.Table.from_batches([changed]))
+    return file.finish()
+
+
+def _ids(rows: pa.Table, name: str) -> list[bytes]:
+    if not rows.num_rows:
+        return []
+    content = bytes(id_bytes(rows.column(name).chunk(0)))
+    return [content[at : at + ID_BYTES] for at in range(0, len(content), ID_BYTES)]
