@@ -17,9 +17,8 @@ from archiver.core_link import CountedMonth
 from archiver.export import id_bytes, read_ipc
 from archiver.ids import IdSorter
 from archiver.manifest import Manifest
-from archiver.model import Draft, Part, Totals, ids_name
+from archiver.model import Draft, Part, Step, Tell, Totals, ids_name
 from archiver.parts import (
-    Progress,
     Revised,
     Workshop,
     drafts,
@@ -45,7 +44,7 @@ class MonthDiffers(InvalidState):
     """The files of a month are not what the hot store counts; they are not published."""
 
 
-async def publish_initial(shop: Workshop, month: date, progress: Progress) -> None:
+async def publish_initial(shop: Workshop, month: date, tell: Tell) -> None:
     """Export, verify, sign and publish a frozen month; to be repeated whenever it fails.
 
     Raises:
@@ -57,15 +56,15 @@ async def publish_initial(shop: Workshop, month: date, progress: Progress) -> No
     billing = await read_billing(shop, month)
     sorter = IdSorter(month, shop.fresh("ids"))
     try:
-        files = await _all_workspaces(shop, month, billing, sorter, folder, progress)
+        files = await _all_workspaces(shop, month, billing, sorter, folder, tell)
         ids = await asyncio.to_thread(sorter.finish, folder / "ids")
     finally:
         sorter.close()
     name = ids_name(month, FIRST, ids.sha256)
     files.append(await store_ids(shop, name, ids, FIRST))
-    await progress(format_month(month), "publish", 0, 0, False)  # noqa: FBT003 - a positional port
+    tell(Step(format_month(month), "publish"))
     await shop.core.publish(month, FIRST, INITIAL, files)
-    await progress(format_month(month), "publish", ids.rows, ids.rows, True)  # noqa: FBT003
+    tell(Step(format_month(month), "publish", ids.rows, ids.rows, done=True))
 
 
 async def read_billing(shop: Workshop, month: date) -> Billing:
@@ -86,7 +85,7 @@ async def _all_workspaces(
     billing: Billing,
     sorter: IdSorter,
     folder: Path,
-    progress: Progress,
+    tell: Tell,
 ) -> list[ArchiveFile]:
     files: list[ArchiveFile] = []
     waiting = sorted(billing)
@@ -100,10 +99,10 @@ async def _all_workspaces(
             revised = await _one_workspace(shop, month, counted, draft, billing, sorter)
             files += revised.files
             rows += revised.manifest.totals.records
-            await progress(format_month(month), "export", rows, 0, False)  # noqa: FBT003
+            tell(Step(format_month(month), "export", rows))
     for workspace_id in waiting:
         files += await _without_usage(shop, month, workspace_id, billing)
-    await progress(format_month(month), "export", rows, rows, True)  # noqa: FBT003
+    tell(Step(format_month(month), "export", rows, rows, done=True))
     return files
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -59,6 +60,20 @@ class Part(NamedTuple):
     rows: int
     sha256: bytes
     totals: Totals | None
+
+
+class Step(NamedTuple):
+    """How far a step of a month is; rows in all are 0 where not known."""
+
+    month: str
+    name: str
+    rows_done: int = 0
+    rows_total: int = 0
+    done: bool = False
+
+
+Tell = Callable[[Step], None]
+"""Is told of each step when it begins, goes on and ends."""
 
 
 class CostFiles(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -41,8 +41,6 @@ _ENDS: Final = {
     ArchiveFile.KIND_FOCUS_PARQUET: "parquet",
     ArchiveFile.KIND_FOCUS_CSV: "csv.gz",
 }
-Progress = Callable[[str, str, int, int, bool], Awaitable[None]]
-"""Is told a month, a step, rows done and in all, and whether the step has ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,263 @@
+"""Does what is due, month by month: on its own every hour, and when an operator asks for it.
+
+Every step may be repeated, and what core says decides which one is next; so a failure, a restart or
+a second archiver costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, NoReturn
+
+import grpc
+
+from archiver import steps
+from archiver.calendar import expires_at, parse_month
+from archiver.columns import ExportNotUnderstood
+from archiver.initial import publish_initial
+from archiver.later import delete_replaced, erase_key, publish_late
+from archiver.manifest import ManifestNotValid
+from archiver.metrics import ArchiverMetrics
+from archiver.model import Step, Tell
+from archiver.parts import Workshop
+from archiver.retention import drop_checked, expire
+from kit.clock import Clock, now
+from kit.log import EventLog
+from kit.reasons import DomainError, InvalidState, Unavailable
+from oneapi.archive.v1 import archive_service_pb2 as pb
+from oneapi.partitions.v1.partition_pb2 import Month
+
+ROUND_SECONDS: Final = 3_600.0
+RETRY_SECONDS: Final = 60.0
+RENEWALS: Final = 3
+"""How often a lease is renewed while it lasts."""
+FAULTS: Final = (DomainError, ExportNotUnderstood, ManifestNotValid, OSError, grpc.RpcError)
+"""What a step may end with; anything else is a mistake of ours and ends the round."""
+
+
+class AnotherArchiverWorks(Unavailable):
+    """Another archiver has the lease; it does what is due."""
+
+
+class StepFailed(InvalidState):
+    """A step of a month failed and will be repeated; the status says which and how."""
+
+
+class Runner:
+    """Runs the archive's steps, one round at a time."""
+
+    def __init__(
+        self, shop: Workshop, clock: Clock, log: EventLog, metrics: ArchiverMetrics
+    ) -> None:
+        """Work with the shop's parts."""
+        self._shop = shop
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+        self._round = asyncio.Lock()
+        self._errors: dict[str, str] = {}
+        self.leading = False
+
+    async def keep_going(self) -> NoReturn:
+        """Do what is due for ever, once an hour, sooner after a failure."""
+        while True:
+            pause = RETRY_SECONDS
+            try:
+                await self.once("", lambda _: None)
+                pause = ROUND_SECONDS
+            except AnotherArchiverWorks:
+                self._log.event("archive_follows")
+            except FAULTS as fault:
+                self._log.fault("archive_round_failed", fault)
+            await asyncio.sleep(pause)
+
+    async def run(self, month: str) -> AsyncIterator[pb.RunArchiveResponse]:
+        """Do what is due, for one month or, if empty, for all; yields progress.
+
+        Raises:
+            AnotherArchiverWorks: it has the lease.
+            StepFailed: a step failed, after all that did not depend on it was done.
+        """
+        told: asyncio.Queue[Step | None] = asyncio.Queue()
+        work = asyncio.create_task(self.once(month, told.put_nowait))
+        work.add_done_callback(lambda _: told.put_nowait(None))
+        try:
+            while (step := await told.get()) is not None:
+                yield pb.RunArchiveResponse(
+                    month=step.month,
+                    step=step.name,
+                    rows_done=step.rows_done,
+                    rows_total=step.rows_total,
+                    done=step.done,
+                )
+            await work
+        finally:
+            work.cancel()
+            with suppress(asyncio.CancelledError, *FAULTS):
+                await work
+
+    async def once(self, only: str, tell: Tell) -> None:
+        """Take the lease and do everything that is due.
+
+        Raises:
+            AnotherArchiverWorks: it has the lease.
+            StepFailed: a step failed, after all that did not depend on it was done.
+        """
+        async with self._round:
+            await self._leading(lambda: self._all_months(only, tell))
+
+    async def erase(self, month: str, workspace_id: bytes, key_id: bytes) -> int:
+        """Take a key's id out of a workspace's archived month; return how many rows had it.
+
+        Raises:
+            AnotherArchiverWorks: it has the lease.
+        """
+        erased = 0
+
+        async def work() -> None:
+            nonlocal erased
+            for found in await self._shop.core.months():
+                if found.month == month:
+                    day = parse_month(month)
+                    erased = await erase_key(
+                        self._shop, day, workspace_id, key_id, found.revision + 1
+                    )
+                    # An erasure that was cut off before may have left what it replaced.
+                    await delete_replaced(self._shop, day, workspace_id)
+
+        async with self._round:
+            await self._leading(work)
+        return erased
+
+    async def status(self) -> pb.GetArchiveStatusResponse:
+        """Say how far everything is."""
+        answer = pb.GetArchiveStatusResponse(store=self._shop.store.kind, leading=self.leading)
+        for month in await self._shop.core.months():
+            files = await self._shop.core.files(parse_month(month.month), newest_only=True)
+            entry = answer.months.add(
+                month=month.month,
+                state=steps.state_word(month),
+                records=sum(file.rows for file in files if file.kind == file.KIND_USAGE_PARQUET),
+                size_bytes=sum(file.size_bytes for file in files),
+                last_error=self._errors.get(month.month, ""),
+            )
+            due_at = steps.due_at(month)
+            if due_at is not None:
+                entry.due_at.FromDatetime(due_at)
+        return answer
+
+    async def _leading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Work while the lease is ours; whoever loses it stops."""
+        lifetime = await self._shop.core.take_lease()
+        self._set_leading(leading=lifetime > 0)
+        if not lifetime:
+            raise AnotherArchiverWorks
+        working = asyncio.create_task(work())
+        renewing = asyncio.create_task(self._renew(lifetime / RENEWALS))
+        try:
+            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                await renewing
+            else:
+                await working
+        finally:
+            for task in (working, renewing):
+                task.cancel()
+            await asyncio.gather(working, renewing, return_exceptions=True)
+
+    async def _renew(self, pause_seconds: float) -> None:
+        while True:
+            await asyncio.sleep(pause_seconds)
+            # Core may be away for a while: a lease that nobody took is still ours.
+            with suppress(grpc.RpcError):
+                await self._shop.core.check_lease()
+
+    async def _all_months(self, only: str, tell: Tell) -> None:
+        failed = blocked = False
+        for month in await self._shop.core.months():
+            if only and month.month != only:
+                continue
+            is_whole = await self._one_month(month, tell, blocked=blocked)
+            failed = failed or not is_whole
+            blocked = blocked or (not is_whole and not month.HasField("published_at"))
+        self._count(await self._shop.core.months())
+        if failed:
+            raise StepFailed
+
+    async def _one_month(self, month: Month, tell: Tell, *, blocked: bool) -> bool:
+        """Take a month as far as it may go; say whether nothing failed."""
+        current: Month | None = month
+        while current is not None:
+            step = steps.due(current, now(self._clock))
+            if step is None or (blocked and step in steps.IN_ORDER):
+                return True
+            if not await self._step(current, step, tell):
+                return False
+            before, current = current, await self._again(current.month)
+            if current is not None and current == before:
+                # Core did not see what we did; going on would never end.
+                raise StepFailed
+        return True
+
+    async def _step(self, month: Month, step: str, tell: Tell) -> bool:
+        began = self._clock.monotonic()
+        tell(Step(month.month, step))
+        try:
+            await self._do(month, step, tell)
+        except FAULTS as fault:
+            self._errors[month.month] = type(fault).__name__
+            self._metrics.failures.labels(step).inc()
+            self._log.fault("archive_step_failed", fault, month=month.month, step=step)
+            return False
+        self._errors.pop(month.month, None)
+        self._metrics.steps.labels(step).observe(self._clock.monotonic() - began)
+        self._log.event("archive_step_done", month=month.month, step=step)
+        tell(Step(month.month, step, done=True))
+        return True
+
+    def _do(self, month: Month, step: str, tell: Tell) -> Awaitable[object]:
+        day, core = parse_month(month.month), self._shop.core
+        if step == steps.FREEZE:
+            return core.freeze(day)
+        if step == steps.EXPORT:
+            return publish_initial(self._shop, day, self._counting(tell))
+        if step == steps.LATE:
+            return publish_late(self._shop, day, month.revision + 1)
+        if step == steps.DETACH:
+            return core.detach(day)
+        if step == steps.DROP:
+            return drop_checked(self._shop, day)
+        return expire(self._shop, day, expires_at(steps.published_at(month)))
+
+    def _counting(self, tell: Tell) -> Tell:
+        def told(step: Step) -> None:
+            if step.name == steps.EXPORT and step.done:
+                self._metrics.rows.inc(step.rows_done)
+            tell(step)
+
+        return told
+
+    async def _again(self, name: str) -> Month | None:
+        for month in await self._shop.core.months():
+            if month.month == name:
+                return month
+        return None
+
+    def _count(self, months: Any) -> None:
+        moment: datetime = now(self._clock)
+        states = [steps.state_word(month) for month in months]
+        for word in {steps.state_word(Month(state=state)) for state in Month.State.values()}:
+            self._metrics.months.labels(word).set(states.count(word))
+        waiting = [
+            (moment - at).total_seconds()
+            for month in months
+            if steps.due(month, moment) and (at := steps.due_at(month)) is not None
+        ]
+        self._metrics.overdue.set(max(waiting, default=0))
+
+    def _set_leading(self, *, leading: bool) -> None:
+        self.leading = leading
+        self._metrics.leading.set(int(leading))

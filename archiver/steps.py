@@ -1,0 +1,61 @@
+"""Which step of a month is due: pure, decided by what core says of it and the time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from archiver.calendar import droppable_at, eligible_at, expires_at, parse_month
+from kit.clock import from_micros
+from oneapi.partitions.v1.partition_pb2 import Month
+
+FREEZE: Final = "freeze"
+EXPORT: Final = "export"
+LATE: Final = "late"
+DETACH: Final = "detach"
+DROP: Final = "drop"
+EXPIRE: Final = "expire"
+IN_ORDER: Final = frozenset({FREEZE, EXPORT})
+"""Steps that a month may take only after all older ones."""
+_NEXT: Final = {
+    Month.STATE_ELIGIBLE: FREEZE,
+    Month.STATE_FROZEN: EXPORT,
+    Month.STATE_PUBLISHED: DETACH,
+}
+
+
+def due(month: Month, now: datetime) -> str | None:
+    """Return the step that a month is due for, None if it has to wait."""
+    if month.state in _NEXT:
+        return _NEXT[month.state]
+    if month.state not in {Month.STATE_DETACHED, Month.STATE_DROPPED}:
+        return None
+    is_dropped = month.state == Month.STATE_DROPPED
+    if is_dropped and now >= expires_at(published_at(month)):
+        return EXPIRE
+    if month.late_records:
+        return LATE
+    return DROP if not is_dropped and now >= droppable_at(published_at(month)) else None
+
+
+def due_at(month: Month) -> datetime | None:
+    """Return when a month's next step is due; None if nothing is left to do."""
+    if month.state in {Month.STATE_UNSPECIFIED, Month.STATE_EXPIRED}:
+        return None
+    if month.state in {Month.STATE_HOT, Month.STATE_ELIGIBLE, Month.STATE_FROZEN}:
+        return eligible_at(parse_month(month.month))
+    if month.state == Month.STATE_PUBLISHED:
+        return published_at(month)
+    if month.state == Month.STATE_DETACHED:
+        return droppable_at(published_at(month))
+    return expires_at(published_at(month))
+
+
+def published_at(month: Month) -> datetime:
+    """Return when a month's first revision was published."""
+    return from_micros(month.published_at.ToMicroseconds())
+
+
+def state_word(month: Month) -> str:
+    """Return a month's state as a word."""
+    return Month.State.Name(month.state).removeprefix("STATE_").lower()
