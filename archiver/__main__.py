@@ -8,6 +8,7 @@ import sys
 
 from archiver.app import serve
 from archiver.settings import ArchiverSettings
+from archiver.store.opening import StoreNotConfigured
 from kit.lockdown import lock_down, refuses_to_start
 from kit.log import EventLog
 from kit.settings import read_or_refuse
@@ -22,6 +23,9 @@ def main() -> int:
         return os.EX_CONFIG
     try:
         asyncio.run(serve(settings))
+    except StoreNotConfigured:
+        log.event("settings_refused", variable="ONEAPI_ARCHIVE_STORE")
+        return os.EX_CONFIG
     except Exception as fault:  # noqa: BLE001 the boundary
         log.fault("archiver_failed", fault)
         return 1

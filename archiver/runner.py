@@ -27,6 +27,7 @@ from archiver.retention import drop_checked, expire
 from kit.clock import Clock, now
 from kit.log import EventLog
 from kit.reasons import DomainError, InvalidState, Unavailable
+from kit.rpc.status import domain_error_of
 from oneapi.archive.v1 import archive_service_pb2 as pb
 from oneapi.partitions.v1.partition_pb2 import Month
 
@@ -70,7 +71,7 @@ class Runner:
                 pause = ROUND_SECONDS
             except AnotherArchiverWorks:
                 self._log.event("archive_follows")
-            except FAULTS as fault:
+            except Exception as fault:  # noqa: BLE001 - a mistake of ours ends a round, not the archive
                 self._log.fault("archive_round_failed", fault)
             await asyncio.sleep(pause)
 
@@ -80,6 +81,7 @@ class Runner:
         Raises:
             AnotherArchiverWorks: it has the lease.
             StepFailed: a step failed, after all that did not depend on it was done.
+            Unavailable: core cannot be asked now.
         """
         told: asyncio.Queue[Step | None] = asyncio.Queue()
         work = asyncio.create_task(self.once(month, told.put_nowait))
@@ -94,6 +96,8 @@ class Runner:
                     done=step.done,
                 )
             await work
+        except grpc.RpcError as error:
+            raise domain_error_of(error) from None
         finally:
             work.cancel()
             with suppress(asyncio.CancelledError, *FAULTS):
@@ -133,7 +137,17 @@ class Runner:
         return erased
 
     async def status(self) -> pb.GetArchiveStatusResponse:
-        """Say how far everything is."""
+        """Say how far everything is.
+
+        Raises:
+            Unavailable: core cannot be asked now.
+        """
+        try:
+            return await self._status()
+        except grpc.RpcError as error:
+            raise domain_error_of(error) from None
+
+    async def _status(self) -> pb.GetArchiveStatusResponse:
         answer = pb.GetArchiveStatusResponse(store=self._shop.store.kind, leading=self.leading)
         for month in await self._shop.core.months():
             files = await self._shop.core.files(parse_month(month.month), newest_only=True)

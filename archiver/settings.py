@@ -11,6 +11,8 @@ class ArchiverSettings(ProcessSettings):
     """What the archiver is told, beside what all processes are."""
 
     archiver_port: int = Field(default=50_052, ge=0, le=65_535)
+    archiver_metrics_port: int = Field(default=0, ge=0, le=65_535)
+    """Where the metrics are, on the loopback interface; 0: nowhere."""
     archive_store: str = Field(default="", max_length=1_024)
     """`s3://bucket/prefix`, `gs://…`, `az://…`, `file:///folder`; empty: `<data dir>/archive`."""
     archive_store_local_allowed: bool = False

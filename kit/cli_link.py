@@ -32,6 +32,12 @@ def archiver_channel(*, caller: str = "operator") -> grpc.Channel:
     return _channel("archiver_target", caller)
 
 
+def archiver_target() -> str:
+    """Return where the archiver is."""
+    settings = ProcessSettings()
+    return _target(settings, read_ready(settings.data_dir), "archiver_target")
+
+
 def default_workspace() -> str:
     """Return the id of the example workspace; a command with `--workspace` needs no default."""
     path = ProcessSettings().data_dir / "dev" / "example.json"
@@ -54,13 +60,17 @@ def _channel(target_name: str, caller: str) -> grpc.Channel:
     settings = ProcessSettings()
     ready = read_ready(settings.data_dir)
     given = settings.model_fields_set
-    target = getattr(settings, target_name)
-    if target_name not in given:
-        target = ready.get(target_name, target)
+    target = _target(settings, ready, target_name)
     credentials = settings.credentials_file
     if "credentials" not in given:
         credentials = Path(ready.get("credentials", credentials))
     return sync_channel(target, _token(credentials, caller))
+
+
+def _target(settings: ProcessSettings, ready: Mapping[str, Any], name: str) -> str:
+    if name in settings.model_fields_set:
+        return str(getattr(settings, name))
+    return str(ready.get(name, getattr(settings, name)))
 
 
 def _token(path: Path, caller: str) -> str:

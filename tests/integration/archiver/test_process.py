@@ -41,11 +41,16 @@ class Archiver:
 
     def __init__(self, data_dir: Path) -> None:
         port = free_port()
+        self.data_dir = data_dir
         self.target = f"127.0.0.1:{port}"
         (data_dir / "dev").mkdir()
         write_private(data_dir / "dev" / "credentials.json", json.dumps(TOKENS).encode())
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        ours = {"ONEAPI_DATA_DIR": str(data_dir), "ONEAPI_ARCHIVER_PORT": str(port)}
+        ours = {
+            "ONEAPI_DATA_DIR": str(data_dir),
+            "ONEAPI_ARCHIVER_PORT": str(port),
+            "ONEAPI_CORE_TARGET": f"127.0.0.1:{free_port()}",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "archiver"],
             cwd=PROJECT_ROOT,
@@ -79,21 +84,23 @@ def test_status_says_that_it_serves(
 ) -> None:
     """0 while it does, 5 when nobody is there."""
     monkeypatch.setenv("ONEAPI_ARCHIVER_TARGET", archiver.target)
+    monkeypatch.setenv("ONEAPI_DATA_DIR", str(archiver.data_dir))
     assert run(Commands([Source()]), ["archive", "status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"target": archiver.target, "serving": True}
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"target": archiver.target, "serving": True, "months": None}
     archiver.process.kill()
     archiver.process.wait(20)
     assert run(Commands([Source()]), ["archive", "status", "--json"]) == 5
 
 
 def test_it_tells_by_reflection_what_it_serves(archiver: Archiver) -> None:
-    """Today health only; its own service comes with the archive."""
+    """Health, and its own service."""
     with grpc.insecure_channel(archiver.target) as channel:
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         (answer,) = stub.ServerReflectionInfo(iter([request]), timeout=5)
     names = {service.name for service in answer.list_services_response.service}
-    assert "grpc.health.v1.Health" in names
+    assert {"grpc.health.v1.Health", "oneapi.archive.v1.ArchiveService"} <= names
 
 
 def test_it_stops_when_told(archiver: Archiver) -> None:
