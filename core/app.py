@@ -48,6 +48,8 @@ from core.metering.proofs import UsageProofs
 from core.metering.rpc import metering_service
 from core.metering.usage_rpc import usage_service
 from core.operations.rpc import operations_service
+from core.partitions.proofs import ArchiveProofs
+from core.partitions.rpc import partition_service
 from core.platform_key import load_or_make_platform_key
 from core.proofs.daily import keep_proving, keep_signing
 from core.proofs.metrics import write_metrics
@@ -183,6 +185,9 @@ class Core:
             incident_service(pool, clock, ids),
             operations_service(self._database.jobs, clock, lease_silence=self._lease_silence()),
             metering_service(self._intake),
+            partition_service(
+                self._database.jobs, self._settings.database_url, self._platform_key, clock, ids
+            ),
             admission_service(pool, clock, ids, CreditDesk(pool, clock, self._terms()), watch),
         ]
 
@@ -198,7 +203,8 @@ class Core:
 
     def _proofs(self) -> Together:
         roots = RootProofs(self._platform_key.public_keys)
-        return Together(UsageProofs(), DocumentProofs(), roots)
+        archive = ArchiveProofs(self._platform_key.public_keys)
+        return Together(UsageProofs(), archive, DocumentProofs(), roots)
 
     def _prover(self) -> Prover:
         return Prover(

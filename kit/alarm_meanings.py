@@ -65,6 +65,10 @@ MEANINGS: Final = {
         "The provider's balance is not what the clearing account says, twice in a row.",
         "Run `1api credit reconcile`: it lists the movements that no posting explains.",
     ),
+    "archive_mismatch": (
+        "Files of an archived month did not add up to what core and the ledger count: not signed.",
+        "Run `1api archive run` again; if it stays so, compare the month with `1api audit verify`.",
+    ),
     "epoch_unknown": (
         "A spool came from an edge process that core does not know; its usage counts all the same.",
         "Find out which edge points at this core, and whether the database was restored.",

@@ -90,6 +90,8 @@ def summary_message(tally: Tally) -> service_pb.VerifySummary:
         records=tally.records,
         findings=tally.findings,
         charges=money_message(tally.charges),
+        archived_settlements=tally.archived_settlements,
+        archived_records=tally.archived_records,
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 from core.db.database import Transaction
 from core.metering import incident_store, usage_store
 from core.metering.model import ATTEMPT_NUMBERS, FUTURE_MS_MAX
-from core.metering.partitions import read_watermark
+from core.metering.partitions import read_archived_before
 from kit.clock import from_micros, to_micros
 from kit.ids import format_id, unix_ms_of
 from oneapi.metering.v1.incident_service_pb2 import Standing
 from oneapi.metering.v1.usage_record_pb2 import WaiveReason
+
+_NEVER: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,15 @@ async def gather(tx: Transaction, request_id: bytes, now: datetime) -> Incident:
     if place is not None:
         process = await incident_store.process_of(tx, *place)
         spool_alarms = list(await incident_store.alarms_of_spool(tx, *place))
-    watermark = await read_watermark(tx)
+    archived_before = await read_archived_before(tx) or _NEVER
     minted = from_micros(unix_ms_of(request_id) * 1_000)
     return Incident(
         request_id=request_id,
         standing=standing_of(
-            usage, minted, now, watermark, alarmed=bool(own), claimed=claim is not None
+            usage, minted, now, archived_before, alarmed=bool(own), claimed=claim is not None
         ),
         minted_at=minted,
-        archived_before=watermark,
+        archived_before=archived_before,
         usage=usage,
         alarms=[*own, *spool_alarms],
         claim=claim,
@@ -63,7 +65,7 @@ def standing_of(
     usage: Any | None,
     minted: datetime,
     now: datetime,
-    watermark: date,
+    archived_before: date,
     *,
     alarmed: bool,
     claimed: bool,
@@ -76,7 +78,7 @@ def standing_of(
         return Standing.STANDING_REFUSED
     if to_micros(minted) > to_micros(now) + FUTURE_MS_MAX * 1_000:
         return Standing.STANDING_FUTURE
-    if minted.date() < watermark:
+    if minted.date() < archived_before:
         return Standing.STANDING_ARCHIVED
     return Standing.STANDING_CLAIMED if claimed else Standing.STANDING_UNHEARD
 

@@ -41,12 +41,24 @@ def id_range(month: date) -> tuple[bytes, bytes]:
 
 
 async def read_watermark(tx: Transaction) -> date:
-    """Return the first month that is not yet in the archive only."""
+    """Return the first month whose records are not late."""
     row = await tx.one("SELECT month FROM archive_watermark")
     if row is None:
         raise LookupError("archive_watermark")
     watermark: date = row.month
     return watermark
+
+
+async def read_archived_before(tx: Transaction) -> date | None:
+    """Return the first month that is read from the hot store; None while no month is archived.
+
+    Months are published in their order, so all before it are in the archive, whether their rows
+    are still here or not.
+    """
+    row = await tx.one(
+        "SELECT max(month) AS month FROM archive_month WHERE published_at IS NOT NULL"
+    )
+    return None if row is None or row.month is None else add_months(row.month, 1)
 
 
 async def ensure_partitions(tx: Transaction, moment: datetime) -> list[date]:

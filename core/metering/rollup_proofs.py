@@ -6,19 +6,21 @@ Only of months that are not in the archive alone: of older ones the sums are all
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import date
 from typing import Any, Final
 
 from core.db.database import Transaction
 from core.db.values import to_uuid
 from core.ledger.proofs.finding import Finding, stream
 from core.ledger.store import optional_uuid
-from core.metering.partitions import id_range, read_watermark
+from core.metering.partitions import id_range, read_archived_before
 from kit.ids import format_id
 from oneapi.common.v1.quantities_pb2 import Quantities
 
 _SUMS: Final = ", ".join(
     f"CAST(sum({each.name}) AS bigint)" for each in Quantities.DESCRIPTOR.fields
 )
+_LONG_AGO: Final = date(1970, 1, 1)
 _FIGURES: Final = ("requests", "failed", "quantities", "charge", "waived")
 # An id's first twelve hex digits are its milliseconds, as `hour_of` reads them.
 _DIFFERING: Final = f"""
@@ -52,10 +54,10 @@ SELECT key_id, hour, model_number, lane,
 
 async def check_rollups(tx: Transaction, workspace_id: bytes | None) -> AsyncIterator[Finding]:
     """Yield each hour of a key, model and lane whose sums are not those of its records."""
-    watermark = await read_watermark(tx)
+    month = await read_archived_before(tx) or _LONG_AGO
     scope = {
-        "first": to_uuid(id_range(watermark)[0]),
-        "month": watermark,
+        "first": to_uuid(id_range(month)[0]),
+        "month": month,
         "workspace": optional_uuid(workspace_id),
     }
     async for row in stream(tx, "rollups", _DIFFERING, scope):

@@ -116,8 +116,12 @@ async def _settle_late(
     in_time = await store.stored_hashes(
         tx, "usage_record", [each.record.request_id for _, each in candidates]
     )
+    archived = await store.archived_late(tx, [each.record.request_id for _, each in candidates])
     unseen = []
     for reported, priced in candidates:
+        if priced.record.request_id in archived:
+            # Kept before, and in a file by now: its row may be gone.
+            continue
         stored = in_time.get(priced.record.request_id)
         if stored is None:
             unseen.append((reported, priced))

@@ -8,6 +8,9 @@ from datetime import datetime
 from operator import add
 from typing import Any, Final, Literal
 
+import psycopg
+from sqlalchemy import exc
+
 from core.db.database import Transaction
 from core.db.values import to_uuid
 from core.metering.copy_row import COLUMNS, HEADER, TRAILER, copy_row
@@ -15,8 +18,11 @@ from core.metering.model import PricedRecord, hour_of
 from kit.charge import NOTHING, Quantities
 from kit.clock import to_micros
 from kit.ids import IdSource
+from kit.reasons import Unavailable
 
 UsageTable = Literal["usage_record", "usage_late"]
+FROZEN_CONSTRAINT: Final = "usage_frozen"
+"""What stands before the rows of a month that is on its way to the archive."""
 
 _INCOMING: Final = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_usage (LIKE usage_record) ON COMMIT DELETE ROWS"
@@ -119,13 +125,22 @@ async def insert_records(
     """Write records that are not there yet and return the ids of those that were new.
 
     Binary COPY to a temporary table first: row-level security allows no COPY to the table itself.
+
+    Raises:
+        Unavailable: the month was frozen since this transaction read the watermark; tried again,
+            the records are late.
     """
     await tx.run(_INCOMING)
     micros = to_micros(now)
     rows = b"".join(copy_row(priced, settlement_id, micros) for priced in records)
     async with tx.connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         await copy.write(HEADER + rows + TRAILER)
-    (row,) = await tx.all(_INSERT[table], expected=len(records))
+    try:
+        (row,) = await tx.all(_INSERT[table], expected=len(records))
+    except exc.IntegrityError as error:
+        if _is_frozen(error.orig):
+            raise Unavailable(cause="frozen") from None
+        raise
     if row.ids is None:
         return {priced.record.request_id for priced in records}
     return {identifier.bytes for identifier in row.ids}
@@ -140,6 +155,15 @@ async def stored_hashes(
         return {}
     rows = await tx.all(_HASHES[table], ids=wanted)
     return {row.id.bytes: row.content_hash for row in rows}
+
+
+async def archived_late(tx: Transaction, ids: Iterable[bytes]) -> set[bytes]:
+    """Return which of these are late records that are in the archive."""
+    rows = await tx.all(
+        "SELECT id FROM usage_late_archived WHERE id = ANY(CAST(:ids AS uuid[]))",
+        ids=[to_uuid(identifier) for identifier in ids],
+    )
+    return {row.id.bytes for row in rows}
 
 
 async def roll_up(tx: Transaction, workspace_id: bytes, rollup: Rollup) -> None:
@@ -201,6 +225,13 @@ async def advance_epoch(
         epoch=epoch,
         acked=acked,
         missing=missing,
+    )
+
+
+def _is_frozen(error: BaseException | None) -> bool:
+    return (
+        isinstance(error, psycopg.errors.CheckViolation)
+        and error.diag.constraint_name == FROZEN_CONSTRAINT
     )
 
 

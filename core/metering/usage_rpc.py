@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from core.db.database import Pool
+from core.db.database import Pool, Transaction
 from core.db.paging import id_token, page_size, parse_id_token, split_page
 from core.ledger.messages import money_message
 from core.metering import usage_store
 from core.metering.messages import quantities_message
-from core.metering.model import ATTEMPT_NUMBERS
+from core.metering.model import ATTEMPT_NUMBERS, month_of
+from core.metering.partitions import id_range, read_archived_before
 from core.metering.proofs import QUANTITY_COLUMNS
 from core.metering.usage_store import UsageRange
 from core.timestamps import from_timestamp, to_timestamp
@@ -66,9 +68,14 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
         """Read one usage record."""
+        request_id = parse_id("req", request.request_id)
         async with self._pool.transaction("system") as tx:
-            row = await usage_store.get_usage(tx, parse_id("req", request.request_id))
+            row = await usage_store.get_usage(tx, request_id)
+            hot_from = await read_archived_before(tx)
         if row is None:
+            if hot_from is not None and request_id < id_range(hot_from)[0]:
+                month = f"{month_of(request_id):%Y-%m}"
+                raise NotFound(request_id=request.request_id, archived_month=month)
             raise NotFound(request_id=request.request_id)
         return pb.GetUsageResponse(usage=usage_message(row))
 
@@ -81,15 +88,21 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
             rows = await usage_store.list_usage(
                 tx, wanted, key_id=key_id, before=before, limit=size + 1
             )
+            archived = await archived_before(tx)
         page, token = split_page(rows, size, lambda row: id_token(row.id.bytes))
-        return pb.ListUsageResponse(usages=map(usage_message, page), next_page_token=token)
+        return pb.ListUsageResponse(
+            usages=map(usage_message, page), next_page_token=token, archived_before=archived
+        )
 
     async def SumUsage(self, request: pb.SumUsageRequest, context: Any) -> pb.SumUsageResponse:
         """Sum usage and charges of a time range."""
         wanted = _range_of(request)
         async with self._reading(wanted.workspace_id) as tx:
             rows = await usage_store.sum_usage(tx, wanted)
-        return pb.SumUsageResponse(sums=map(_sum_message, rows), total=_total_message(rows))
+            archived = await archived_before(tx)
+        return pb.SumUsageResponse(
+            sums=map(_sum_message, rows), total=_total_message(rows), archived_before=archived
+        )
 
     async def TailUsage(
         self, request: pb.TailUsageRequest, context: Any
@@ -142,6 +155,14 @@ def usage_message(row: Any) -> pb.Usage:
         settlement_id=format_id("txn", row.settlement_id.bytes),
         **{name: getattr(row, name) for name in _COPIED},
     )
+
+
+async def archived_before(tx: Transaction) -> Timestamp | None:
+    """Return since when records are hot; None while no month is archived."""
+    month = await read_archived_before(tx)
+    if month is None:
+        return None
+    return to_timestamp(datetime(month.year, month.month, month.day, tzinfo=UTC))
 
 
 def _attempt_messages(numbers: Sequence[int]) -> list[usage_record_pb2.Attempt]:

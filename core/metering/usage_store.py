@@ -13,6 +13,8 @@ from core.db.paging import LAST_ID
 from core.db.values import to_uuid
 from core.ledger.store import optional_uuid
 from core.metering.copy_row import COLUMNS
+from core.metering.model import hour_of
+from core.metering.partitions import id_range, read_archived_before
 from core.metering.proofs import QUANTITY_COLUMNS
 from kit.clock import to_micros
 from kit.ids import uuid7_floor
@@ -30,9 +32,15 @@ SELECT u.*, m.public_id AS model, coalesce(p.name, '') AS upstream
   LEFT JOIN upstream AS p ON p.number = u.upstream_number
  ORDER BY {}
 """
+# Each record is read here or from the archive, never from both: of published months, and of late
+# records that are in a file, the rows may still be there.
+_IS_HOT: Final = {
+    "usage_record": "usage_record.id >= CAST(:hot AS uuid)",
+    "usage_late": "NOT EXISTS (SELECT 1 FROM usage_late_archived AS a WHERE a.id = usage_late.id)",
+}
 _BOTH: Final = " UNION ALL ".join(
-    f"(SELECT {COLUMNS} FROM {table} WHERE {{condition}}{{order}})"  # noqa: S608 - constants
-    for table in ("usage_record", "usage_late")
+    f"(SELECT {COLUMNS} FROM {table} WHERE {is_hot} AND {{condition}}{{order}})"  # noqa: S608 - constants
+    for table, is_hot in _IS_HOT.items()
 )
 _NEWEST: Final = " ORDER BY id DESC LIMIT :limit"
 _GET: Final = _USAGE.format(_BOTH.format(condition="id = :id", order=""), "u.id")
@@ -68,16 +76,16 @@ _SUM_RECORDS: Final = {
     table: f"""
 SELECT model_number, served_lane AS lane, count(*) AS record_count,
        count(*) FILTER (WHERE outcome IN (2, 4)) AS failed_count, {_RECORD_SUMS}
-  FROM {table} WHERE id >= :first AND id < :end {_SCOPE}
+  FROM {table} WHERE id >= :first AND id < :end AND {is_hot} {_SCOPE}
  GROUP BY model_number, served_lane
 """  # noqa: S608 - constants
-    for table in ("usage_record", "usage_late")
+    for table, is_hot in _IS_HOT.items()
 }
 _SUM_HOURS: Final = f"""
 SELECT model_number, lane, sum(requests) AS record_count,
        sum(failed_requests) AS failed_count, {_HOURLY_SUMS},
        sum(charge_nanos) AS charge_nanos, sum(waived_nanos) AS waived_nanos
-  FROM usage_hourly WHERE hour >= :start AND hour < :stop {_SCOPE}
+  FROM usage_hourly WHERE hour >= :start AND hour < :stop AND hour >= :hot_hour {_SCOPE}
  GROUP BY model_number, lane
 """  # noqa: S608 - constants
 # Late records are in no hourly sum: their hours may have been told and archived by then.
@@ -117,7 +125,7 @@ class UsageRange:
 
 async def get_usage(tx: Transaction, request_id: bytes) -> Row[Any] | None:
     """Read one usage record, late ones too."""
-    return await tx.one(_GET, id=to_uuid(request_id))
+    return await tx.one(_GET, id=to_uuid(request_id), hot=to_uuid(await _hot_floor(tx)))
 
 
 async def list_usage(
@@ -131,6 +139,7 @@ async def list_usage(
         key=optional_uuid(key_id),
         first=to_uuid(first),
         end=to_uuid(min(end, before)),
+        hot=to_uuid(await _hot_floor(tx)),
         limit=limit,
     )
 
@@ -140,7 +149,11 @@ async def settled_since(
 ) -> list[Row[Any]]:
     """Read records by when they were settled: a long request's id is older than its record."""
     return await tx.all(
-        _TAIL, workspace=optional_uuid(workspace_id), since=to_uuid(since), limit=limit
+        _TAIL,
+        workspace=optional_uuid(workspace_id),
+        since=to_uuid(since),
+        hot=to_uuid(await _hot_floor(tx)),
+        limit=limit,
     )
 
 
@@ -148,12 +161,21 @@ async def sum_usage(tx: Transaction, wanted: UsageRange) -> list[Row[Any]]:
     """Sum usage by model and lane, late records too: from the hourly sums where they are exact."""
     scope: dict[str, Any] = {"workspace": optional_uuid(wanted.workspace_id)}
     scope["first"], scope["end"] = map(to_uuid, wanted.ids)
+    scope["hot"] = to_uuid(await _hot_floor(tx))
     part = _SUM_RECORDS["usage_record"]
     if wanted.is_whole_hours:
         part = _SUM_HOURS
         scope["start"] = wanted.started_from or _LONG_AGO
         scope["stop"] = wanted.started_before or _FAR_AHEAD
+        month = await read_archived_before(tx)
+        scope["hot_hour"] = _LONG_AGO if month is None else hour_of(id_range(month)[0])
     return await tx.all(_SUMS.format(_TOGETHER.format(part)), **scope)
+
+
+async def _hot_floor(tx: Transaction) -> bytes:
+    """Return the first id that is read from the hot store."""
+    month = await read_archived_before(tx)
+    return _FIRST_ID if month is None else id_range(month)[0]
 
 
 def _floor(moment: datetime) -> bytes:

@@ -33,6 +33,8 @@ class Tally:
     records: int = 0
     findings: int = 0
     charges: int = 0
+    archived_settlements: int = 0
+    archived_records: int = 0
 
 
 class RecordProofs(Protocol):

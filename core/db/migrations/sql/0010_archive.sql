@@ -1,5 +1,9 @@
 -- Months of usage on their way from the hot store to the archive, and the files they became.
 
+-- Which settlements charged a month: held against the month's records before they leave.
+CREATE INDEX ledger_txn_month ON ledger_txn (usage_month, workspace_id)
+    WHERE records_root IS NOT NULL;
+
 CREATE TABLE archive_lease (
     single boolean PRIMARY KEY CHECK (single),
     holder text NOT NULL CHECK (holder ~ '^[0-9a-f]{0,64}$'),
@@ -61,7 +65,8 @@ CREATE TABLE usage_late_archived (
     id uuid PRIMARY KEY,
     month date NOT NULL REFERENCES archive_month,
     revision integer NOT NULL CHECK (revision > 0),
-    duplicate boolean NOT NULL                             -- it was in the archive before
+    duplicate boolean NOT NULL,                            -- it was in the archive before
+    archived_at timestamptz NOT NULL
 );
 
 -- What stands before the rows of a frozen month, besides CHECK (false): that one stops no DELETE.
@@ -80,7 +85,7 @@ GRANT INSERT, UPDATE ON archive_lease, archive_month, archive_file TO oneapi_sys
 GRANT INSERT ON archive_totals, usage_late_archived TO oneapi_system;
 GRANT UPDATE ON archive_totals TO oneapi_system; -- of a revision that is not published yet
 GRANT DELETE ON usage_hourly TO oneapi_system;   -- hours of a dropped month become one sum
-GRANT SELECT ON archive_month TO oneapi_app;     -- which months are hot is no secret
+GRANT SELECT ON archive_month, usage_late_archived TO oneapi_app; -- what is hot is no secret
 GRANT UPDATE ON archive_watermark TO oneapi_system;
 GRANT SELECT ON archive_file TO oneapi_app;
 ALTER TABLE archive_file ENABLE ROW LEVEL SECURITY;

@@ -257,7 +257,9 @@ Global___GetTotalsRequest: _TypeAlias = GetTotalsRequest  # noqa: Y015
 
 @_typing.final
 class GetTotalsResponse(_message.Message):
-    """The totals of one workspace."""
+    """The totals of one workspace. Where its settlements are more than 20,000, they go on in the messages
+    that follow, which have the workspace and settlements only.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -361,7 +363,10 @@ class SignManifestRequest(_message.Message):
     """Why there is this revision."""
     @_builtins.property
     def totals(self) -> _partition_pb2.WorkspaceTotals:
-        """What all files of the revision add up to, as they were read back from the store."""
+        """What all files of the revision add up to, as they were read back from the store. Settlements and
+        what the ledger charged are left out: core knows them. `ids_hash` of late records' revisions is
+        that of all ids together.
+        """
 
     @_builtins.property
     def late_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:

@@ -1,0 +1,123 @@
+"""Rows of PostgreSQL as Arrow: binary COPY decoded outside of Python, a bounded part at a time.
+
+A connection of its own in a thread, for as long as an export takes; the parts go out as they come,
+so that memory holds two of them, however long the month.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import pyarrow as pa
+from psycopg.conninfo import conninfo_to_dict
+
+from kit.reasons import Unavailable
+
+PART_BYTES_MAX: Final = 1024 * 1024
+_ROWS_BYTES: Final = 900_000
+"""Of PostgreSQL's binary rows: less than that as Arrow."""
+_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_OPTIONS: Final = (
+    "-c role=oneapi_system -c timezone=UTC -c statement_timeout=0 -c search_path=public -c jit=off"
+    " -c cursor_tuple_fraction=1.0"
+)
+
+Shape = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+async def arrow_parts(dsn: str, sql: str, shape: Shape) -> AsyncIterator[bytes]:
+    """Yield the rows of a statement as self-contained Arrow IPC streams of at most 1 MiB.
+
+    The statement takes no parameters: who calls puts ids and dates of ours into it, never text.
+
+    Raises:
+        Unavailable: PostgreSQL could not be reached, or went away meanwhile.
+    """
+    reading = _Reading(dsn, sql, shape)
+    upcoming = asyncio.create_task(asyncio.to_thread(reading.next_parts))
+    try:
+        while True:
+            parts = await upcoming
+            if parts is None:
+                return
+            # While these are sent, the next ones are read.
+            upcoming = asyncio.create_task(asyncio.to_thread(reading.next_parts))
+            for part in parts:
+                yield part
+    except adbc_driver_manager.Error as error:
+        # Its text quotes the server's, which may quote a row.
+        raise Unavailable(sqlstate=getattr(error, "sqlstate", None) or "none") from None
+    finally:
+        reading.cancel()
+        await asyncio.gather(upcoming, return_exceptions=True)
+        await asyncio.to_thread(reading.close)
+
+
+class _Reading:
+    """One statement on a connection of its own. One thread at a time."""
+
+    def __init__(self, dsn: str, sql: str, shape: Shape) -> None:
+        self._dsn = dsn
+        self._sql = sql
+        self._shape = shape
+        self._connection: Any = None
+        self._cursor: Any = None
+        self._batches: Any = None
+
+    def next_parts(self) -> list[bytes] | None:
+        """Return the next rows; None after the last."""
+        if self._batches is None:
+            self._open()
+        try:
+            batch = self._batches.read_next_batch()
+        except StopIteration:
+            return None
+        return ipc_parts(self._shape(batch))
+
+    def cancel(self) -> None:
+        """Let a read that waits for PostgreSQL end; one that is done does not mind."""
+        if self._cursor is not None:
+            self._cursor.adbc_cancel()
+
+    def close(self) -> None:
+        """Give everything back."""
+        for each in (self._batches, self._cursor, self._connection):
+            if each is not None:
+                each.close()
+
+    def _open(self) -> None:
+        self._connection = adbc_driver_postgresql.dbapi.connect(_url(self._dsn), autocommit=True)
+        self._cursor = self._connection.cursor()
+        self._cursor.execute(_SNAPSHOT)
+        hint = {"adbc.postgresql.batch_size_hint_bytes": str(_ROWS_BYTES)}
+        self._cursor.adbc_statement.set_options(**hint)
+        self._cursor.execute(self._sql)
+        self._batches = self._cursor.fetch_record_batch()
+
+
+def ipc_parts(batch: pa.RecordBatch) -> list[bytes]:
+    """Return a batch as one self-contained stream, or as several where it is too large for one."""
+    if batch.num_rows == 0:
+        return []
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    part = sink.getvalue().to_pybytes()
+    if len(part) <= PART_BYTES_MAX or batch.num_rows == 1:
+        return [part]
+    middle = batch.num_rows // 2
+    return ipc_parts(batch.slice(0, middle)) + ipc_parts(batch.slice(middle))
+
+
+def _url(dsn: str) -> str:
+    """Return the URL of a connection as the role that serves all tenants.
+
+    All of it stands in the query, where libpq takes every parameter.
+    """
+    parameters = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    return f"postgresql:///?{urlencode(parameters | {'options': _OPTIONS}, quote_via=quote)}"

@@ -1,0 +1,272 @@
+"""PartitionService: the hot store's side of the archive. The archiver drives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Any, Final
+
+from core.audit import Act
+from core.db.database import Pool, Transaction
+from core.db.paging import split_page
+from core.partitions import export, file_store, lease, month_store, months, signing, totals
+from core.partitions.messages import (
+    entry_message,
+    file_of_message,
+    month_message,
+    settlements_message,
+    totals_message,
+    totals_of_message,
+)
+from core.partitions.model import File, MonthFacts, Reason, State, Totals, parse_month
+from core.partitions.publish import Revision, publish
+from core.partitions.signing import Claim
+from core.partitions.totals import Settlement
+from core.platform_key import PlatformKey
+from kit.clock import Clock
+from kit.ids import IdSource, parse_id
+from kit.reasons import InvalidArgument
+from kit.rpc.server import Service
+from oneapi.partitions.v1 import partition_pb2, partition_service_pb2_grpc
+from oneapi.partitions.v1 import partition_service_pb2 as pb
+
+NAME: Final = "oneapi.partitions.v1.PartitionService"
+_ARCHIVER: Final = frozenset({"archiver"})
+_READERS: Final = frozenset({"archiver", "operator"})
+ALLOWED: Final = {
+    "AcquireArchiveLease": _ARCHIVER,
+    "ListMonths": _READERS,
+    "FreezeMonth": _ARCHIVER,
+    "ExportMonth": _ARCHIVER,
+    "GetTotals": _ARCHIVER,
+    "ExportBilling": _ARCHIVER,
+    "SignManifest": _ARCHIVER,
+    "PublishMonth": _ARCHIVER,
+    "DetachMonth": _ARCHIVER,
+    "DropMonth": _ARCHIVER,
+    "ExportLate": _ARCHIVER,
+    "ListFiles": _READERS,
+    "RecordDeletion": _ARCHIVER,
+}
+SETTLEMENTS_AT_ONCE: Final = 20_000
+"""In one message: about 2.5 MiB."""
+FILES_DEFAULT: Final = 1_000
+FILES_MAX: Final = 10_000
+_HOT: Final = (State.FROZEN, State.PUBLISHED)
+"""Where rows are still to be read by the month's range of ids."""
+_LATE: Final = (State.PUBLISHED, State.DETACHED, State.DROPPED)
+
+
+class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
+    """Takes months out of the hot store, step by step."""
+
+    def __init__(self, pool: Pool, dsn: str, key: PlatformKey, clock: Clock, ids: IdSource) -> None:
+        """Work through a pool whose statements may take long; `dsn` is for exports."""
+        self._pool = pool
+        self._dsn = dsn
+        self._key = key
+        self._clock = clock
+        self._ids = ids
+
+    async def AcquireArchiveLease(
+        self, request: pb.AcquireArchiveLeaseRequest, context: Any
+    ) -> pb.AcquireArchiveLeaseResponse:
+        """Take or renew the lease."""
+        async with self._pool.transaction("system") as tx:
+            fence = await lease.acquire(tx, request.holder, self._act().now)
+            await tx.commit()
+        lifetime_ms = round(lease.LIFETIME.total_seconds() * 1_000) if fence else 0
+        return pb.AcquireArchiveLeaseResponse(fence=fence, lifetime_ms=lifetime_ms)
+
+    async def ListMonths(
+        self, request: pb.ListMonthsRequest, context: Any
+    ) -> pb.ListMonthsResponse:
+        """List all months."""
+        async with self._pool.transaction("system", snapshot=True) as tx:
+            found = await month_store.read_months(tx)
+        return pb.ListMonthsResponse(months=map(self._message, found))
+
+    async def FreezeMonth(
+        self, request: pb.FreezeMonthRequest, context: Any
+    ) -> pb.FreezeMonthResponse:
+        """Freeze a month."""
+        month = parse_month(request.month)
+        facts = await months.freeze(self._pool, self._act(), request.fence, month)
+        return pb.FreezeMonthResponse(month=self._message(facts))
+
+    async def ExportMonth(
+        self, request: pb.ExportMonthRequest, context: Any
+    ) -> AsyncIterator[pb.ExportMonthResponse]:
+        """Stream the records of a frozen month."""
+        month, after = parse_month(request.month), _workspace(request.after_workspace_id)
+        async with self._looking(request.fence, month, *_HOT) as tx:
+            models = await export.read_models(tx)
+        async for part in export.export_records(self._dsn, month, models, after=after):
+            yield pb.ExportMonthResponse(arrow_ipc=part)
+
+    async def ExportLate(
+        self, request: pb.ExportLateRequest, context: Any
+    ) -> AsyncIterator[pb.ExportLateResponse]:
+        """Stream late records that are in no file yet."""
+        month = parse_month(request.month)
+        async with self._looking(request.fence, month, *_LATE) as tx:
+            models = await export.read_models(tx)
+        async for part in export.export_late(self._dsn, month, models):
+            yield pb.ExportLateResponse(arrow_ipc=part)
+
+    async def ExportBilling(
+        self, request: pb.ExportBillingRequest, context: Any
+    ) -> AsyncIterator[pb.ExportBillingResponse]:
+        """Stream the month's purchases, grants, refunds, adjustments and tax."""
+        month = parse_month(request.month)
+        async with self._looking(request.fence, month, *_HOT, *_LATE):
+            pass
+        async for part in export.export_billing(self._dsn, month):
+            yield pb.ExportBillingResponse(arrow_ipc=part)
+
+    async def GetTotals(
+        self, request: pb.GetTotalsRequest, context: Any
+    ) -> AsyncIterator[pb.GetTotalsResponse]:
+        """Stream what the records of a month add up to; many settlements go on in messages."""
+        month, after = parse_month(request.month), _workspace(request.after_workspace_id)
+        states = _LATE if request.late else _HOT
+        async with self._looking(request.fence, month, *states) as tx:
+            async for each in totals.all_totals(tx, month, after=after, late=request.late):
+                async for message in _with_settlements(tx, month, each, late=request.late):
+                    yield pb.GetTotalsResponse(totals=message)
+
+    async def SignManifest(
+        self, request: pb.SignManifestRequest, context: Any
+    ) -> pb.SignManifestResponse:
+        """Sign a manifest, if its totals are ours."""
+        claim = Claim(
+            month=parse_month(request.month),
+            revision=request.revision,
+            reason=Reason(request.reason),
+            totals=totals_of_message(request.totals),
+            manifest_sha256=request.manifest_sha256,
+            late_ids=request.late_ids,
+        )
+        signed = await signing.sign_manifest(
+            self._pool, self._act(), self._key, request.fence, claim
+        )
+        return pb.SignManifestResponse(key_id=signed.key_id, signature=signed.signature)
+
+    async def PublishMonth(
+        self, request: pb.PublishMonthRequest, context: Any
+    ) -> pb.PublishMonthResponse:
+        """Publish a revision."""
+        revision = Revision(
+            month=parse_month(request.month),
+            number=request.revision,
+            reason=Reason(request.reason),
+            files=_files(request.files),
+            late_ids=request.late_ids,
+            duplicate_ids=request.duplicate_ids,
+        )
+        facts = await publish(self._pool, self._act(), request.fence, revision)
+        return pb.PublishMonthResponse(month=self._message(facts))
+
+    async def DetachMonth(
+        self, request: pb.DetachMonthRequest, context: Any
+    ) -> pb.DetachMonthResponse:
+        """Detach a partition."""
+        month = parse_month(request.month)
+        facts = await months.detach(self._pool, self._dsn, self._act(), request.fence, month)
+        return pb.DetachMonthResponse(month=self._message(facts))
+
+    async def DropMonth(self, request: pb.DropMonthRequest, context: Any) -> pb.DropMonthResponse:
+        """Drop a partition."""
+        month, files = parse_month(request.month), _files(request.files)
+        facts = await months.drop(self._pool, self._act(), request.fence, month, files)
+        return pb.DropMonthResponse(month=self._message(facts))
+
+    async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
+        """List files."""
+        size = min(request.page_size, FILES_MAX) or FILES_DEFAULT
+        async with self._pool.transaction("system") as tx:
+            rows = await file_store.list_files(
+                tx,
+                workspace_id=_workspace(request.workspace_id),
+                month=parse_month(request.month) if request.month else None,
+                newest_only=request.newest_only,
+                after=request.page_token,
+                limit=size + 1,
+            )
+        page, token = split_page(rows, size, lambda row: str(row.name))
+        return pb.ListFilesResponse(entries=map(entry_message, page), next_page_token=token)
+
+    async def RecordDeletion(
+        self, request: pb.RecordDeletionRequest, context: Any
+    ) -> pb.RecordDeletionResponse:
+        """Write down which files were deleted."""
+        facts = await months.record_deletion(
+            self._pool,
+            self._act(),
+            request.fence,
+            parse_month(request.month),
+            request.names,
+            reason=int(request.reason),
+        )
+        return pb.RecordDeletionResponse(month=self._message(facts))
+
+    @asynccontextmanager
+    async def _looking(self, fence: int, month: date, *states: State) -> AsyncIterator[Transaction]:
+        """Look at one moment of a month in one of these states, for as long as it takes.
+
+        Who lost the lease meanwhile only reads in vain: its next change is refused.
+        """
+        act = self._act()
+        async with self._pool.transaction("system") as tx:
+            await lease.hold_fence(tx, fence)
+        async with self._pool.transaction("system", snapshot=True) as tx:
+            await totals.take_time(tx)
+            months.require(await months.read_month(tx, month), act, *states)
+            yield tx
+
+    def _act(self) -> Act:
+        return Act.of_call(self._clock, self._ids)
+
+    def _message(self, facts: MonthFacts) -> partition_pb2.Month:
+        return month_message(facts, facts.state(self._act().now))
+
+
+def partition_service(
+    pool: Pool, dsn: str, key: PlatformKey, clock: Clock, ids: IdSource
+) -> Service:
+    """Return the service for the server."""
+    add = partition_service_pb2_grpc.add_PartitionServiceServicer_to_server
+    return Service(NAME, add, PartitionServicer(pool, dsn, key, clock, ids), ALLOWED)
+
+
+async def _with_settlements(
+    tx: Transaction, month: date, each: Totals, *, late: bool
+) -> AsyncIterator[partition_pb2.WorkspaceTotals]:
+    waiting: list[Settlement] = []
+    first = True
+    async for settlement in totals.settlements(tx, month, each.workspace_id, late=late):
+        if len(waiting) == SETTLEMENTS_AT_ONCE:
+            yield _part(each, waiting, first=first)
+            waiting, first = [], False
+        waiting.append(settlement)
+    yield _part(each, waiting, first=first)
+
+
+def _part(each: Totals, waiting: list[Settlement], *, first: bool) -> partition_pb2.WorkspaceTotals:
+    if first:
+        return totals_message(each, waiting)
+    return settlements_message(each.workspace_id, waiting)
+
+
+def _files(messages: Iterable[partition_pb2.ArchiveFile]) -> list[File]:
+    files = []
+    for message in messages:
+        if message.kind == 0:
+            raise InvalidArgument(fields="files.kind")
+        files.append(file_of_message(message))
+    return files
+
+
+def _workspace(text: str) -> bytes | None:
+    return parse_id("ws", text) if text else None
