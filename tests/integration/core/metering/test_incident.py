@@ -108,6 +108,11 @@ async def test_a_late_record_is_told_as_such(world: MeteringWorld, port: int) ->
         await tx.run("RESET ROLE")
         await tx.run("SET LOCAL ROLE oneapi_owner")
         await tx.run("UPDATE archive_watermark SET month = '2026-11-01'")
+        await tx.run(
+            "INSERT INTO archive_month (month, frozen_at, published_at, revision)"
+            " VALUES ('2026-10-01', :now, :now, 1)",
+            now=world.money.now,
+        )
         await tx.commit()
     await world.report([record])
     found = await told(port, record.request_id)
