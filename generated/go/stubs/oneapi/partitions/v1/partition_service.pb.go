@@ -551,8 +551,8 @@ func (x *GetTotalsRequest) GetLate() bool {
 	return false
 }
 
-// The totals of one workspace. Where its settlements are more than 20,000, they go on in the messages
-// that follow, which have the workspace and settlements only.
+// The totals of one workspace. Where its settlements are more than 20,000, they go on in the
+// messages that follow, which have the workspace and settlements only.
 type GetTotalsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The totals.
@@ -712,9 +712,9 @@ type SignManifestRequest struct {
 	Fence int64 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
 	// `2026-08`.
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
-	// What all files of the revision add up to, as they were read back from the store. Settlements and
-	// what the ledger charged are left out: core knows them. `ids_hash` of late records' revisions is
-	// that of all ids together.
+	// What all files of the revision add up to, as they were read back from the store. Settlements
+	// and what the ledger charged are left out: core knows them. `ids_hash` of late records'
+	// revisions is that of all ids together.
 	Totals *WorkspaceTotals `protobuf:"bytes,3,opt,name=totals,proto3" json:"totals,omitempty"`
 	// The SHA-256 of the manifest's canonical bytes without its signature. What is signed names it
 	// together with workspace, month and revision (`kit/archive_manifest.py`).
@@ -872,8 +872,8 @@ type PublishMonthRequest struct {
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
 	// The revision of the manifests.
 	Revision int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// All files that the revision's manifests name, and the manifests; parts of earlier revisions that
-	// they still name too. Workspaces whose month does not change are left out.
+	// All files that the revision's manifests name, and the manifests; parts of earlier revisions
+	// that they still name too. Workspaces whose month does not change are left out.
 	Files []*ArchiveFile `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	// Late records that the revision has, their ids, 16 bytes each.
 	LateIds [][]byte `protobuf:"bytes,5,rep,name=late_ids,json=lateIds,proto3" json:"late_ids,omitempty"`

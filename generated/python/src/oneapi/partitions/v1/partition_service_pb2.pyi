@@ -257,8 +257,8 @@ Global___GetTotalsRequest: _TypeAlias = GetTotalsRequest  # noqa: Y015
 
 @_typing.final
 class GetTotalsResponse(_message.Message):
-    """The totals of one workspace. Where its settlements are more than 20,000, they go on in the messages
-    that follow, which have the workspace and settlements only.
+    """The totals of one workspace. Where its settlements are more than 20,000, they go on in the
+    messages that follow, which have the workspace and settlements only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -363,9 +363,9 @@ class SignManifestRequest(_message.Message):
     """Why there is this revision."""
     @_builtins.property
     def totals(self) -> _partition_pb2.WorkspaceTotals:
-        """What all files of the revision add up to, as they were read back from the store. Settlements and
-        what the ledger charged are left out: core knows them. `ids_hash` of late records' revisions is
-        that of all ids together.
+        """What all files of the revision add up to, as they were read back from the store. Settlements
+        and what the ledger charged are left out: core knows them. `ids_hash` of late records'
+        revisions is that of all ids together.
         """
 
     @_builtins.property
@@ -440,8 +440,8 @@ class PublishMonthRequest(_message.Message):
     """Why there is this revision."""
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_partition_pb2.ArchiveFile]:
-        """All files that the revision's manifests name, and the manifests; parts of earlier revisions that
-        they still name too. Workspaces whose month does not change are left out.
+        """All files that the revision's manifests name, and the manifests; parts of earlier revisions
+        that they still name too. Workspaces whose month does not change are left out.
         """
 
     @_builtins.property

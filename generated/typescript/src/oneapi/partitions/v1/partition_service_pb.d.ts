@@ -244,8 +244,8 @@ export declare type GetTotalsRequest = Message<"oneapi.partitions.v1.GetTotalsRe
 export declare const GetTotalsRequestSchema: GenMessage<GetTotalsRequest>;
 
 /**
- * The totals of one workspace. Where its settlements are more than 20,000, they go on in the messages
- * that follow, which have the workspace and settlements only.
+ * The totals of one workspace. Where its settlements are more than 20,000, they go on in the
+ * messages that follow, which have the workspace and settlements only.
  *
  * @generated from message oneapi.partitions.v1.GetTotalsResponse
  */
@@ -338,9 +338,9 @@ export declare type SignManifestRequest = Message<"oneapi.partitions.v1.SignMani
   month: string;
 
   /**
-   * What all files of the revision add up to, as they were read back from the store. Settlements and
-   * what the ledger charged are left out: core knows them. `ids_hash` of late records' revisions is
-   * that of all ids together.
+   * What all files of the revision add up to, as they were read back from the store. Settlements
+   * and what the ledger charged are left out: core knows them. `ids_hash` of late records'
+   * revisions is that of all ids together.
    *
    * @generated from field: oneapi.partitions.v1.WorkspaceTotals totals = 3;
    */
@@ -437,8 +437,8 @@ export declare type PublishMonthRequest = Message<"oneapi.partitions.v1.PublishM
   revision: number;
 
   /**
-   * All files that the revision's manifests name, and the manifests; parts of earlier revisions that
-   * they still name too. Workspaces whose month does not change are left out.
+   * All files that the revision's manifests name, and the manifests; parts of earlier revisions
+   * that they still name too. Workspaces whose month does not change are left out.
    *
    * @generated from field: repeated oneapi.partitions.v1.ArchiveFile files = 4;
    */
