@@ -6,6 +6,7 @@ import asyncio
 import signal
 from contextlib import suppress
 
+import pyarrow as pa
 from prometheus_client import start_http_server
 
 from archiver.access import Access
@@ -37,6 +38,7 @@ async def serve(settings: ArchiverSettings) -> None:
     Raises:
         StoreNotConfigured: the settings name no store that can be used.
     """
+    _give_memory_back()
     store = open_store(settings)
     work = WorkFolder(settings.data_dir)
     try:
@@ -93,3 +95,10 @@ async def _serve(
     with suppress(asyncio.CancelledError):
         await working
     await server.stop(GRACE_SECONDS)
+
+
+def _give_memory_back() -> None:
+    """Let freed row groups leave the process: other allocators keep a hundred megabytes of them."""
+    with suppress(NotImplementedError):  # Arrow was built without this allocator
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+        pa.jemalloc_set_decay_ms(0)

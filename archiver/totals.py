@@ -73,10 +73,10 @@ def rows_of(path: Path) -> Iterator[pa.RecordBatch]:
         ObjectDamaged: it is no usage file of this version, or its bytes have changed.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             if not file.schema_arrow.equals(FILE_SCHEMA, check_metadata=False):
                 raise ObjectDamaged
-            yield from file.iter_batches(batch_size=ROWS_PER_GROUP)
+            yield from file.iter_batches(batch_size=ROWS_PER_GROUP, use_threads=False)
     except (pa.ArrowException, OSError):
         raise ObjectDamaged from None
 

@@ -16,6 +16,7 @@ _INHERITED: Final = re.compile(
 )
 _OURS: Final = re.compile(r"ONEAPI_[A-Z0-9_]+")
 _SECRET: Final = re.compile(r"[A-Z0-9_]*(KEY|SECRET|TOKEN|PEPPER|PASSWORD|URL)S?")
+_STORE: Final = re.compile(r"ONEAPI_ARCHIVE_S3_[A-Z_]+|(AWS|GOOGLE|AZURE)_[A-Z0-9_]+")
 _PROVIDER: Final = re.compile(r"[A-Z0-9_]+_(API_KEY|BASE_URL)")
 
 
@@ -62,6 +63,11 @@ def service(surroundings: Mapping[str, str], addresses: Addresses) -> dict[str, 
     settings = _matching(surroundings, _OURS)
     public = {name: value for name, value in settings.items() if not _SECRET.fullmatch(name)}
     return {**outsider(surroundings), **public, **_of_this_run(addresses)}
+
+
+def archiver(surroundings: Mapping[str, str], addresses: Addresses) -> dict[str, str]:
+    """Return the archiver's environment: a service's, and what opens the store of its files."""
+    return {**service(surroundings, addresses), **_matching(surroundings, _STORE)}
 
 
 def core(surroundings: Mapping[str, str], addresses: Addresses) -> dict[str, str]:

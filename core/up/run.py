@@ -174,7 +174,7 @@ class Composition:
         return [self._service(NAME, command, probes.tcp_open(HOST, self._simulator.port))]
 
     def _archiver(self, addresses: Addresses) -> ProcessService:
-        variables = environment.service(os.environ, addresses) | _SHARES_PORT
+        variables = environment.archiver(os.environ, addresses) | _SHARES_PORT
         return self._service("archiver", self._python("archiver", ("archiver",), variables))
 
     def _edge(self, slot: int, addresses: Addresses, descriptor: int) -> ProcessService:
