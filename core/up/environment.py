@@ -66,8 +66,14 @@ def service(surroundings: Mapping[str, str], addresses: Addresses) -> dict[str, 
 
 
 def archiver(surroundings: Mapping[str, str], addresses: Addresses) -> dict[str, str]:
-    """Return the archiver's environment: a service's, and what opens the store of its files."""
-    return {**service(surroundings, addresses), **_matching(surroundings, _STORE)}
+    """Return the archiver's environment: a service's, and what opens the store of its files.
+
+    A cloud's credentials only where a store was named: a folder needs none.
+    """
+    told = service(surroundings, addresses)
+    if not surroundings.get("ONEAPI_ARCHIVE_STORE"):
+        return told
+    return {**told, **_matching(surroundings, _STORE)}
 
 
 def core(surroundings: Mapping[str, str], addresses: Addresses) -> dict[str, str]:

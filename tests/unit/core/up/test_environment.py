@@ -62,6 +62,18 @@ def test_what_nobody_asked_for_reaches_nobody() -> None:
         assert not {"AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"} & told.keys()
 
 
+def test_the_archiver_alone_gets_what_opens_its_store() -> None:
+    """And only if a store was named."""
+    named = {
+        "ONEAPI_ARCHIVE_STORE": "s3://bucket",
+        "ONEAPI_ARCHIVE_S3_SECRET_ACCESS_KEY": "store",
+    }
+    secrets = {"AWS_SECRET_ACCESS_KEY", "ONEAPI_ARCHIVE_S3_SECRET_ACCESS_KEY"}
+    assert secrets <= environment.archiver(SURROUNDINGS | named, ADDRESSES).keys()
+    assert not secrets & environment.archiver(SURROUNDINGS, ADDRESSES).keys()
+    assert not secrets & environment.service(SURROUNDINGS | named, ADDRESSES).keys()
+
+
 def test_the_demo_provider_knows_nothing_of_us() -> None:
     """It stands for a program outside."""
     assert environment.outsider(SURROUNDINGS) == {"PATH": "/usr/bin"}
