@@ -20,6 +20,7 @@ from edge.admission.admit import Admission
 from edge.api import google_models
 from edge.api.account import Account
 from edge.api.alarms import Alarms
+from edge.api.archives import Archives
 from edge.api.body_room import BodyRoom
 from edge.api.endpoint import Endpoint
 from edge.api.models import Models
@@ -89,6 +90,7 @@ class Worker:
         self._clock = clock
         self._room = BodyRoom(settings.large_bodies_bytes)
         self._channel = open_channel(settings.core_target, token)
+        self._archiver = open_channel(settings.archiver_target, token)
         self.link = CoreLink(
             CoreCalls(self._channel),
             clock,
@@ -249,6 +251,7 @@ class Worker:
             await self._metering.stop(in_touch=lambda: self.link.in_touch)
         await self.link.stop()
         await self._client.aclose()
+        await self._archiver.close()
         await self._channel.close()
 
     def _is_ready(self) -> bool:
@@ -294,6 +297,7 @@ class Worker:
         models = Models(self.link, self._admission, self._clock)
         account = Account(self._channel, self._admission)
         receipts = Receipts(self._channel, self._admission, self._clock)
+        archives = Archives(self._channel, self._archiver, self._admission, origin)
         site = Site(lambda: self.link.catalog, self._clock, origin)
         routes = [
             Route("/healthz", self._status.health),
@@ -312,9 +316,13 @@ class Worker:
             ]
         # Below /api/v1 OpenRouter's clients expect another shape, with amounts that round.
         routes.append(Route("/v1/credits", account.credits))
-        routes += [
-            Route(f"{prefix}/receipts/{{request_id}}", receipts.receipt) for prefix in PREFIXES
-        ]
+        for prefix in PREFIXES:
+            routes += [
+                Route(f"{prefix}/receipts/{{request_id}}", receipts.receipt),
+                Route(f"{prefix}/archives", archives.list),
+                Route(f"{prefix}/archives/{{month}}", archives.month),
+                Route(f"{prefix}/archives/{{month}}/{{name}}", archives.file),
+            ]
         routes.append(Route(KEYS_PATH, receipts.keys))
         routes += site.routes()
         routes += StripePaths(self._channel, self._room, self._clock).routes()

@@ -128,6 +128,12 @@ def internal() -> ApiError:
 
 
 _TABLE: Final[dict[R.ValueType, tuple[int, str, str, str]]] = {
+    R.ERROR_REASON_PERMISSION_MISSING: (
+        403,
+        "permission_missing",
+        "This API key lacks the permission for this, or the workspace is not its own.",
+        "permission_error",
+    ),
     R.ERROR_REASON_WORKSPACE_NOT_ACTIVE: (
         403,
         "workspace_not_active",

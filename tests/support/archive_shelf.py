@@ -70,6 +70,8 @@ class Core:
     files: list[partition_pb2.ArchiveFile] = field(default_factory=list)
     told: list[access_service_pb2.RecordAccessRequest] = field(default_factory=list)
     is_away: bool = False
+    permissions: tuple[str, ...] = ("archives.download",)
+    """Of the one key that it knows."""
 
     def services(self) -> list[Service]:
         """Return the services for a server."""
@@ -81,8 +83,8 @@ class Core:
             Service(
                 "oneapi.security.v1.AccessService",
                 add_access,
-                _Audit(self),  # type: ignore[abstract]  # what is asked of it
-                {"RecordAccess": archiver},
+                _Audit(self),
+                {"RecordAccess": archiver, "IssueUserContext": frozenset({"edge"})},
             ),
             Service(
                 "oneapi.partitions.v1.PartitionService",
@@ -102,6 +104,10 @@ class Core:
 class _Audit(access_service_pb2_grpc.AccessServiceServicer):
     def __init__(self, core: Core) -> None:
         self._core = core
+
+    async def IssueUserContext(self, request: Any, context: Any) -> Any:
+        text = user_context(permissions=self._core.permissions)
+        return access_service_pb2.IssueUserContextResponse(user_context=text)
 
     async def RecordAccess(self, request: Any, context: Any) -> Any:
         if self._core.is_away:
@@ -215,6 +221,15 @@ def _file(
 @asynccontextmanager
 async def archiver_serving(core: Core, store: ObjectStore, folder: Path) -> AsyncIterator[int]:
     """Serve the archive of a store; yields the port."""
+    async with both_serving(core, store, folder) as (_, port):
+        yield port
+
+
+@asynccontextmanager
+async def both_serving(
+    core: Core, store: ObjectStore, folder: Path
+) -> AsyncIterator[tuple[int, int]]:
+    """Serve core and the archive of a store; yields their ports."""
     async with serving(core.services()) as core_port, calling(core_port, "archiver") as channel:
         clock = SystemClock()
         servicer = ArchiveServicer(
@@ -226,4 +241,4 @@ async def archiver_serving(core: Core, store: ObjectStore, folder: Path) -> Asyn
             folder=folder / "texts",
         )
         async with serving([archive_service(servicer)]) as port:
-            yield port
+            yield core_port, port

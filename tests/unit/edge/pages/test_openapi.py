@@ -79,6 +79,9 @@ def test_the_paths_without_a_key_are_those_of_the_router() -> None:
         *(f"{path}/{{model}}" for path in listed),
         "/v1/credits",
         "/v1/receipts/{request_id}",
+        "/v1/archives",
+        "/v1/archives/{month}",
+        "/v1/archives/{month}/{name}",
         "/healthz",
         "/readyz",
     }
