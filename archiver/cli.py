@@ -1,4 +1,4 @@
-"""`1api archive …`: run the archive, and see how far it is."""
+"""`1api archive …`: run the archive, see how far it is, and have its files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from archiver.cli_files import download, list_months, verify
 from kit.cli import CommandFailed, Exit, json_option, output, output_line, wants_json
 from kit.cli_calls import plain
 
@@ -116,5 +117,8 @@ def _show_progress(steps: Iterable[Any]) -> None:
     if not shown:
         click.echo("Nothing is due.")
 
+
+for _command in (list_months, download, verify):
+    archive.add_command(_command)
 
 commands: list[click.Command] = [archive]

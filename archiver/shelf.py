@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,13 +22,13 @@ MANIFEST: Final = "manifest.json"
 CSV: Final = "usage.csv"
 CSV_MEDIA_TYPE: Final = "text/csv; charset=utf-8"
 _Kind = partition_pb2.ArchiveFile
-_NAMES: Final = {
+_NAMES: Final[Mapping[int, str]] = {
     _Kind.KIND_USAGE_PARQUET: "usage.parquet",
     _Kind.KIND_FOCUS_PARQUET: "focus.parquet",
     _Kind.KIND_FOCUS_CSV: "focus.csv.gz",
     _Kind.KIND_MANIFEST: MANIFEST,
 }
-_MEDIA_TYPES: Final = {
+_MEDIA_TYPES: Final[Mapping[int, str]] = {
     _Kind.KIND_USAGE_PARQUET: "application/vnd.apache.parquet",
     _Kind.KIND_FOCUS_PARQUET: "application/vnd.apache.parquet",
     _Kind.KIND_FOCUS_CSV: "application/gzip",
@@ -154,18 +155,22 @@ class Shelf:
         }
 
 
+def public_names(files: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the public name and the stored name of files, given their kinds and stored names.
+
+    Of usage there may be several parts: their stored names begin alike and then count.
+    """
+    seen: Counter[int] = Counter()
+    for kind, stored in sorted(files):
+        seen[kind] += 1
+        stem, _, end = _NAMES[kind].partition(".")
+        yield f"{stem}.{end}" if seen[kind] == 1 else f"{stem}-{seen[kind]}.{end}", stored
+
+
 def _by_name(files: list[partition_pb2.ArchiveFile]) -> dict[str, partition_pb2.ArchiveFile]:
-    """Return files by public names; of usage there may be several parts."""
-    named: dict[str, partition_pb2.ArchiveFile] = {}
-    # Names of parts begin alike and then count, so that they sort in their order.
-    for file in sorted(files, key=lambda each: (each.kind, each.name)):
-        name = _NAMES[file.kind]
-        if name in named:
-            stem, _, end = name.partition(".")
-            alike = sum(1 for other in named.values() if other.kind == file.kind)
-            name = f"{stem}-{alike + 1}.{end}"
-        named[name] = file
-    return named
+    by_stored = {file.name: file for file in files}
+    named = public_names((file.kind, file.name) for file in files)
+    return {public: by_stored[stored] for public, stored in named}
 
 
 async def _called(method: Any, request: Any) -> Any:

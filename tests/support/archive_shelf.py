@@ -96,7 +96,7 @@ class Core:
                 "oneapi.billing.v1.ReceiptService",
                 add_receipts,
                 _Keys(),  # type: ignore[abstract]  # what is asked of it
-                {"GetPlatformKeys": archiver},
+                {"GetPlatformKeys": archiver | {"operator"}},
             ),
         ]
 
