@@ -1,0 +1,94 @@
+"""Later revisions of a published month: records that came late, and a key's id erased."""
+
+from __future__ import annotations
+
+import grpc
+
+from oneapi.partitions.v1 import partition_pb2 as months
+from oneapi.partitions.v1 import partition_service_pb2 as pb
+from tests.integration.core.partitions.conftest import IN_JULY, JULY, World
+from tests.integration.core.partitions.test_months import listed, refused
+from tests.support.archive_world import manifest_file, totals_of, usage_file
+
+LATE = months.REVISION_REASON_LATE
+ERASURE = months.REVISION_REASON_ERASURE
+FAILED = grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_late_records_become_a_revision(world: World) -> None:
+    """They are hot until they are in a file, then there; their rows go, and never come again."""
+    archiver, metering = world.archiver, world.metering
+    workspace = await world.requests(2)
+    await archiver.lead()
+    await archiver.freeze(JULY)
+    july = await archiver.export(JULY)
+    await archiver.archive(JULY)
+    record, again = (metering.record(workspace, moment=IN_JULY) for _ in range(2))
+    assert not (await metering.report([record, again])).rejected
+    assert (await archiver.month(JULY)).late_records == 2
+    assert len(await listed(world, workspace)) == 2
+    late = await archiver.export_late(JULY)
+    assert [row["id"] for row in late] == sorted([record.request_id, again.request_id])
+    assert [row["charge_nanos"] for row in late] == [0, 0]
+    (counted,) = await archiver.totals(JULY, late=True)
+    assert counted.records == 2
+    assert [(each.sequence, each.record_count) for each in counted.settlements] == [(0, 2)]
+    # The second one turns out to be in the archive already.
+    added = [row for row in late if row["id"] == record.request_id]
+    ids = [record.request_id]
+    totals = totals_of(workspace, [*july, *added])
+    short = totals_of(workspace, july)
+    words = {"revision": 2, "reason": LATE}
+    assert await refused(archiver.sign(JULY, short, late_ids=ids, **words)) == FAILED
+    assert await refused(archiver.sign(JULY, totals, late_ids=[bytes(16)], **words)) == FAILED
+    await archiver.sign(JULY, totals, late_ids=ids, **words)
+    first = archiver.published[JULY][0]
+    part = usage_file(JULY, totals_of(workspace, added), part=2, revision=2)
+    files = [first, part, manifest_file(JULY, totals, revision=2)]
+    assert await refused(archiver.publish(JULY, files, late_ids=[], **words)) == FAILED
+    duplicates = [again.request_id]
+    published = await archiver.publish(JULY, files, late_ids=ids, duplicate_ids=duplicates, **words)
+    assert (published.revision, published.late_records) == (2, 0)
+    assert await listed(world, workspace) == []
+    newest = await archiver.files(newest_only=True)
+    assert {entry.file.name for entry in newest} == {file.name for file in files}
+    every = [entry.file for entry in await archiver.files(month=JULY)]
+    assert len(every) == 4
+    await archiver.detach(JULY)
+    metering.money.pass_time(24 * 3_600)
+    archiver.published[JULY] = every
+    await archiver.drop(JULY)
+    assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
+    assert not (await metering.report([record, again])).rejected
+    assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
+    assert await metering.money.findings() == []
+
+
+async def test_an_erasure_changes_no_sum_and_frees_the_old_files(world: World) -> None:
+    """Only what no manifest names any more may be told as deleted."""
+    archiver = world.archiver
+    workspace = await world.requests(2)
+    await archiver.archive(JULY)
+    totals = totals_of(workspace, await archiver.export(JULY))
+    words = {"revision": 2, "reason": ERASURE}
+    short = months.WorkspaceTotals()
+    short.CopyFrom(totals)
+    short.records -= 1
+    assert await refused(archiver.sign(JULY, short, **words)) == FAILED
+    await archiver.sign(JULY, totals, **words)
+    files = [usage_file(JULY, totals, revision=2), manifest_file(JULY, totals, revision=2)]
+    await archiver.publish(JULY, files, **words)
+    old = archiver.published[JULY][0].name
+    for names, allowed in (([files[0].name], False), ([old, "nothing"], False), ([old], True)):
+        request = pb.RecordDeletionRequest(
+            fence=archiver.fence,
+            month=JULY,
+            reason=pb.RecordDeletionRequest.REASON_ERASURE,
+            names=names,
+        )
+        if allowed:
+            assert (await archiver.stub.RecordDeletion(request)).month.revision == 2
+        else:
+            assert await refused(archiver.stub.RecordDeletion(request)) == FAILED
+    deleted = [e.file.name for e in await archiver.files() if e.file.HasField("deleted_at")]
+    assert deleted == [old]
