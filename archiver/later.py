@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -19,7 +20,7 @@ from archiver.export import Group, UsageFile, id_bytes
 from archiver.ids import IdSorter, KnownIds
 from archiver.initial import Billing, read_billing
 from archiver.manifest import Manifest, parse_manifest
-from archiver.model import Draft, Part, ids_name
+from archiver.model import Draft, Part, Settlement, ids_name
 from archiver.parts import (
     Revised,
     Workshop,
@@ -32,7 +33,7 @@ from archiver.parts import (
 )
 from archiver.store.errors import ObjectDamaged
 from archiver.totals import combined, rows_of
-from kit.ids import ID_BYTES, format_id
+from kit.ids import ID_BYTES, parse_id
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile, RevisionReason
 from oneapi.partitions.v1.partition_service_pb2 import RecordDeletionRequest
 
@@ -41,6 +42,8 @@ ERASURE: Final = RevisionReason.REVISION_REASON_ERASURE
 USAGE: Final = ArchiveFile.KIND_USAGE_PARQUET
 MANIFEST: Final = ArchiveFile.KIND_MANIFEST
 IDS: Final = ArchiveFile.KIND_IDS
+LATE_ROWS_MAX: Final = 200_000
+"""Late records of one revision: their ids go to core in one call."""
 ERASED_KEY: Final = bytes(ID_BYTES)
 _PERSONAL: Final = frozenset(
     {USAGE, ArchiveFile.KIND_FOCUS_PARQUET, ArchiveFile.KIND_FOCUS_CSV}
@@ -75,27 +78,43 @@ async def publish_late(shop: Workshop, month: date, revision: int) -> tuple[int,
 
 
 class _Doubles:
-    """Takes rows out of an export that are in the archive already, and remembers both kinds."""
+    """Takes rows out of an export that are in the archive already, and remembers both kinds.
+
+    Takes no more than a revision can name; what is left over comes with the next one.
+    """
 
     def __init__(self, known: KnownIds) -> None:
         self._known = known
         self.doubles: list[bytes] = []
         self.fresh: dict[bytes, list[bytes]] = {}
-        self.partial: set[bytes] = set()
-        """Settlements of which a record was taken out: their roots cover more than the file has."""
+        self._taken = 0
+        self._by_settlement: Counter[bytes] = Counter()
 
     def without(self, group: Group) -> pa.Table:
         rows = group.rows.combine_chunks()
-        ids = _ids(rows, "id")
-        settled = _ids(rows, "settlement_id")
-        fresh = [identifier not in self._known for identifier in ids]
-        for identifier, settlement_id, is_fresh in zip(ids, settled, fresh, strict=True):
-            if is_fresh:
-                self.fresh.setdefault(group.workspace_id, []).append(identifier)
-            else:
-                self.doubles.append(identifier)
-                self.partial.add(settlement_id)
-        return rows.filter(pa.array(fresh, pa.bool_()))
+        kept = [
+            self._keeps(group.workspace_id, identifier, settlement_id)
+            for identifier, settlement_id in zip(
+                _ids(rows, "id"), _ids(rows, "settlement_id"), strict=True
+            )
+        ]
+        return rows.filter(pa.array(kept, pa.bool_()))
+
+    def are_all_of(self, settlement: Settlement) -> bool:
+        """Say whether every record of a settlement is among the fresh ones: its root covers all."""
+        settlement_id = parse_id("txn", settlement.transaction_id)
+        return self._by_settlement[settlement_id] == settlement.record_count
+
+    def _keeps(self, workspace_id: bytes, identifier: bytes, settlement_id: bytes) -> bool:
+        if self._taken == LATE_ROWS_MAX:
+            return False
+        self._taken += 1
+        if identifier in self._known:
+            self.doubles.append(identifier)
+            return False
+        self.fresh.setdefault(workspace_id, []).append(identifier)
+        self._by_settlement[settlement_id] += 1
+        return True
 
 
 class _Late:
@@ -144,8 +163,7 @@ class _Late:
         paths = [*[await _fetched_part(self._shop, each, folder) for each in parts], copy]
         billing = self._billing.get(owner)
         costs = await store_costs(self._shop, owner, self._month, paths, billing)
-        partial = {format_id("txn", each) for each in chosen.partial}
-        added = tuple(each for each in counted.settlements if each.transaction_id not in partial)
+        added = tuple(each for each in counted.settlements if chosen.are_all_of(each))
         manifest = Manifest(
             workspace_id=owner,
             month=self._month,

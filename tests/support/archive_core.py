@@ -66,6 +66,8 @@ class CoreMonth:
     expired: bool = False
     revision: int = 0
     late: list[Row] = field(default_factory=list)
+    waived: list[Row] = field(default_factory=list)
+    """All late rows ever, where that is more than those that are in no file."""
     doubles: list[bytes] = field(default_factory=list)
     files: dict[str, ArchiveFile] = field(default_factory=dict)
     current: set[str] = field(default_factory=set)
@@ -144,7 +146,10 @@ class CoreInMemory(rpc.PartitionServiceServicer):
             by_owner[row["workspace_id"]].append(row)
         for owner in sorted(by_owner):
             if owner > _after(request):
-                yield pb.GetTotalsResponse(totals=totals_message(owner, by_owner[owner]))
+                totals = totals_message(owner, by_owner[owner])
+                if request.late and self.month.waived:
+                    _settle_whole(totals, by_owner[owner], self.month.waived)
+                yield pb.GetTotalsResponse(totals=totals)
 
     async def SignManifest(self, request: Any, context: Any) -> Any:
         """Sign what adds up."""
@@ -276,6 +281,14 @@ def totals_message(owner: bytes, found: list[Row]) -> WorkspaceTotals:
         ledger_charges=Money(amount_nanos=charge, currency_code="USD"),
         settlements=[SettlementRoot(**each._asdict()) for each in settlements(found)],
     )
+
+
+def _settle_whole(totals: WorkspaceTotals, found: list[Row], every: list[Row]) -> None:
+    """Name the settlements of rows as they are: also over rows that are in files already."""
+    names = {row["settlement_id"] for row in found}
+    whole = settlements([row for row in every if row["settlement_id"] in names])
+    del totals.settlements[:]
+    totals.settlements.extend(SettlementRoot(**each._asdict()) for each in whole)
 
 
 def _after(request: Any) -> bytes:

@@ -266,9 +266,11 @@ async def test_a_row_that_core_counts_and_does_not_send_stops_the_month(world: W
         whole + extra,
     ):
         world.core.sent = wrong
+        archiver = world.archiver()
         with pytest.raises(StepFailed):
-            await world.run()
+            await world.run(archiver)
         assert world.month.published_at is None
+        assert (await archiver.status()).months[0].last_error == "MonthDiffers"
 
 
 async def test_of_two_archivers_one_works(world: World, tmp_path: Path) -> None:
@@ -304,9 +306,12 @@ async def test_rows_are_not_dropped_while_a_file_is_not_what_was_published(
         path.write_bytes(whole[:-1])
     else:
         path.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
+    archiver = world.archiver()
     with pytest.raises(StepFailed):
-        await world.run()
+        await world.run(archiver)
     assert not world.month.dropped
+    found = (await archiver.status()).months[0].last_error
+    assert found == ("ObjectMissing" if damage == "delete" else "ObjectDamaged")
     path.write_bytes(whole)
     await world.run()
     assert world.month.dropped
@@ -331,6 +336,22 @@ async def test_late_records_are_added_once(world: World, tmp_path: Path) -> None
     await world.run()
     assert len(world.month.doubles) == 11
     assert ids(await world.archived(tmp_path / "y")) == ids(expected, "id")
+
+
+async def test_more_late_records_than_a_revision_can_name_take_several(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settlement that is spread over two of them is left to its rows."""
+    monkeypatch.setattr("archiver.later.LATE_ROWS_MAX", 70)
+    await world.run()
+    fresh = [
+        row | {"charge_nanos": 0, "waived_nanos": row["charge_nanos"], "waive_reason": 1}
+        for row in [*rows(workspace(2), 100, seed=9), *rows(workspace(3), 60, seed=9)]
+    ]
+    world.month.late, world.month.waived = list(fresh), list(fresh)
+    await world.run()
+    assert (world.month.late, world.month.revision) == ([], 4)
+    assert ids(await world.archived(tmp_path / "x")) == ids([*world.month.all_rows(), *fresh], "id")
 
 
 async def test_an_erased_key_is_in_no_file_and_every_proof_still_holds(
