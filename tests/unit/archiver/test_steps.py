@@ -1,0 +1,56 @@
+"""Which step is due is decided by what core says of a month and the time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from archiver.steps import due, due_at, state_word
+from oneapi.partitions.v1.partition_pb2 import Month
+
+PUBLISHED = datetime(2026, 7, 1, 3, tzinfo=UTC)
+TWO_YEARS = datetime(2028, 7, 1, 3, tzinfo=UTC)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+def month(state: Month.State.ValueType, late: int = 0) -> Month:
+    """A month in a state."""
+    made = Month(month="2026-03", state=state, late_records=late)
+    made.published_at.FromDatetime(PUBLISHED)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "late", "step"),
+    [
+        (Month.STATE_HOT, TWO_YEARS, 0, None),
+        (Month.STATE_ELIGIBLE, PUBLISHED, 0, "freeze"),
+        (Month.STATE_FROZEN, PUBLISHED, 0, "export"),
+        (Month.STATE_PUBLISHED, PUBLISHED, 3, "detach"),
+        (Month.STATE_DETACHED, PUBLISHED + DAY - SECOND, 0, None),
+        (Month.STATE_DETACHED, PUBLISHED + DAY - SECOND, 1, "late"),
+        (Month.STATE_DETACHED, PUBLISHED + DAY, 0, "drop"),
+        (Month.STATE_DROPPED, TWO_YEARS - SECOND, 0, None),
+        (Month.STATE_DROPPED, TWO_YEARS - SECOND, 2, "late"),
+        (Month.STATE_DROPPED, TWO_YEARS, 2, "expire"),
+        (Month.STATE_EXPIRED, TWO_YEARS, 2, None),
+        (Month.STATE_UNSPECIFIED, TWO_YEARS, 0, None),
+    ],
+)
+def test_a_step_is_due_when_it_may_be_taken(
+    state: Month.State.ValueType, now: datetime, late: int, step: str | None
+) -> None:
+    """And not a second before."""
+    assert due(month(state, late), now) == step
+
+
+def test_an_operator_is_told_when_the_next_step_is_due() -> None:
+    """Until nothing is left to do."""
+    eligible = datetime(2026, 6, 30, tzinfo=UTC)
+    assert due_at(month(Month.STATE_HOT)) == eligible
+    assert due_at(month(Month.STATE_PUBLISHED)) == PUBLISHED
+    assert due_at(month(Month.STATE_DETACHED)) == PUBLISHED + DAY
+    assert due_at(month(Month.STATE_DROPPED)) == TWO_YEARS
+    assert due_at(month(Month.STATE_EXPIRED)) is None
+    assert state_word(month(Month.STATE_FROZEN)) == "frozen"
