@@ -13,6 +13,7 @@ from kit.cli import output, output_line, wants_json
 from kit.cli_calls import call, dollars, time_of, word
 
 SERVICE: Final = "metering.v1.usage_service"
+_HOT_STATES: Final = frozenset({"hot", "eligible", "frozen"})
 SHOWN_TO_PEOPLE: Final = 100
 SHOWN_TO_PROGRAMS: Final = 100_000
 _WORDS: Final = (
@@ -86,7 +87,7 @@ def list_usage(
     """List usage records, newest first."""
     limit = limit or (SHOWN_TO_PROGRAMS if wants_json(context) else SHOWN_TO_PEOPLE)
     rows: list[dict[str, Any]] = []
-    token = ""
+    page, token = None, ""
     while len(rows) < limit:
         page = call(
             SERVICE,
@@ -103,6 +104,7 @@ def list_usage(
         if not token:
             break
     output(context, rows, table=_COLUMNS)
+    _tell_of_archive(context, page)
 
 
 @usage.command()
@@ -129,6 +131,15 @@ def sum_usage(
         output(context, {"sums": rows, "total": total})
     else:
         output(context, [*rows, {**total, "model": "total"}])
+    _tell_of_archive(context, answer)
+
+
+@usage.command()
+@click.pass_context
+def months(context: click.Context) -> None:
+    """Show where each month's records are: hot, or on their way through the archive."""
+    listed = call("partitions.v1.partition_service", "ListMonths").months
+    output(context, [_month(item) for item in listed])
 
 
 @usage.command()
@@ -146,6 +157,26 @@ def tail(context: click.Context, workspace: str) -> None:
             row = _row(answer.usage)
             shown = row if wants_json(context) else {name: row[name] for name in _COLUMNS}
             output_line(context, shown)
+
+
+def _tell_of_archive(context: click.Context, answer: Any) -> None:
+    """Say which records are elsewhere; programs see it in `1api usage months`."""
+    if answer is not None and answer.HasField("archived_before") and not wants_json(context):
+        day = answer.archived_before.ToJsonString()[:10]
+        click.echo(f"Records before {day} are in the archive: 1api archive list", err=True)
+
+
+def _month(item: Any) -> dict[str, Any]:
+    state = word(item, "state")
+    times = ("eligible_at", "frozen_at", "published_at", "dropped_at", "expired_at")
+    return {
+        "month": item.month,
+        "state": state,
+        "read_from": "hot" if state in _HOT_STATES else "archive",
+        "revision": item.revision,
+        "late_records": item.late_records,
+        **{name: time_of(item, name) for name in times},
+    }
 
 
 def _row(item: Any) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
         self._key = key
         self._clock = clock
         self._ids = ids
+        self._counted = totals.Counted()
 
     async def AcquireArchiveLease(
         self, request: pb.AcquireArchiveLeaseRequest, context: Any
@@ -133,6 +134,8 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
         states = _LATE if request.late else _HOT
         async with self._looking(request.fence, month, *states) as tx:
             async for each in totals.all_totals(tx, month, after=after, late=request.late):
+                if not request.late:
+                    self._counted.keep(month, each)
                 async for message in _with_settlements(tx, month, each, late=request.late):
                     yield pb.GetTotalsResponse(totals=message)
 
@@ -149,7 +152,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
             late_ids=request.late_ids,
         )
         signed = await signing.sign_manifest(
-            self._pool, self._act(), self._key, request.fence, claim
+            self._pool, self._act(), self._key, request.fence, claim, self._counted
         )
         return pb.SignManifestResponse(key_id=signed.key_id, signature=signed.signature)
 

@@ -30,6 +30,7 @@ from core.partitions.model import (
     together,
 )
 from core.partitions.months import read_month, require
+from core.partitions.totals import Counted
 from core.platform_key import PlatformKey
 from kit.archive_manifest import FORMAT, manifest_statement
 from kit.ids import format_id
@@ -50,7 +51,7 @@ class Claim:
 
 
 async def sign_manifest(
-    pool: Pool, act: Act, key: PlatformKey, fence: int, claim: Claim
+    pool: Pool, act: Act, key: PlatformKey, fence: int, claim: Claim, known: Counted
 ) -> SignedTotals:
     """Return the signature of a manifest; the same one for the same manifest.
 
@@ -68,7 +69,7 @@ async def sign_manifest(
         if before is not None and before.manifest_sha256 == claim.manifest_sha256:
             return before
         _check_turn(facts, act, claim)
-        wrong = await _differing(tx, claim)
+        wrong = await _differing(tx, claim, known)
         if not wrong:
             signed = _sign(key, claim)
             await file_store.write_signed(tx, claim.month, signed, act.now)
@@ -92,11 +93,13 @@ def _check_turn(facts: MonthFacts, act: Act, claim: Claim) -> None:
         raise MonthNotReady(month=month_name(claim.month), revision=facts.revision)
 
 
-async def _differing(tx: Transaction, claim: Claim) -> Sequence[str]:
+async def _differing(tx: Transaction, claim: Claim, known: Counted) -> Sequence[str]:
     """Return in what the claim differs from what core counts."""
     workspace_id = claim.totals.workspace_id
     if claim.reason is Reason.INITIAL:
-        counted = await totals.totals_of(tx, claim.month, workspace_id)
+        counted = known.find(claim.month, workspace_id)
+        if counted is None:
+            counted = await totals.totals_of(tx, claim.month, workspace_id)
         wrong = differences(counted, claim.totals, COMPARED)
         return [*wrong, *counted.disagrees_with_ledger()]
     before = await file_store.signed_before(tx, claim.month, workspace_id, claim.revision)

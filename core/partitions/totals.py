@@ -23,6 +23,8 @@ from core.partitions.model import Totals
 
 IDS_AT_ONCE: Final = 65_536
 """A mebibyte of ids: what PostgreSQL puts together at once."""
+COUNTED_MAX: Final = 50_000
+"""Some 25 MB."""
 _LONG: Final = (
     "SELECT set_config('statement_timeout', '600000', true),"
     " set_config('idle_in_transaction_session_timeout', '600000', true)"
@@ -93,6 +95,27 @@ class Settlement:
     hash: bytes
     records_root: bytes
     records: int
+
+
+class Counted:
+    """Totals of frozen months that this process has counted: what is frozen is counted once.
+
+    Nothing can change such a month's rows, nor what was settled of it. A new process counts anew.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._known: dict[tuple[date, bytes], Totals] = {}
+
+    def keep(self, month: date, totals: Totals) -> None:
+        """Remember what a workspace's frozen month adds up to."""
+        if len(self._known) >= COUNTED_MAX:
+            self._known.clear()
+        self._known[month, totals.workspace_id] = totals
+
+    def find(self, month: date, workspace_id: bytes) -> Totals | None:
+        """Return what was counted."""
+        return self._known.get((month, workspace_id))
 
 
 async def take_time(tx: Transaction) -> None:

@@ -161,12 +161,20 @@ def test_the_trial_balance_is_zero(cli: Cli) -> None:
     assert cli("ledger", "list", "--limit", "1") == cli("ledger", "show")[:1]
 
 
+def test_usage_months_says_where_records_are(cli: Cli) -> None:
+    """Months with partitions, oldest first; of young ones all is hot."""
+    months = cli("usage", "months")
+    assert [item["month"] for item in months] == sorted(item["month"] for item in months)
+    assert (months[-1]["state"], months[-1]["read_from"]) == ("hot", "hot")
+
+
 async def test_verification_fails_after_a_change_behind_its_back(
     cli: Cli, core: CoreProcess, database: str, postgres_server: PostgresServer
 ) -> None:
     """Exit code 0 before, 1 after one number of one record was changed by SQL."""
     record = await _use(core, database)
-    assert cli("audit", "verify")["ok"]
+    proven = cli("audit", "verify")
+    assert (proven["ok"], proven["archived_records"]) == (True, 0)
     assert "charges" in cli.table("audit", "verify")
     with psycopg.connect(postgres_server.superuser_url_of(database)) as connection:
         connection.execute(

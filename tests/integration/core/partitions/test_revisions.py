@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from oneapi.partitions.v1 import partition_pb2 as months
@@ -38,7 +40,7 @@ async def test_late_records_become_a_revision(world: World) -> None:
     ids = [record.request_id]
     totals = totals_of(workspace, [*july, *added])
     short = totals_of(workspace, july)
-    words = {"revision": 2, "reason": LATE}
+    words: dict[str, Any] = {"revision": 2, "reason": LATE}
     assert await refused(archiver.sign(JULY, short, late_ids=ids, **words)) == FAILED
     assert await refused(archiver.sign(JULY, totals, late_ids=[bytes(16)], **words)) == FAILED
     await archiver.sign(JULY, totals, late_ids=ids, **words)
@@ -70,7 +72,7 @@ async def test_an_erasure_changes_no_sum_and_frees_the_old_files(world: World) -
     workspace = await world.requests(2)
     await archiver.archive(JULY)
     totals = totals_of(workspace, await archiver.export(JULY))
-    words = {"revision": 2, "reason": ERASURE}
+    words: dict[str, Any] = {"revision": 2, "reason": ERASURE}
     short = months.WorkspaceTotals()
     short.CopyFrom(totals)
     short.records -= 1
