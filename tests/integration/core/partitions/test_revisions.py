@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -64,6 +65,41 @@ async def test_late_records_become_a_revision(world: World) -> None:
     assert not (await metering.report([record, again])).rejected
     assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
     assert await metering.money.findings() == []
+
+
+async def test_records_that_come_during_the_freeze_are_in_time_or_late(world: World) -> None:
+    """Writers go on all the while: each record is kept once, and the totals are those in time."""
+    archiver, metering = world.archiver, world.metering
+    workspaces = [await metering.money.workspace(10) for _ in range(4)]
+    records = [metering.record(workspaces[n % 4], moment=IN_JULY) for n in range(120)]
+    await archiver.lead()
+    reports = [asyncio.create_task(metering.report([record])) for record in records[:60]]
+    freezing = asyncio.create_task(_freeze(world))
+    for record in records[60:]:
+        reports.append(asyncio.create_task(metering.report([record])))
+        await asyncio.sleep(0.005)
+    await freezing
+    assert not any(answer.rejected for answer in await asyncio.gather(*reports))
+    exported = {row["id"] for row in await archiver.export(JULY)}
+    kept = {row[0].bytes for row in await metering.rows("SELECT id FROM usage_late")}  # type: ignore[attr-defined]
+    assert not exported & kept
+    assert exported | kept == {record.request_id for record in records}
+    counted = await archiver.totals(JULY)
+    assert sum(each.records for each in counted) == len(exported)
+    assert all(each.charges == each.ledger_charges for each in counted)
+    assert await metering.money.findings() == []
+
+
+async def _freeze(world: World) -> None:
+    """Freeze as an archiver does: writers in the way mean another try."""
+    while True:
+        try:
+            await world.archiver.freeze(JULY)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+        else:
+            return
 
 
 async def test_an_erasure_changes_no_sum_and_frees_the_old_files(world: World) -> None:
