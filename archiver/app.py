@@ -11,8 +11,8 @@ from prometheus_client import start_http_server
 
 from archiver.access import Access
 from archiver.core_link import CoreLink
+from archiver.focus import FocusFiles
 from archiver.metrics import ArchiverMetrics
-from archiver.model import NoCostFiles
 from archiver.parts import Workshop
 from archiver.rpc import ArchiveServicer, archive_service
 from archiver.runner import Runner
@@ -47,7 +47,7 @@ async def serve(settings: ArchiverSettings) -> None:
             clock = clock_for(settings.test_clock, settings.profile)
             log = EventLog("archiver", clock=clock)
             registry = new_registry()
-            shop = Workshop(CoreLink(channel), store, NoCostFiles(), work.path / "drafts")
+            shop = Workshop(CoreLink(channel), store, FocusFiles(), work.path / "drafts")
             runner = Runner(shop, clock, log, ArchiverMetrics(registry))
             servicer = ArchiveServicer(
                 Shelf(channel),

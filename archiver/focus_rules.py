@@ -1,0 +1,134 @@
+"""The rules of FOCUS 1.2 that a row can be checked for: data in `focus_rules.json`, read here.
+
+A rule names columns, what must be true of them, and, if it is not for all rows, for which: the
+values that other columns have there, where null stands for none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_FILE: Final = "focus_rules.json"
+
+
+class CostsBreakRule(ValueError):
+    """Cost rows break a rule of the format; names the column and the rule, carries no value."""
+
+    def __init__(self, column: str, must: str) -> None:
+        """Keep which rule it was."""
+        super().__init__(f"{column} must be {must.replace('_', ' ')}")
+        self.column = column
+        self.must = must
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule about one column."""
+
+    column: str
+    must: str
+    when: Mapping[str, Sequence[str | None]]
+    values: tuple[str, ...] = ()
+    other: str = ""
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Return all rules, one for each column that they name."""
+    found = json.loads(resources.files("archiver").joinpath(_FILE).read_text("utf-8"))
+    return tuple(
+        Rule(
+            column,
+            rule["must"],
+            rule.get("when", {}),
+            tuple(rule.get("values", ())),
+            rule.get("other", ""),
+        )
+        for rule in found["rules"]
+        for column in rule["columns"]
+    )
+
+
+def check(costs: pa.Table) -> None:
+    """Check cost rows by all rules.
+
+    Raises:
+        CostsBreakRule: a row breaks one.
+    """
+    for rule in rules():
+        rows = costs.filter(_chosen(costs, rule.when)) if rule.when else costs
+        if not _CHECKS[rule.must](rows, rule):
+            raise CostsBreakRule(rule.column, rule.must)
+
+
+def _chosen(costs: pa.Table, when: Mapping[str, Sequence[str | None]]) -> Any:
+    chosen = pa.scalar(value=True)
+    for column, values in when.items():
+        chosen = pc.and_(chosen, _is_in(costs.column(column), values))
+    return chosen
+
+
+def _is_in(column: pa.ChunkedArray, values: Sequence[str | None]) -> Any:
+    found = pc.is_in(
+        column, pa.array([value for value in values if value is not None], pa.string())
+    )
+    return pc.or_(found, pc.is_null(column)) if None in values else found
+
+
+def _all(mask: Any) -> bool:
+    """Say whether it is true of every row; what compares with null is no breach."""
+    return bool(pc.all(mask, min_count=0).as_py())
+
+
+def _not_null(rows: pa.Table, rule: Rule) -> bool:
+    return bool(rows.column(rule.column).null_count == 0)
+
+
+def _null(rows: pa.Table, rule: Rule) -> bool:
+    return bool(rows.column(rule.column).null_count == rows.num_rows)
+
+
+def _one_of(rows: pa.Table, rule: Rule) -> bool:
+    return _all(_is_in(rows.column(rule.column), (*rule.values, None)))
+
+
+def _not_one_of(rows: pa.Table, rule: Rule) -> bool:
+    return _all(pc.invert(_is_in(rows.column(rule.column), rule.values)))
+
+
+def _zero(rows: pa.Table, rule: Rule) -> bool:
+    column = rows.column(rule.column)
+    return _all(pc.equal(column, pa.scalar(Decimal(0), column.type)))
+
+
+def _equal(rows: pa.Table, rule: Rule) -> bool:
+    return _all(pc.equal(rows.column(rule.column), rows.column(rule.other)))
+
+
+def _below(rows: pa.Table, rule: Rule) -> bool:
+    return _all(pc.less(rows.column(rule.column), rows.column(rule.other)))
+
+
+def _not_below(rows: pa.Table, rule: Rule) -> bool:
+    return _all(pc.greater_equal(rows.column(rule.column), rows.column(rule.other)))
+
+
+_CHECKS: Final = {
+    "not_null": _not_null,
+    "null": _null,
+    "one_of": _one_of,
+    "not_one_of": _not_one_of,
+    "zero": _zero,
+    "equal": _equal,
+    "below": _below,
+    "not_below": _not_below,
+}
