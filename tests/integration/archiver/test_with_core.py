@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from archiver.core_link import CoreLink
+from archiver.focus import FocusFiles
 from archiver.metrics import ArchiverMetrics
-from archiver.model import NoCostFiles
 from archiver.parts import Workshop
 from archiver.runner import Runner
 from archiver.settings import ArchiverSettings
@@ -42,7 +42,8 @@ async def archived_ids(world: World, data_dir: Path) -> list[bytes]:
         if file.kind == ArchiveFile.KIND_MANIFEST:
             content = (folder / file.name).read_bytes()
             manifest = verify_month(content, keys, lambda name: folder / name)
-            for part in manifest.parts:
+            usage = ArchiveFile.KIND_USAGE_PARQUET
+            for part in (each for each in manifest.parts if each.kind == usage):
                 for batch in rows_of(folder / part.name):
                     found += [each.bytes for each in batch.column("request_id").to_pylist()]
     return sorted(found)
@@ -57,7 +58,7 @@ async def test_a_month_is_archived_late_records_join_and_all_of_it_can_be_proved
     store = open_store(ArchiverSettings(data_dir=tmp_path))
     registry = CollectorRegistry()
     async with calling(world.port, "archiver") as channel:
-        shop = Workshop(CoreLink(channel), store, NoCostFiles(), tmp_path / "drafts")
+        shop = Workshop(CoreLink(channel), store, FocusFiles(), tmp_path / "drafts")
         clock: Any = WorldClock(money)
         runner = Runner(shop, clock, EventLog("archiver"), ArchiverMetrics(registry))
         hot = sorted(row["id"] for row in await _exported(world))
