@@ -187,7 +187,9 @@ def id_bytes(values: pa.Array) -> memoryview:
     """Return the 16-byte ids of a column without nulls, one behind the other."""
     storage = values.storage if isinstance(values, pa.ExtensionArray) else values
     start = storage.offset * _ID_BYTES
-    return memoryview(storage.buffers()[1])[start : start + len(storage) * _ID_BYTES]
+    # Arrow's bytes are signed, and a signed byte above 127 equals no byte.
+    content = memoryview(storage.buffers()[1]).cast("B")
+    return content[start : start + len(storage) * _ID_BYTES]
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[bytes, pa.RecordBatch]]:
