@@ -7,6 +7,7 @@ import click
 from core.cli.audit import audit
 from core.cli.catalog import catalog
 from core.cli.credit import credit
+from core.cli.demo import demo
 from core.cli.dispute import dispute
 from core.cli.key import key
 from core.cli.ledger import ledger
@@ -19,5 +20,5 @@ from core.cli.workspace import workspace
 
 commands: list[click.Command] = [
     *(up, restart, workspace, key, credit, refund, dispute, usage, catalog),
-    *(ledger, audit, receipt),
+    *(ledger, audit, receipt, demo),
 ]
