@@ -10,6 +10,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -70,9 +71,9 @@ def chosen_bin_dir() -> Path:
     return found[int(os.environ.get("ONEAPI_TEST_POSTGRES") or max(found))]
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """Run one server for the whole session."""
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """Run a server until the block ends."""
     with tempfile.TemporaryDirectory(prefix="oneapi-test-") as folder:
         server = embedded.EmbeddedPostgres(
             Path(folder), bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
@@ -82,6 +83,13 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield PostgresServer(dsn=dsn, superuser_dsn=server.superuser_dsn)
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run one server for the whole session."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
