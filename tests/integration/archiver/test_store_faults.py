@@ -1,0 +1,111 @@
+"""Stored bytes that change, reads that break, a disk that is full: never a wrong publication."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver.focus import FocusFiles
+from archiver.model import Draft
+from archiver.runner import StepFailed
+from archiver.store.errors import StoreUnavailable
+from archiver.store.objects import ObjectStore, Stored
+from tests.integration.archiver.test_months import World, ids, new_month, world_of
+
+OBJECTS = 13
+"""Of three workspaces a usage file, two cost files and a manifest each; and the ids."""
+OF_EACH_KIND = (1, 2, 3, 4, OBJECTS)
+"""The first workspace's usage, costs as Parquet and as text, and manifest; and the ids."""
+CUT = "cut"
+FLIP = "flip"
+
+
+class DamagedStore(ObjectStore):
+    """A store whose disk flips a bit of one object before it is read back, or that cuts a read."""
+
+    def __init__(self, store: ObjectStore, place: int, fault: str) -> None:
+        super().__init__(store._store, kind=store.kind, root=store._root)
+        self._left = place
+        self._fault = fault
+
+    @property
+    def was_reached(self) -> bool:
+        """Whether the fault came."""
+        return self._left <= 0
+
+    async def fetch(self, name: str, path: Path) -> Stored:
+        """Read a file back."""
+        self._break(name)
+        return await super().fetch(name, path)
+
+    async def read(self, name: str) -> bytes:
+        """Read a manifest back."""
+        self._break(name)
+        return await super().read(name)
+
+    def _break(self, name: str) -> None:
+        self._left -= 1
+        if self._left != 0:
+            return
+        if self._fault == CUT:
+            raise StoreUnavailable(name=name)
+        assert self._root is not None
+        stored = self._root / name
+        content = bytearray(stored.read_bytes())
+        content[len(content) // 2] ^= 1
+        stored.write_bytes(content)
+
+
+class FullDisk:
+    """Writes no cost file: there is no room for it."""
+
+    def write(
+        self, workspace_id: bytes, month: date, usage: list[Path], billing: Any, folder: Path
+    ) -> list[Draft]:
+        """Begin, and fail as a disk does."""
+        del workspace_id, month, usage, billing
+        (folder / "costs.parquet").write_bytes(b"PAR1")
+        raise OSError(errno.ENOSPC, "no room")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """With a local store and cost files."""
+    async with world_of(new_month(), tmp_path / "data") as made:
+        made.costs = FocusFiles()
+        yield made
+
+
+@pytest.mark.parametrize("fault", [FLIP, CUT])
+@pytest.mark.parametrize("place", OF_EACH_KIND)
+async def test_what_is_not_read_back_as_it_was_written_is_not_published(
+    world: World, tmp_path: Path, place: int, fault: str
+) -> None:
+    """Whichever kind of object; the next round writes it anew, and everything can be proved."""
+    whole, damaged = world.store, DamagedStore(world.store, place, fault)
+    world.store = damaged
+    with pytest.raises(StepFailed):
+        await world.run()
+    assert damaged.was_reached
+    assert world.month.published_at is None
+    world.store = whole
+    await world.run(world.archiver("another"))
+    assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
+    assert len(await whole.names("")) == OBJECTS
+
+
+async def test_a_full_disk_stops_the_month_and_nothing_else(world: World, tmp_path: Path) -> None:
+    """What was begun is swept away; with room again the month is whole."""
+    world.costs = FullDisk()
+    with pytest.raises(StepFailed):
+        await world.run()
+    assert world.month.frozen
+    assert world.month.published_at is None
+    world.costs = FocusFiles()
+    await world.run()
+    assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
