@@ -30,7 +30,7 @@ def demo() -> None:
 @click.option("--months", type=click.IntRange(1, MONTHS_MAX), default=6, show_default=True)
 @click.option("--rows", type=click.IntRange(1, ROWS_MAX), default=20_000, show_default=True)
 @click.option("--workspaces", type=click.IntRange(1, WORKSPACES_MAX), default=5, show_default=True)
-@click.option("--seed", default="1", show_default=True, help="The same seed uses the same.")
+@click.option("--seed", default="1", show_default=True, help="Varies what is made.")
 @json_option
 @click.pass_context
 def usage(context: click.Context, months: int, rows: int, workspaces: int, seed: str) -> None:

@@ -188,8 +188,9 @@ class Maker:
         """Make one workspace's month; return what it was charged."""
         if not rows:
             return 0
-        place = self.customers.index(customer)
-        source = random.Random(f"{self._plan.seed} {place} {month}")  # noqa: S311 - no secret is made
+        # Of the workspace too: a second run with the same seed must mint other request ids.
+        owner = customer.workspace_id.hex()
+        source = random.Random(f"{self._plan.seed} {owner} {month}")  # noqa: S311 - no secret is made
         by_number = {price.number: price for price in self._prices}
         reported = [
             _reported(record, by_number, self._epoch)
