@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
@@ -123,15 +123,24 @@ class CoreLink:
     async def totals(
         self, month: date, after: bytes | None, *, late: bool = False
     ) -> AsyncGenerator[CountedMonth, None]:
-        """Yield what core counts, by workspace."""
+        """Yield what core counts, by workspace, with all settlements: many come in messages."""
         request = pb.GetTotalsRequest(
             fence=self.fence,
             month=format_month(month),
             after_workspace_id=_workspace(after),
             late=late,
         )
+        current: CountedMonth | None = None
         async for answer in self._stub.GetTotals(request, timeout=STREAM_SECONDS):
-            yield _counted(answer.totals)
+            counted = _counted(answer.totals)
+            if current is not None and current.workspace_id == counted.workspace_id:
+                current = replace(current, settlements=current.settlements + counted.settlements)
+                continue
+            if current is not None:
+                yield current
+            current = counted
+        if current is not None:
+            yield current
 
     async def sign(
         self,

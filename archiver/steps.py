@@ -31,6 +31,8 @@ def due(month: Month, now: datetime) -> str | None:
     if month.state not in {Month.STATE_DETACHED, Month.STATE_DROPPED}:
         return None
     is_dropped = month.state == Month.STATE_DROPPED
+    if is_dropped and _has_removable(month, now):
+        return DROP
     if is_dropped and now >= expires_at(published_at(month)):
         return EXPIRE
     if month.late_records:
@@ -54,6 +56,13 @@ def due_at(month: Month) -> datetime | None:
 def published_at(month: Month) -> datetime:
     """Return when a month's first revision was published."""
     return from_micros(month.published_at.ToMicroseconds())
+
+
+def _has_removable(month: Month, now: datetime) -> bool:
+    """Say whether late records that are in files for long enough still have rows."""
+    if not month.HasField("late_removable_at"):
+        return False
+    return now >= from_micros(month.late_removable_at.ToMicroseconds())
 
 
 def state_word(month: Month) -> str:

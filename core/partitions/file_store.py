@@ -84,8 +84,8 @@ SELECT DISTINCT ON (workspace_id) workspace_id, records FROM archive_totals
 """
 # Of records that wait, and of this month only: what else was named is no late record of it.
 _MARK_LATE: Final = """
-INSERT INTO usage_late_archived (id, month, revision, duplicate, archived_at)
-SELECT r.id, :month, :revision, :duplicate, :now FROM usage_late AS r
+INSERT INTO usage_late_archived (id, workspace_id, month, revision, duplicate, archived_at)
+SELECT r.id, r.workspace_id, :month, :revision, :duplicate, :now FROM usage_late AS r
  WHERE r.id = ANY(CAST(:ids AS uuid[])) AND r.id >= :first AND r.id < :end
 ON CONFLICT (id) DO NOTHING
 """

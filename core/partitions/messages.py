@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from core.ledger.messages import money_message
 from core.metering.messages import quantities_message, quantities_of
 from core.partitions.file_store import file_of
-from core.partitions.model import File, FileKind, MonthFacts, State, Totals, eligible_at, month_name
+from core.partitions.model import (
+    DROP_AFTER,
+    File,
+    FileKind,
+    MonthFacts,
+    State,
+    Totals,
+    eligible_at,
+    month_name,
+)
 from core.partitions.totals import Settlement
 from core.timestamps import to_timestamp
 from kit.ids import format_id, parse_id
@@ -30,7 +41,14 @@ def month_message(facts: MonthFacts, state: State) -> pb.Month:
         revision=facts.revision,
         # What is late before the first file is written goes into a later one all the same.
         late_records=facts.late_records,
+        late_removable_at=_removable_at(facts),
     )
+
+
+def _removable_at(facts: MonthFacts) -> Timestamp | None:
+    if facts.late_kept_since is None:
+        return None
+    return to_timestamp(facts.late_kept_since + DROP_AFTER)
 
 
 def totals_message(totals: Totals, settlements: Sequence[Settlement] = ()) -> pb.WorkspaceTotals:

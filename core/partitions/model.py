@@ -65,6 +65,8 @@ class MonthFacts:
     revision: int = 0
     records: int = 0
     late_records: int = 0
+    late_kept_since: datetime | None = None
+    """Since when late records are in files whose rows are still here, of the first of them."""
 
     def state(self, now: datetime) -> State:
         """Return how far the month is."""

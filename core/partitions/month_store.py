@@ -42,6 +42,14 @@ SELECT m.month, count(*) AS records
  WHERE NOT EXISTS (SELECT 1 FROM usage_late_archived AS a WHERE a.id = r.id)
  GROUP BY m.month
 """
+# A settlement's late records leave together (`file_store.forget_late`).
+_LATE_KEPT: Final = """
+SELECT month, min(archived_at) AS since
+  FROM (SELECT min(a.month) AS month, max(a.archived_at) AS archived_at
+          FROM usage_late AS r LEFT JOIN usage_late_archived AS a ON a.id = r.id
+         GROUP BY r.settlement_id HAVING bool_and(a.id IS NOT NULL)) AS each
+ GROUP BY month
+"""
 _STEP: Final = {
     step: f"UPDATE archive_month SET {step} = :now WHERE month = :month AND {step} IS NULL"  # noqa: S608 - constants
     for step in ("detached_at", "dropped_at", "expired_at")
@@ -64,8 +72,14 @@ async def read_months(tx: Transaction) -> list[MonthFacts]:
     written = {row.month: row for row in await tx.all(_MONTHS)}
     months = sorted(tables.keys() | written.keys())
     late = await _late_records(tx, months)
+    kept = {row.month: row.since for row in await tx.all(_LATE_KEPT)}
     return [
-        _facts(month, tables.get(month), written.get(month), late.get(month, 0)) for month in months
+        replace(
+            _facts(month, tables.get(month), written.get(month)),
+            late_records=late.get(month, 0),
+            late_kept_since=kept.get(month),
+        )
+        for month in months
     ]
 
 
@@ -185,13 +199,12 @@ async def _late_records(tx: Transaction, months: Sequence[date]) -> dict[date, i
     return {row.month: row.records for row in rows}
 
 
-def _facts(month: date, table: Any | None, written: Any | None, late: int) -> MonthFacts:
+def _facts(month: date, table: Any | None, written: Any | None) -> MonthFacts:
     facts = MonthFacts(
         month,
         exists=table is not None,
         attached=table is not None and table.attached,
         detaching=table is not None and table.detaching,
-        late_records=late,
     )
     return facts if written is None else replace(facts, **written._asdict())
 

@@ -33,7 +33,7 @@ from oneapi.partitions.v1 import partition_service_pb2 as pb
 
 NAME: Final = "oneapi.partitions.v1.PartitionService"
 _ARCHIVER: Final = frozenset({"archiver"})
-_READERS: Final = frozenset({"archiver", "operator"})
+_READERS: Final = frozenset({"archiver", "operator", "finance", "support"})
 ALLOWED: Final = {
     "AcquireArchiveLease": _ARCHIVER,
     "ListMonths": _READERS,

@@ -89,6 +89,7 @@ class CoreInMemory(rpc.PartitionServiceServicer):
     def __init__(self, month: CoreMonth, rows_each: int = 37) -> None:
         self.month = month
         self.rows_each = rows_each
+        self.settlements_each = 20_000
         self.fence = 0
         self.holder = ""
         self.signed: dict[tuple[int, bytes], WorkspaceTotals] = {}
@@ -149,7 +150,10 @@ class CoreInMemory(rpc.PartitionServiceServicer):
                 totals = totals_message(owner, by_owner[owner])
                 if request.late and self.month.waived:
                     _settle_whole(totals, by_owner[owner], self.month.waived)
-                yield pb.GetTotalsResponse(totals=totals)
+                first, *others = _in_parts(totals, self.settlements_each)
+                yield pb.GetTotalsResponse(totals=first)
+                for other in others:
+                    yield pb.GetTotalsResponse(totals=other)
 
     async def SignManifest(self, request: Any, context: Any) -> Any:
         """Sign what adds up."""
@@ -289,6 +293,21 @@ def _settle_whole(totals: WorkspaceTotals, found: list[Row], every: list[Row]) -
     whole = settlements([row for row in every if row["settlement_id"] in names])
     del totals.settlements[:]
     totals.settlements.extend(SettlementRoot(**each._asdict()) for each in whole)
+
+
+def _in_parts(totals: WorkspaceTotals, size: int) -> list[WorkspaceTotals]:
+    """Cut totals where their settlements are many: they go on with the workspace alone."""
+    every = list(totals.settlements)
+    del totals.settlements[size:]
+    return [
+        totals,
+        *(
+            WorkspaceTotals(
+                workspace_id=totals.workspace_id, settlements=every[place : place + size]
+            )
+            for place in range(size, len(every), size)
+        ),
+    ]
 
 
 def _after(request: Any) -> bytes:

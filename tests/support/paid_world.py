@@ -43,7 +43,9 @@ class PaidWorld:
         self, workspace_id: bytes, net: int = 1_000, tax: int = 0, *, tax_mode: int = 1
     ) -> bytes:
         """Give paid credit and write the row of the payment that bought it."""
-        grant = await self.money.grant(workspace_id, net * NANOS_PER_CENT, GrantKind.PAID)
+        grant = await self.money.grant(
+            workspace_id, net * NANOS_PER_CENT, GrantKind.PAID, tax=tax * NANOS_PER_CENT
+        )
         payment_id = self.money.ids.new()
         await self._run(
             "INSERT INTO payment (id, workspace_id, request_id, kind, state, currency, net_minor,"

@@ -1,7 +1,8 @@
 """What speaks for us in a dispute: that the service was used after it was paid. Metadata only.
 
 Usage is told by day, key and model. The hour of the payment is counted request by request, so that
-nothing from before it is claimed; whole hours come from the hourly sums.
+nothing from before it is claimed; whole hours come from the hourly sums, and whole months where
+usage is archived: then nothing is claimed of the payment's own month.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _log(uses: Uses) -> list[str]:
 def _line(use: Use) -> str:
     key = format_id("key", use.key_id)[:12]
     charges = format_dollars(use.charges)
-    return f"{use.day:%Y-%m-%d} {key} {use.model} requests {use.requests} USD {charges}"
+    return f"{use.when} {key} {use.model} requests {use.requests} USD {charges}"
 
 
 def _span(evidence: Evidence) -> str:

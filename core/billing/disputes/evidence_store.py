@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from core.billing.documents.model import document_name
 from core.db.database import Transaction
 from core.db.values import to_uuid
+from core.metering.partitions import read_archived_before
 
 USES_MAX: Final = 1_000
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Of a month whose hours went to the archive there is one sum, at its start: it tells of no day.
 _USES: Final = """
 WITH part AS (
-    SELECT CAST(hour AT TIME ZONE 'UTC' AS date) AS day, key_id, model_number,
-           requests, charge_nanos
+    SELECT CAST(date_trunc(CASE WHEN hour < :hot THEN 'month' ELSE 'day' END,
+                           hour AT TIME ZONE 'UTC') AS date) AS day,
+           hour < :hot AS is_month, key_id, model_number, requests, charge_nanos
       FROM usage_hourly WHERE workspace_id = :workspace AND hour >= :whole_hours
     UNION ALL
-    SELECT CAST(started_at AT TIME ZONE 'UTC' AS date), key_id, model_number, 1, charge_nanos
+    SELECT CAST(started_at AT TIME ZONE 'UTC' AS date), false, key_id, model_number, 1, charge_nanos
       FROM usage_record
      WHERE workspace_id = :workspace AND id >= :first AND id < :whole_hours_id
 )
-SELECT part.day, part.key_id, coalesce(m.public_id, '') AS model,
+SELECT part.day, part.is_month, part.key_id, coalesce(m.public_id, '') AS model,
        CAST(sum(part.requests) AS bigint) AS requests,
        CAST(sum(part.charge_nanos) AS bigint) AS charges,
        count(*) OVER () AS all_rows,
        CAST(sum(sum(part.requests)) OVER () AS bigint) AS all_requests,
        CAST(sum(sum(part.charge_nanos)) OVER () AS bigint) AS all_charges
   FROM part LEFT JOIN model AS m ON m.number = part.model_number
- GROUP BY part.day, part.key_id, model ORDER BY part.day, part.key_id, model LIMIT :limit
+ GROUP BY part.day, part.is_month, part.key_id, model
+ ORDER BY part.day, part.key_id, model LIMIT :limit
 """
 _BOUND: Final = """
 SELECT started_at FROM usage_record WHERE workspace_id = :workspace AND id >= :first
@@ -47,13 +52,19 @@ SELECT series, number FROM billing_document WHERE payment_id = :payment ORDER BY
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The use of one key and model on one day (UTC)."""
+    """The use of one key and model on one day (UTC), or in an archived month from that day on."""
 
     day: date
     key_id: bytes
     model: str
     requests: int
     charges: int
+    is_month: bool = False
+
+    @property
+    def when(self) -> str:
+        """Return the day, or the month, as evidence says it."""
+        return f"{self.day:%Y-%m}" if self.is_month else f"{self.day:%Y-%m-%d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,10 @@ async def uses(
     tx: Transaction, workspace_id: bytes, *, since: bytes, hour: datetime, hour_id: bytes
 ) -> Uses:
     """Sum usage by day, key and model: records from `since` on, and whole hours from `hour` on."""
+    month = await read_archived_before(tx)
     rows = await tx.all(
         _USES,
+        hot=_LONG_AGO if month is None else datetime(month.year, month.month, 1, tzinfo=UTC),
         workspace=to_uuid(workspace_id),
         first=to_uuid(since),
         whole_hours=hour,
@@ -82,7 +95,10 @@ async def uses(
         return Uses()
     first = rows[0]
     return Uses(
-        tuple(Use(row.day, row.key_id.bytes, row.model, row.requests, row.charges) for row in rows),
+        tuple(
+            Use(row.day, row.key_id.bytes, row.model, row.requests, row.charges, row.is_month)
+            for row in rows
+        ),
         omitted=first.all_rows - len(rows),
         requests=first.all_requests,
         charges=first.all_charges,

@@ -48,7 +48,7 @@ def evidence_message(evidence: Evidence) -> dispute_pb2.DisputeEvidence:
         charges=money_message(evidence.uses.charges),
         uses=[
             dispute_pb2.EvidenceUse(
-                day=f"{use.day:%Y-%m-%d}",
+                day=use.when,
                 key_id=format_id("key", use.key_id),
                 model=use.model,
                 requests=use.requests,

@@ -130,6 +130,24 @@ async def test_a_month_is_listed_with_its_files_and_sums(edge: Stub) -> None:
     assert not (await edge.ListArchives(request, metadata=context())).archives
 
 
+async def test_support_sees_what_there_is_and_gets_none_of_it(port: int, core: Core) -> None:
+    """Finance downloads in its own right; neither starts the archiver."""
+    month = pb.GetArchiveRequest(workspace_id=WORKSPACE, month=MONTH_NAME)
+    for caller, may_download in (("support", False), ("finance", True)):
+        async with calling(port, caller) as channel:
+            stub = archive_service_pb2_grpc.ArchiveServiceStub(channel)
+            assert (await stub.GetArchive(month)).archive.files
+            await stub.GetArchiveStatus(pb.GetArchiveStatusRequest())
+            not_allowed = ErrorReason.ERROR_REASON_CALLER_NOT_ALLOWED
+            assert await refusal(stub.RunArchive(pb.RunArchiveRequest())) == not_allowed
+            if may_download:
+                assert [part async for part in stub.Download(wanted())]
+            else:
+                assert await refusal(stub.Download(wanted())) == not_allowed
+                name = pb.SignDownloadRequest(workspace_id=WORKSPACE, month=MONTH_NAME, name=USAGE)
+                assert await refusal(stub.SignDownload(name)) == not_allowed
+
+
 async def test_a_file_comes_whole_or_from_where_it_was_cut(edge: Stub) -> None:
     """Its hash is the one that was said; parts add up to the whole."""
     file, content = await download(edge, wanted())

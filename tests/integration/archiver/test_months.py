@@ -173,6 +173,21 @@ async def test_the_same_records_are_the_same_files(tmp_path: Path) -> None:
     assert len(contents[0]) == 2 * len(COUNTS) + 1
 
 
+async def test_a_workspace_with_many_settlements_is_still_one(world: World, tmp_path: Path) -> None:
+    """Core goes on with them in further messages: each is in the manifest, and is proved."""
+    world.core.settlements_each = 2
+    await world.run()
+    assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
+    fresh = [
+        row | {"charge_nanos": 0, "waived_nanos": row["charge_nanos"], "waive_reason": 1}
+        for row in rows(workspace(3), 160, seed=9)
+    ]
+    world.month.late = list(fresh)
+    await world.run()
+    assert (world.month.late, world.month.revision) == ([], 2)
+    assert ids(await world.archived(tmp_path / "y")) == ids([*world.month.all_rows(), *fresh], "id")
+
+
 STEPS = ("FreezeMonth", "ExportMonth", "SignManifest", "PublishMonth", "DetachMonth", "DropMonth")
 
 

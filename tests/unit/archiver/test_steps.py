@@ -45,6 +45,15 @@ def test_a_step_is_due_when_it_may_be_taken(
     assert due(month(state, late), now) == step
 
 
+def test_rows_of_late_records_go_when_their_files_are_old_enough() -> None:
+    """Also of a month whose own rows are long gone, before its files go."""
+    dropped = month(Month.STATE_DROPPED)
+    dropped.late_removable_at.FromDatetime(PUBLISHED + 40 * DAY)
+    assert due(dropped, PUBLISHED + 40 * DAY - SECOND) is None
+    assert due(dropped, PUBLISHED + 40 * DAY) == "drop"
+    assert due(dropped, TWO_YEARS) == "drop"
+
+
 def test_an_operator_is_told_when_the_next_step_is_due() -> None:
     """Until nothing is left to do."""
     eligible = datetime(2026, 6, 30, tzinfo=UTC)

@@ -63,6 +63,7 @@ CREATE TABLE archive_totals (
 -- A late record is in a file from this revision of its month on; NULL: in none yet.
 CREATE TABLE usage_late_archived (
     id uuid PRIMARY KEY,
+    workspace_id uuid NOT NULL REFERENCES wallet,
     month date NOT NULL REFERENCES archive_month,
     revision integer NOT NULL CHECK (revision > 0),
     duplicate boolean NOT NULL,                            -- it was in the archive before
@@ -85,12 +86,22 @@ GRANT INSERT, UPDATE ON archive_lease, archive_month, archive_file TO oneapi_sys
 GRANT INSERT ON archive_totals, usage_late_archived TO oneapi_system;
 GRANT UPDATE ON archive_totals TO oneapi_system; -- of a revision that is not published yet
 GRANT DELETE ON usage_hourly TO oneapi_system;   -- hours of a dropped month become one sum
-GRANT SELECT ON archive_month, usage_late_archived TO oneapi_app; -- what is hot is no secret
+GRANT SELECT ON archive_month, usage_late_archived TO oneapi_app; -- to know what is hot
 GRANT UPDATE ON archive_watermark TO oneapi_system;
 GRANT SELECT ON archive_file TO oneapi_app;
-ALTER TABLE archive_file ENABLE ROW LEVEL SECURITY;
-ALTER TABLE archive_file FORCE ROW LEVEL SECURITY;
-CREATE POLICY all_tenants ON archive_file TO oneapi_system, oneapi_partitions, oneapi_owner
-    USING (true) WITH CHECK (true);
-CREATE POLICY one_tenant ON archive_file TO oneapi_app USING (workspace_id =
-    nullif(current_setting('oneapi.workspace_id', true), '')::uuid);
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['archive_file', 'archive_totals', 'usage_late_archived'] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format(
+            'CREATE POLICY all_tenants ON %I TO oneapi_system, oneapi_partitions, oneapi_owner '
+            'USING (true) WITH CHECK (true)', name);
+        EXECUTE format(
+            'CREATE POLICY one_tenant ON %I TO oneapi_app USING (workspace_id = '
+            'nullif(current_setting(''oneapi.workspace_id'', true), '''')::uuid)', name);
+    END LOOP;
+END $$;

@@ -13,6 +13,13 @@ from kit.reasons import Unavailable
 
 COUNT = "SELECT count(*) AS n FROM change_log"
 INSERT = "INSERT INTO change_log VALUES (1, 3, NULL, '2027-01-01Z')"
+_READABLE_BY_ALL = """
+SELECT c.relname FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+ WHERE a.attname = 'workspace_id' AND NOT a.attisdropped AND c.relkind IN ('r', 'p')
+   AND c.relnamespace = CAST('public' AS regnamespace) AND NOT c.relispartition
+   AND has_table_privilege('oneapi_app', c.oid, 'SELECT')
+   AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+"""
 
 
 @pytest.mark.parametrize("role", ["app", "system", "partitions"])
@@ -105,6 +112,13 @@ async def test_app_sees_its_own_workspace_and_no_other(database: Database) -> No
     async with database.rpc.transaction("app", mine) as tx:
         rows = await tx.all("SELECT id FROM workspace")
     assert [row.id.bytes for row in rows] == [mine]
+
+
+async def test_whatever_a_workspace_may_read_keeps_tenants_apart(database: Database) -> None:
+    """A new table that names workspaces has row-level security before app may read it."""
+    async with database.rpc.transaction("system") as tx:
+        rows = await tx.all(_READABLE_BY_ALL)
+    assert [row.relname for row in rows] == []
 
 
 @pytest.mark.parametrize("table", ["ledger_txn", "ledger_entry", "wallet_log", "usage_record"])

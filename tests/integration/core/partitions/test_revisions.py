@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, timedelta
 from typing import Any
 
 import grpc
@@ -65,6 +66,62 @@ async def test_late_records_become_a_revision(world: World) -> None:
     assert not (await metering.report([record, again])).rejected
     assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
     assert await metering.money.findings() == []
+
+
+async def test_late_records_of_a_dropped_month_leave_the_hot_store_too(world: World) -> None:
+    """A day after their revision; core says from when on, and nothing once they are gone."""
+    archiver, metering = world.archiver, world.metering
+    workspace = await world.requests(2)
+    await archiver.lead()
+    await archiver.freeze(JULY)
+    july = await archiver.export(JULY)
+    await archiver.archive(JULY)
+    await archiver.detach(JULY)
+    metering.money.pass_time(24 * 3_600)
+    await archiver.drop(JULY)
+    record = metering.record(workspace, moment=IN_JULY)
+    assert not (await metering.report([record])).rejected
+    assert not (await archiver.month(JULY)).HasField("late_removable_at")
+    late = await archiver.export_late(JULY)
+    totals = totals_of(workspace, [*july, *late])
+    ids = [record.request_id]
+    words: dict[str, Any] = {"revision": 2, "reason": LATE}
+    await archiver.sign(JULY, totals, late_ids=ids, **words)
+    part = usage_file(JULY, totals_of(workspace, late), part=2, revision=2)
+    files = [archiver.published[JULY][0], part, manifest_file(JULY, totals, revision=2)]
+    published = await archiver.publish(JULY, files, late_ids=ids, **words)
+    day_later = metering.money.now + timedelta(days=1)
+    assert published.late_removable_at.ToDatetime(tzinfo=UTC) == day_later
+    archiver.published[JULY] = [entry.file for entry in await archiver.files(month=JULY)]
+    metering.money.pass_time(24 * 3_600 - 1)
+    await archiver.drop(JULY)
+    assert await metering.rows("SELECT count(*) FROM usage_late") == [(1,)]
+    metering.money.pass_time(1)
+    await archiver.drop(JULY)
+    assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
+    assert not (await archiver.month(JULY)).HasField("late_removable_at")
+    assert await metering.money.findings() == []
+
+
+async def test_a_workspace_sees_no_other_s_archive(world: World) -> None:
+    """Row-level security, also where a query forgets to ask for the workspace."""
+    archiver, metering = world.archiver, world.metering
+    mine, other = await world.requests(1), await world.requests(1)
+    await archiver.archive(JULY)
+    for table in ("archive_file", "usage_late_archived"):
+        async with metering.money.database.rpc.transaction("system") as tx:
+            if table == "usage_late_archived":
+                await tx.run(
+                    "INSERT INTO usage_late_archived SELECT id, workspace_id, '2026-07-01', 1,"
+                    " false, '2026-11-20Z' FROM usage_record"
+                )
+                await tx.commit()
+            everybody = await tx.all(f"SELECT workspace_id FROM {table}")
+        async with metering.money.database.rpc.transaction("app", mine) as tx:
+            rows = await tx.all(f"SELECT workspace_id FROM {table}")
+        owners = {row.workspace_id.bytes for row in everybody if row.workspace_id is not None}
+        assert owners == {mine, other}
+        assert {row.workspace_id.bytes for row in rows} == {mine}
 
 
 async def test_records_that_come_during_the_freeze_are_in_time_or_late(world: World) -> None:

@@ -508,7 +508,7 @@ func (x *DisputeEvidence) GetOmittedUses() int64 {
 // The use of one key and model on one day.
 type EvidenceUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The day (UTC), such as `2026-11-26`.
+	// The day (UTC), such as `2026-11-26`; the month, such as `2026-07`, where usage is archived.
 	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
 	// The key.
 	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`

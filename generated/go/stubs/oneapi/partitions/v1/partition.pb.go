@@ -240,9 +240,12 @@ type Month struct {
 	// The newest revision of its manifests: 1 at first, more after late records or an erasure.
 	Revision int32 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Records that came late and are not in a published file yet.
-	LateRecords   int64 `protobuf:"varint,10,opt,name=late_records,json=lateRecords,proto3" json:"late_records,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LateRecords int64 `protobuf:"varint,10,opt,name=late_records,json=lateRecords,proto3" json:"late_records,omitempty"`
+	// From when on DropMonth removes rows of late records that are in published files; unset if no
+	// such rows are left.
+	LateRemovableAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=late_removable_at,json=lateRemovableAt,proto3" json:"late_removable_at,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Month) Reset() {
@@ -343,6 +346,13 @@ func (x *Month) GetLateRecords() int64 {
 		return x.LateRecords
 	}
 	return 0
+}
+
+func (x *Month) GetLateRemovableAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LateRemovableAt
+	}
+	return nil
 }
 
 // What one workspace's records of a month add up to, in the hot store.
@@ -676,7 +686,7 @@ var File_oneapi_partitions_v1_partition_proto protoreflect.FileDescriptor
 
 const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"$oneapi/partitions/v1/partition.proto\x12\x14oneapi.partitions.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\"\xa2\x05\n" +
+	"$oneapi/partitions/v1/partition.proto\x12\x14oneapi.partitions.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\"\xea\x05\n" +
 	"\x05Month\x12\x14\n" +
 	"\x05month\x18\x01 \x01(\tR\x05month\x127\n" +
 	"\x05state\x18\x02 \x01(\x0e2!.oneapi.partitions.v1.Month.StateR\x05state\x12;\n" +
@@ -692,7 +702,8 @@ const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"expired_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiredAt\x12\x1a\n" +
 	"\brevision\x18\t \x01(\x05R\brevision\x12!\n" +
 	"\flate_records\x18\n" +
-	" \x01(\x03R\vlateRecords\"\xa2\x01\n" +
+	" \x01(\x03R\vlateRecords\x12F\n" +
+	"\x11late_removable_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0flateRemovableAt\"\xa2\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSTATE_HOT\x10\x01\x12\x12\n" +
@@ -782,19 +793,20 @@ var file_oneapi_partitions_v1_partition_proto_depIdxs = []int32{
 	7,  // 4: oneapi.partitions.v1.Month.detached_at:type_name -> google.protobuf.Timestamp
 	7,  // 5: oneapi.partitions.v1.Month.dropped_at:type_name -> google.protobuf.Timestamp
 	7,  // 6: oneapi.partitions.v1.Month.expired_at:type_name -> google.protobuf.Timestamp
-	8,  // 7: oneapi.partitions.v1.WorkspaceTotals.quantities:type_name -> oneapi.common.v1.Quantities
-	9,  // 8: oneapi.partitions.v1.WorkspaceTotals.charges:type_name -> oneapi.common.v1.Money
-	9,  // 9: oneapi.partitions.v1.WorkspaceTotals.waived:type_name -> oneapi.common.v1.Money
-	9,  // 10: oneapi.partitions.v1.WorkspaceTotals.ledger_charges:type_name -> oneapi.common.v1.Money
-	5,  // 11: oneapi.partitions.v1.WorkspaceTotals.settlements:type_name -> oneapi.partitions.v1.SettlementRoot
-	2,  // 12: oneapi.partitions.v1.ArchiveFile.kind:type_name -> oneapi.partitions.v1.ArchiveFile.Kind
-	9,  // 13: oneapi.partitions.v1.ArchiveFile.charges:type_name -> oneapi.common.v1.Money
-	7,  // 14: oneapi.partitions.v1.ArchiveFile.deleted_at:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	7,  // 7: oneapi.partitions.v1.Month.late_removable_at:type_name -> google.protobuf.Timestamp
+	8,  // 8: oneapi.partitions.v1.WorkspaceTotals.quantities:type_name -> oneapi.common.v1.Quantities
+	9,  // 9: oneapi.partitions.v1.WorkspaceTotals.charges:type_name -> oneapi.common.v1.Money
+	9,  // 10: oneapi.partitions.v1.WorkspaceTotals.waived:type_name -> oneapi.common.v1.Money
+	9,  // 11: oneapi.partitions.v1.WorkspaceTotals.ledger_charges:type_name -> oneapi.common.v1.Money
+	5,  // 12: oneapi.partitions.v1.WorkspaceTotals.settlements:type_name -> oneapi.partitions.v1.SettlementRoot
+	2,  // 13: oneapi.partitions.v1.ArchiveFile.kind:type_name -> oneapi.partitions.v1.ArchiveFile.Kind
+	9,  // 14: oneapi.partitions.v1.ArchiveFile.charges:type_name -> oneapi.common.v1.Money
+	7,  // 15: oneapi.partitions.v1.ArchiveFile.deleted_at:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_partitions_v1_partition_proto_init() }

@@ -660,9 +660,10 @@ type ExportBillingResponse struct {
 	// `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
 	// `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
 	// `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
-	// `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back);
-	// `document` (string, may be null: the number of the receipt or credit note). One row for each
-	// category of a transaction, ordered by workspace, time and transaction.
+	// `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back; a
+	// refund and a lost dispute are told without their tax, which has a row of its own); `document`
+	// (string, may be null: the number of the receipt, the credit note or its reversal). One row for
+	// each category of a transaction, ordered by workspace, time and transaction.
 	ArrowIpc      []byte `protobuf:"bytes,1,opt,name=arrow_ipc,json=arrowIpc,proto3" json:"arrow_ipc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -873,7 +874,8 @@ type PublishMonthRequest struct {
 	// The revision of the manifests.
 	Revision int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	// All files that the revision's manifests name, and the manifests; parts of earlier revisions
-	// that they still name too. Workspaces whose month does not change are left out.
+	// that they still name too. Workspaces whose month does not change are left out. So many fit into
+	// a message: 12,500 workspaces.
 	Files []*ArchiveFile `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
 	// Late records that the revision has, their ids, 16 bytes each.
 	LateIds [][]byte `protobuf:"bytes,5,rep,name=late_ids,json=lateIds,proto3" json:"late_ids,omitempty"`

@@ -302,7 +302,7 @@ class EvidenceUse(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     CHARGES_FIELD_NUMBER: _builtins.int
     day: _builtins.str
-    """The day (UTC), such as `2026-11-26`."""
+    """The day (UTC), such as `2026-11-26`; the month, such as `2026-07`, where usage is archived."""
     key_id: _builtins.str
     """The key."""
     model: _builtins.str

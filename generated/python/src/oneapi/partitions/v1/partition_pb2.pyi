@@ -109,6 +109,7 @@ class Month(_message.Message):
     EXPIRED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     LATE_RECORDS_FIELD_NUMBER: _builtins.int
+    LATE_REMOVABLE_AT_FIELD_NUMBER: _builtins.int
     month: _builtins.str
     """`2026-08`."""
     state: Global___Month.State.ValueType
@@ -141,6 +142,12 @@ class Month(_message.Message):
     def expired_at(self) -> _timestamp_pb2.Timestamp:
         """When its files were deleted."""
 
+    @_builtins.property
+    def late_removable_at(self) -> _timestamp_pb2.Timestamp:
+        """From when on DropMonth removes rows of late records that are in published files; unset if no
+        such rows are left.
+        """
+
     def __init__(
         self,
         *,
@@ -154,10 +161,11 @@ class Month(_message.Message):
         expired_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
         late_records: _builtins.int = ...,
+        late_removable_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "published_at", b"published_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_removable_at", b"late_removable_at", "published_at", b"published_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_records", b"late_records", "month", b"month", "published_at", b"published_at", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_records", b"late_records", "late_removable_at", b"late_removable_at", "month", b"month", "published_at", b"published_at", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -319,9 +319,10 @@ class ExportBillingResponse(_message.Message):
     `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
     `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
     `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
-    `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back);
-    `document` (string, may be null: the number of the receipt or credit note). One row for each
-    category of a transaction, ordered by workspace, time and transaction.
+    `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back; a
+    refund and a lost dispute are told without their tax, which has a row of its own); `document`
+    (string, may be null: the number of the receipt, the credit note or its reversal). One row for
+    each category of a transaction, ordered by workspace, time and transaction.
     """
     def __init__(
         self,
@@ -441,7 +442,8 @@ class PublishMonthRequest(_message.Message):
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_partition_pb2.ArchiveFile]:
         """All files that the revision's manifests name, and the manifests; parts of earlier revisions
-        that they still name too. Workspaces whose month does not change are left out.
+        that they still name too. Workspaces whose month does not change are left out. So many fit into
+        a message: 12,500 workspaces.
         """
 
     @_builtins.property

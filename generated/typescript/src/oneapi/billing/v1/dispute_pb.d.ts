@@ -358,7 +358,7 @@ export declare const DisputeEvidenceSchema: GenMessage<DisputeEvidence>;
  */
 export declare type EvidenceUse = Message<"oneapi.billing.v1.EvidenceUse"> & {
   /**
-   * The day (UTC), such as `2026-11-26`.
+   * The day (UTC), such as `2026-11-26`; the month, such as `2026-07`, where usage is archived.
    *
    * @generated from field: string day = 1;
    */

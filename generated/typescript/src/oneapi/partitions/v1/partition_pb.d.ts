@@ -88,6 +88,14 @@ export declare type Month = Message<"oneapi.partitions.v1.Month"> & {
    * @generated from field: int64 late_records = 10;
    */
   lateRecords: bigint;
+
+  /**
+   * From when on DropMonth removes rows of late records that are in published files; unset if no
+   * such rows are left.
+   *
+   * @generated from field: google.protobuf.Timestamp late_removable_at = 11;
+   */
+  lateRemovableAt?: Timestamp | undefined;
 };
 
 /**

@@ -302,9 +302,10 @@ export declare type ExportBillingResponse = Message<"oneapi.partitions.v1.Export
    * `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
    * `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
    * `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
-   * `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back);
-   * `document` (string, may be null: the number of the receipt or credit note). One row for each
-   * category of a transaction, ordered by workspace, time and transaction.
+   * `amount_nanos` (int64: what the workspace got, or paid as tax, negative where it went back; a
+   * refund and a lost dispute are told without their tax, which has a row of its own); `document`
+   * (string, may be null: the number of the receipt, the credit note or its reversal). One row for
+   * each category of a transaction, ordered by workspace, time and transaction.
    *
    * @generated from field: bytes arrow_ipc = 1;
    */
@@ -438,7 +439,8 @@ export declare type PublishMonthRequest = Message<"oneapi.partitions.v1.PublishM
 
   /**
    * All files that the revision's manifests name, and the manifests; parts of earlier revisions
-   * that they still name too. Workspaces whose month does not change are left out.
+   * that they still name too. Workspaces whose month does not change are left out. So many fit into
+   * a message: 12,500 workspaces.
    *
    * @generated from field: repeated oneapi.partitions.v1.ArchiveFile files = 4;
    */
