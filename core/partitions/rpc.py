@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any, Final
@@ -11,22 +11,27 @@ from core.audit import Act
 from core.db.database import Pool, Transaction
 from core.db.paging import split_page
 from core.partitions import export, file_store, lease, month_store, months, signing, totals
+from core.partitions.bulk import (
+    KEPT_FILES_MAX,
+    PUBLISHED_FILES_MAX,
+    files_of,
+    ids_of,
+    names_of,
+)
 from core.partitions.messages import (
     entry_message,
-    file_of_message,
     month_message,
     settlements_message,
     totals_message,
     totals_of_message,
 )
-from core.partitions.model import File, MonthFacts, Reason, State, Totals, parse_month
+from core.partitions.model import MonthFacts, Reason, State, Totals, parse_month
 from core.partitions.publish import Revision, publish
 from core.partitions.signing import Claim
 from core.partitions.totals import Settlement
 from core.platform_key import PlatformKey
 from kit.clock import Clock
 from kit.ids import IdSource, parse_id
-from kit.reasons import InvalidArgument
 from kit.rpc.server import Service
 from oneapi.partitions.v1 import partition_pb2, partition_service_pb2_grpc
 from oneapi.partitions.v1 import partition_service_pb2 as pb
@@ -149,7 +154,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
             reason=Reason(request.reason),
             totals=totals_of_message(request.totals),
             manifest_sha256=request.manifest_sha256,
-            late_ids=request.late_ids,
+            late_ids=ids_of(request.late_ids, "late_ids"),
         )
         signed = await signing.sign_manifest(
             self._pool, self._act(), self._key, request.fence, claim, self._counted
@@ -164,9 +169,9 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
             month=parse_month(request.month),
             number=request.revision,
             reason=Reason(request.reason),
-            files=_files(request.files),
-            late_ids=request.late_ids,
-            duplicate_ids=request.duplicate_ids,
+            files=files_of(request.files, PUBLISHED_FILES_MAX),
+            late_ids=ids_of(request.late_ids, "late_ids"),
+            duplicate_ids=ids_of(request.duplicate_ids, "duplicate_ids"),
         )
         facts = await publish(self._pool, self._act(), request.fence, revision)
         return pb.PublishMonthResponse(month=self._message(facts))
@@ -181,7 +186,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
 
     async def DropMonth(self, request: pb.DropMonthRequest, context: Any) -> pb.DropMonthResponse:
         """Drop a partition."""
-        month, files = parse_month(request.month), _files(request.files)
+        month, files = parse_month(request.month), files_of(request.files, KEPT_FILES_MAX)
         facts = await months.drop(self._pool, self._act(), request.fence, month, files)
         return pb.DropMonthResponse(month=self._message(facts))
 
@@ -209,7 +214,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
             self._act(),
             request.fence,
             parse_month(request.month),
-            request.names,
+            names_of(request.names),
             reason=int(request.reason),
         )
         return pb.RecordDeletionResponse(month=self._message(facts))
@@ -260,15 +265,6 @@ def _part(each: Totals, waiting: list[Settlement], *, first: bool) -> partition_
     if first:
         return totals_message(each, waiting)
     return settlements_message(each.workspace_id, waiting)
-
-
-def _files(messages: Iterable[partition_pb2.ArchiveFile]) -> list[File]:
-    files = []
-    for message in messages:
-        if message.kind == 0:
-            raise InvalidArgument(fields="files.kind")
-        files.append(file_of_message(message))
-    return files
 
 
 def _workspace(text: str) -> bytes | None:

@@ -724,7 +724,8 @@ type SignManifestRequest struct {
 	Revision int32 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Why there is this revision.
 	Reason RevisionReason `protobuf:"varint,6,opt,name=reason,proto3,enum=oneapi.partitions.v1.RevisionReason" json:"reason,omitempty"`
-	// The late records that this revision adds for the workspace, their ids, 16 bytes each.
+	// The late records that this revision adds for the workspace, their ids, 16 bytes each, at most
+	// 200,000.
 	LateIds       [][]byte `protobuf:"bytes,7,rep,name=late_ids,json=lateIds,proto3" json:"late_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -874,14 +875,14 @@ type PublishMonthRequest struct {
 	// The revision of the manifests.
 	Revision int32 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	// All files that the revision's manifests name, and the manifests; parts of earlier revisions
-	// that they still name too. Workspaces whose month does not change are left out. So many fit into
-	// a message: 12,500 workspaces.
+	// that they still name too. Workspaces whose month does not change are left out. At most 50,000,
+	// what fits into a message.
 	Files []*ArchiveFile `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
-	// Late records that the revision has, their ids, 16 bytes each.
+	// Late records that the revision has, their ids, 16 bytes each, at most 200,000.
 	LateIds [][]byte `protobuf:"bytes,5,rep,name=late_ids,json=lateIds,proto3" json:"late_ids,omitempty"`
 	// Why there is this revision.
 	Reason RevisionReason `protobuf:"varint,6,opt,name=reason,proto3,enum=oneapi.partitions.v1.RevisionReason" json:"reason,omitempty"`
-	// Late records that had been in the archive before: they are in no new file.
+	// Late records that had been in the archive before: they are in no new file. At most 200,000.
 	DuplicateIds  [][]byte `protobuf:"bytes,7,rep,name=duplicate_ids,json=duplicateIds,proto3" json:"duplicate_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1120,7 +1121,8 @@ type DropMonthRequest struct {
 	Fence int64 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
 	// `2026-08`.
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
-	// The files as the second check found them in the store: all of the month that are not deleted.
+	// The files as the second check found them in the store: all of the month that are not deleted,
+	// at most 65,000.
 	Files         []*ArchiveFile `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1470,7 +1472,7 @@ type RecordDeletionRequest struct {
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
 	// Why.
 	Reason RecordDeletionRequest_Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=oneapi.partitions.v1.RecordDeletionRequest_Reason" json:"reason,omitempty"`
-	// Names of the deleted files.
+	// Names of the deleted files, at most 120,000.
 	Names         []string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -371,7 +371,9 @@ class SignManifestRequest(_message.Message):
 
     @_builtins.property
     def late_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The late records that this revision adds for the workspace, their ids, 16 bytes each."""
+        """The late records that this revision adds for the workspace, their ids, 16 bytes each, at most
+        200,000.
+        """
 
     def __init__(
         self,
@@ -442,17 +444,17 @@ class PublishMonthRequest(_message.Message):
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_partition_pb2.ArchiveFile]:
         """All files that the revision's manifests name, and the manifests; parts of earlier revisions
-        that they still name too. Workspaces whose month does not change are left out. So many fit into
-        a message: 12,500 workspaces.
+        that they still name too. Workspaces whose month does not change are left out. At most 50,000,
+        what fits into a message.
         """
 
     @_builtins.property
     def late_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Late records that the revision has, their ids, 16 bytes each."""
+        """Late records that the revision has, their ids, 16 bytes each, at most 200,000."""
 
     @_builtins.property
     def duplicate_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Late records that had been in the archive before: they are in no new file."""
+        """Late records that had been in the archive before: they are in no new file. At most 200,000."""
 
     def __init__(
         self,
@@ -562,7 +564,9 @@ class DropMonthRequest(_message.Message):
     """`2026-08`."""
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_partition_pb2.ArchiveFile]:
-        """The files as the second check found them in the store: all of the month that are not deleted."""
+        """The files as the second check found them in the store: all of the month that are not deleted,
+        at most 65,000.
+        """
 
     def __init__(
         self,
@@ -790,7 +794,7 @@ class RecordDeletionRequest(_message.Message):
     """Why."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the deleted files."""
+        """Names of the deleted files, at most 120,000."""
 
     def __init__(
         self,

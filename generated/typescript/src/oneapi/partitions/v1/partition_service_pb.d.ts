@@ -370,7 +370,8 @@ export declare type SignManifestRequest = Message<"oneapi.partitions.v1.SignMani
   reason: RevisionReason;
 
   /**
-   * The late records that this revision adds for the workspace, their ids, 16 bytes each.
+   * The late records that this revision adds for the workspace, their ids, 16 bytes each, at most
+   * 200,000.
    *
    * @generated from field: repeated bytes late_ids = 7;
    */
@@ -439,15 +440,15 @@ export declare type PublishMonthRequest = Message<"oneapi.partitions.v1.PublishM
 
   /**
    * All files that the revision's manifests name, and the manifests; parts of earlier revisions
-   * that they still name too. Workspaces whose month does not change are left out. So many fit into
-   * a message: 12,500 workspaces.
+   * that they still name too. Workspaces whose month does not change are left out. At most 50,000,
+   * what fits into a message.
    *
    * @generated from field: repeated oneapi.partitions.v1.ArchiveFile files = 4;
    */
   files: ArchiveFile[];
 
   /**
-   * Late records that the revision has, their ids, 16 bytes each.
+   * Late records that the revision has, their ids, 16 bytes each, at most 200,000.
    *
    * @generated from field: repeated bytes late_ids = 5;
    */
@@ -461,7 +462,7 @@ export declare type PublishMonthRequest = Message<"oneapi.partitions.v1.PublishM
   reason: RevisionReason;
 
   /**
-   * Late records that had been in the archive before: they are in no new file.
+   * Late records that had been in the archive before: they are in no new file. At most 200,000.
    *
    * @generated from field: repeated bytes duplicate_ids = 7;
    */
@@ -562,7 +563,8 @@ export declare type DropMonthRequest = Message<"oneapi.partitions.v1.DropMonthRe
   month: string;
 
   /**
-   * The files as the second check found them in the store: all of the month that are not deleted.
+   * The files as the second check found them in the store: all of the month that are not deleted,
+   * at most 65,000.
    *
    * @generated from field: repeated oneapi.partitions.v1.ArchiveFile files = 3;
    */
@@ -779,7 +781,7 @@ export declare type RecordDeletionRequest = Message<"oneapi.partitions.v1.Record
   reason: RecordDeletionRequest_Reason;
 
   /**
-   * Names of the deleted files.
+   * Names of the deleted files, at most 120,000.
    *
    * @generated from field: repeated string names = 4;
    */
@@ -848,7 +850,8 @@ export declare const RecordDeletionResponseSchema: GenMessage<RecordDeletionResp
 /**
  * The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
  * change something name the fencing number of the archive's lease, so that of two archivers one
- * works.
+ * works. Long lists are checked by the service itself, by the rules of their items: interpreted one
+ * by one these would keep it from everything else for minutes.
  *
  * @generated from service oneapi.partitions.v1.PartitionService
  */
