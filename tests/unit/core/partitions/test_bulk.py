@@ -16,7 +16,7 @@ OWNER = bytes([7]) * 16
 
 def file(**fields: Any) -> ArchiveFile:
     """A file, but for the fields."""
-    whole = {
+    whole: dict[str, Any] = {
         "name": "usage/v1/workspace=07/month=2026-07/part-0001-0f.parquet",
         "kind": ArchiveFile.KIND_USAGE_PARQUET,
         "workspace_id": format_id("ws", OWNER),
