@@ -98,7 +98,12 @@ class Worker:
             disconnected_seconds=settings.disconnected_seconds,
             on_fenced=self._on_fenced,
         )
-        self._admission = Admission(self.link, _peppers(settings.peppers), clock)
+        self._admission = Admission(
+            self.link,
+            _peppers(settings.peppers),
+            clock,
+            free_per_minute=settings.free_requests_per_minute,
+        )
         share = shares(raise_limit(), settings.upstream_connections)
         self.router = Router(clock)
         self._client = UpstreamClient(limits=Limits(max_connections=share.upstreams))

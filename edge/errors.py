@@ -63,6 +63,18 @@ def rate_limited(limit: str, retry_ms: int) -> ApiError:
     )
 
 
+def free_models_limited(retry_ms: int) -> ApiError:
+    """Return the 429 of a workspace that calls models without a price too often."""
+    return ApiError(
+        429,
+        "rate_limit_exceeded",
+        "The limit of requests of this workspace to models that cost nothing is used up. Try again"
+        f" in {retry_ms} ms.",
+        "requests",
+        headers=_retry(retry_ms),
+    )
+
+
 def spend_limit_reached() -> ApiError:
     """Return the 429 of a key whose or whose workspace's spend limit does not allow the request."""
     return ApiError(

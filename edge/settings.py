@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from edge.admission.free_models import PER_MINUTE
 from kit.settings import ProcessSettings
 
 _MIB = 1024 * 1024
@@ -27,6 +28,8 @@ class EdgeSettings(ProcessSettings):
     keepalive_seconds: float = Field(default=5.0, gt=0)
     min_take_bytes_per_second: int = Field(default=4_096, ge=0, le=_MIB)
     """The least rate of a client that is behind with taking its answer; 0: any progress will do."""
+    free_requests_per_minute: int = Field(default=PER_MINUTE, ge=0)
+    """To models whose price is zero, of each workspace; 0: any number."""
     drain_seconds: int = Field(default=900, ge=0)
     """How long running answers may take to end once this worker was told to stop."""
     retire_seconds: int = Field(default=900, ge=0)

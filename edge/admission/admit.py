@@ -15,6 +15,7 @@ from typing import Final
 from edge import errors
 from edge.admission.catalog import LANE_NAMES, SERVICE_TIERS, Catalog, Model, Route
 from edge.admission.credit import Hold, NothingHeld, WorkspaceCredit
+from edge.admission.free_models import PER_MINUTE, FreeModels
 from edge.admission.grants import Grant, State
 from edge.admission.limits import LimitState, SpendNeed
 from edge.admission.look_ups import TooManyLookUps
@@ -95,8 +96,16 @@ class Asked:
 class Admission:
     """Decides whether a request may be served, and on what terms."""
 
-    def __init__(self, link: CoreLink, peppers: list[bytes], clock: Clock) -> None:
+    def __init__(
+        self,
+        link: CoreLink,
+        peppers: list[bytes],
+        clock: Clock,
+        *,
+        free_per_minute: int = PER_MINUTE,
+    ) -> None:
         """Know keys by their hashes under the peppers, newest first."""
+        self._free = FreeModels(clock, free_per_minute)
         self._link = link
         self._hashes = SecretHashes(peppers)
         self._clock = clock
@@ -285,11 +294,18 @@ class Admission:
             need = SpendNeed(day_of(asked.request_id), nanos)
             limits = await self._link.limits.admit(grant, tokens, need)
         try:
-            hold = await _hold(asked, account, nanos)
+            hold = await self._hold(asked, account, nanos)
         except BaseException:
             self._give_back(grant, limits, tokens, nanos, unserved=1)
             raise
         return Admitted(grant, asked.choice, limit, hold, limits, tokens)
+
+    async def _hold(self, asked: Asked, account: WorkspaceCredit, nanos: int) -> Hold | NothingHeld:
+        if not asked.is_free:
+            return account.try_take(nanos) or await account.take(nanos)
+        if wait_ms := self._free.count(asked.grant.workspace_id):
+            raise errors.free_models_limited(wait_ms)
+        return NothingHeld()
 
     def _give_back(
         self,
@@ -355,12 +371,6 @@ def _worst_case(asked: Asked, limit: OutputLimit) -> int:
     if asked.is_free:
         return 0
     return asked.bound.nanos(limit.tokens) if asked.ceiling is None else asked.ceiling
-
-
-async def _hold(asked: Asked, account: WorkspaceCredit, nanos: int) -> Hold | NothingHeld:
-    if asked.is_free:
-        return NothingHeld()
-    return account.try_take(nanos) or await account.take(nanos)
 
 
 def _output_limit(asked: Asked, account: WorkspaceCredit) -> OutputLimit:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from edge.admission.free_models import PER_MINUTE, FreeModels
 from edge.errors import ApiError
 from oneapi.common.v1.lane_pb2 import Lane
+from tests.unit.edge.admission.doubles import ManualClock
 from tests.unit.edge.admission.world import (
     DOLLAR,
     OUTPUT_RATE,
@@ -59,3 +61,31 @@ async def test_a_ceiling_on_a_free_request_uses_up_no_spend_limit(ending: str) -
         else:
             world.admission.withdraw(admitted)
     assert paid.limits.spend.taken == 0
+
+
+async def test_case_63_whoever_calls_free_models_too_often_comes_again() -> None:
+    """Without a limit on the key, too; what is paid for goes on, and so does everybody else."""
+    world = AdmissionWorld()
+    catalog = snapshot(2)
+    add_price(catalog, 1, Lane.LANE_OPPORTUNISTIC, 0, divisor=FREE_RATE)
+    add_route(catalog, 1, Lane.LANE_OPPORTUNISTIC, (1,))
+    world.mark(catalog=catalog)
+    free = world.choose(lane="opportunistic")
+    for _ in range(PER_MINUTE):
+        world.admission.settle(await world.admit(choice=free, limit=1), 0, 0)
+    with pytest.raises(ApiError) as refused:
+        await world.admit(choice=free, limit=1, requests_per_minute=5)
+    assert (refused.value.status, refused.value.code) == (429, "rate_limit_exceeded")
+    assert refused.value.headers[b"retry-after"] == b"60"
+    assert (await world.admit(limit=1)).hold.nanos > 0
+    world.clock.pass_time(60)
+    assert (await world.admit(choice=free, limit=1)).hold.nanos == 0
+
+
+def test_each_workspace_has_its_own_share() -> None:
+    """And 0 means any number."""
+    clock = ManualClock()
+    few, any_number = FreeModels(clock, 2), FreeModels(clock, 0)
+    assert [few.count(b"a") > 0 for _ in range(3)] == [False, False, True]
+    assert few.count(b"b") == 0
+    assert [any_number.count(b"a") for _ in range(100)] == [0] * 100
