@@ -130,18 +130,18 @@ class StripeAdapter:
     async def set_tax_id(self, customer_id: str, tax_id: TaxId | None) -> None:
         """Let a customer have this tax id and no other.
 
-        The new one comes first: while there are two, tax is not added that nobody owes.
+        The old one goes first: if the new one is refused, nobody is spared tax by what they had.
         """
         tax_ids = self._v1.customers.tax_ids
         found, _ = await _read(
             tax_ids.list_async(customer_id, {"limit": LIST_PAGE}), reading.pages_of
         )
         known = {each["id"]: TaxId(str(each["type"]), str(each["value"])) for each in found}
+        for name in [name for name, each in known.items() if each != tax_id]:
+            await _read(tax_ids.delete_async(customer_id, name), lambda _: None)
         if tax_id is not None and tax_id not in known.values():
             made = tax_ids.create_async(customer_id, {"type": tax_id.kind, "value": tax_id.value})
             await _read(made, lambda _: None)
-        for name in [name for name, each in known.items() if each != tax_id]:
-            await _read(tax_ids.delete_async(customer_id, name), lambda _: None)
 
     async def make_checkout(  # noqa: PLR0913 - the fields of the call
         self,

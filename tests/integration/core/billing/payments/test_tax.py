@@ -141,6 +141,7 @@ async def test_a_tax_id_follows_the_profile(database_url: str, simulator: Stripe
         with pytest.raises(InvalidArgument) as refused:
             await world.desk.update_profile(world.act(), workspace_id, wrong)
         assert refused.value.metadata == {"fields": "tax_id"}
+        assert simulator.objects("tax_id") == []
         no_place = replace(moved, country="US", address="Somewhere")
         with pytest.raises(InvalidArgument) as refused:
             await world.desk.update_profile(world.act(), workspace_id, no_place)
