@@ -7,7 +7,7 @@ a second archiver costs time and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -191,8 +191,11 @@ class Runner:
 
     async def _all_months(self, only: str, tell: Tell) -> None:
         failed = blocked = False
-        for month in await self._shop.core.months():
+        months = await self._shop.core.months()
+        for place, month in enumerate(months):
             if only and month.month != only:
+                continue
+            if not only and steps.may_wait(month, months[place + 1 :]):
                 continue
             is_whole = await self._one_month(month, tell, blocked=blocked)
             failed = failed or not is_whole
@@ -260,15 +263,17 @@ class Runner:
                 return month
         return None
 
-    def _count(self, months: Any) -> None:
+    def _count(self, months: Sequence[Month]) -> None:
         moment: datetime = now(self._clock)
         states = [steps.state_word(month) for month in months]
         for word in {steps.state_word(Month(state=state)) for state in Month.State.values()}:
             self._metrics.months.labels(word).set(states.count(word))
         waiting = [
             (moment - at).total_seconds()
-            for month in months
-            if steps.due(month, moment) and (at := steps.due_at(month)) is not None
+            for place, month in enumerate(months)
+            if not steps.may_wait(month, months[place + 1 :])
+            and steps.due(month, moment)
+            and (at := steps.due_at(month)) is not None
         ]
         self._metrics.overdue.set(max(waiting, default=0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +39,21 @@ def due(month: Month, now: datetime) -> str | None:
     if month.late_records:
         return LATE
     return DROP if not is_dropped and now >= droppable_at(published_at(month)) else None
+
+
+def may_wait(month: Month, younger: Iterable[Month]) -> bool:
+    """Say whether a month that may be frozen has nothing to archive, nor has any behind it yet.
+
+    Months go in order, so it is frozen with the first younger one that has something. Until then
+    what comes for it is in time.
+    """
+    if month.state != Month.STATE_ELIGIBLE or not month.empty:
+        return False
+    return all(each.state == Month.STATE_HOT or _is_idle(each) for each in younger)
+
+
+def _is_idle(month: Month) -> bool:
+    return month.state == Month.STATE_ELIGIBLE and month.empty
 
 
 def due_at(month: Month) -> datetime | None:

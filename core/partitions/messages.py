@@ -42,6 +42,7 @@ def month_message(facts: MonthFacts, state: State) -> pb.Month:
         # What is late before the first file is written goes into a later one all the same.
         late_records=facts.late_records,
         late_removable_at=_removable_at(facts),
+        empty=facts.empty,
     )
 
 

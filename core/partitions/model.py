@@ -67,6 +67,8 @@ class MonthFacts:
     late_records: int = 0
     late_kept_since: datetime | None = None
     """Since when late records are in files whose rows are still here, of the first of them."""
+    empty: bool = False
+    """Nothing was used, bought, given or paid back in it, and it is not frozen."""
 
     def state(self, now: datetime) -> State:
         """Return how far the month is."""

@@ -42,6 +42,16 @@ SELECT m.month, count(*) AS records
  WHERE NOT EXISTS (SELECT 1 FROM usage_late_archived AS a WHERE a.id = r.id)
  GROUP BY m.month
 """
+_USED: Final = """
+SELECT m.month
+  FROM unnest(CAST(:months AS date[]), CAST(:firsts AS uuid[]), CAST(:ends AS uuid[]))
+       AS m (month, first, next)
+ WHERE EXISTS (SELECT 1 FROM usage_record AS r WHERE r.id >= m.first AND r.id < m.next)
+    OR EXISTS (SELECT 1 FROM ledger_txn AS t
+                WHERE t.usage_month = m.month AND t.records_root IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM ledger_txn AS t
+                WHERE t.id >= m.first AND t.id < m.next AND t.workspace_id IS NOT NULL)
+"""
 # A settlement's late records leave together (`file_store.forget_late`).
 _LATE_KEPT: Final = """
 SELECT month, min(archived_at) AS since
@@ -73,11 +83,14 @@ async def read_months(tx: Transaction) -> list[MonthFacts]:
     months = sorted(tables.keys() | written.keys())
     late = await _late_records(tx, months)
     kept = {row.month: row.since for row in await tx.all(_LATE_KEPT)}
+    hot = [month for month in months if month not in written]
+    used = {row.month for row in await tx.all(_USED, **_ranges(hot))}
     return [
         replace(
             _facts(month, tables.get(month), written.get(month)),
             late_records=late.get(month, 0),
             late_kept_since=kept.get(month),
+            empty=month not in written and month not in used,
         )
         for month in months
     ]
@@ -189,14 +202,17 @@ async def act_as_owner(tx: Transaction) -> None:
 
 
 async def _late_records(tx: Transaction, months: Sequence[date]) -> dict[date, int]:
-    ranges = [id_range(month) for month in months]
-    rows = await tx.all(
-        _LATE,
-        months=list(months),
-        firsts=[to_uuid(first) for first, _ in ranges],
-        ends=[to_uuid(end) for _, end in ranges],
-    )
+    rows = await tx.all(_LATE, **_ranges(months))
     return {row.month: row.records for row in rows}
+
+
+def _ranges(months: Sequence[date]) -> dict[str, Any]:
+    ranges = [id_range(month) for month in months]
+    return {
+        "months": list(months),
+        "firsts": [to_uuid(first) for first, _ in ranges],
+        "ends": [to_uuid(end) for _, end in ranges],
+    }
 
 
 def _facts(month: date, table: Any | None, written: Any | None) -> MonthFacts:

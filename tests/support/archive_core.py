@@ -248,6 +248,7 @@ class CoreInMemory(rpc.PartitionServiceServicer):
         message = Month(
             month=NAME, state=state, revision=month.revision, late_records=len(month.late)
         )
+        message.empty = not month.frozen and not month.rows
         if month.published_at is not None:
             message.published_at.FromDatetime(month.published_at)
         return message

@@ -158,6 +158,15 @@ async def test_nothing_happens_before_a_month_is_eligible(world: World) -> None:
     assert world.core.calls == []
 
 
+async def test_a_month_without_anything_is_left_alone(world: World) -> None:
+    """It is hot for as long as nothing comes, unless an operator asks for that month."""
+    world.month.rows.clear()
+    assert await world.run() == []
+    assert world.core.calls == []
+    await world.archiver().once(NAME, lambda _: None)
+    assert world.month.frozen
+
+
 async def test_the_same_records_are_the_same_files(tmp_path: Path) -> None:
     """Another machine, other batches, another day: all names and bytes are the same."""
     contents = []

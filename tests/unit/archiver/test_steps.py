@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from archiver.steps import due, due_at, state_word
+from archiver.steps import due, due_at, may_wait, state_word
 from oneapi.partitions.v1.partition_pb2 import Month
 
 PUBLISHED = datetime(2026, 7, 1, 3, tzinfo=UTC)
@@ -52,6 +52,21 @@ def test_rows_of_late_records_go_when_their_files_are_old_enough() -> None:
     assert due(dropped, PUBLISHED + 40 * DAY - SECOND) is None
     assert due(dropped, PUBLISHED + 40 * DAY) == "drop"
     assert due(dropped, TWO_YEARS) == "drop"
+
+
+def test_a_month_without_anything_waits_for_one_that_has_something() -> None:
+    """A new installation archives nothing; what is frozen, or has records, goes on."""
+    idle = month(Month.STATE_ELIGIBLE)
+    idle.empty = True
+    full, hot = month(Month.STATE_ELIGIBLE), month(Month.STATE_HOT)
+    assert may_wait(idle, [idle, hot, hot])
+    assert may_wait(idle, [])
+    assert not may_wait(idle, [idle, full])
+    assert not may_wait(idle, [month(Month.STATE_FROZEN)])
+    assert not may_wait(full, [hot])
+    frozen = month(Month.STATE_FROZEN)
+    frozen.empty = True
+    assert not may_wait(frozen, [hot])
 
 
 def test_an_operator_is_told_when_the_next_step_is_due() -> None:

@@ -167,6 +167,21 @@ async def test_months_go_in_their_order_and_in_time(world: World) -> None:
     assert await refused(archiver.freeze("2020-01")) == grpc.StatusCode.NOT_FOUND
 
 
+async def test_a_month_is_empty_until_something_happens_in_it(world: World) -> None:
+    """Usage, or credit alone: cost files tell of it too."""
+    archiver, money = world.archiver, world.metering.money
+    names = ("2026-07", "2026-08", "2026-09")
+    assert [(await archiver.month(name)).empty for name in names] == [True, True, True]
+    present, money.now = money.now, datetime(2026, 8, 9, tzinfo=UTC)
+    await money.workspace(3)
+    money.now = present
+    await world.requests(1)
+    assert [(await archiver.month(name)).empty for name in names] == [False, False, True]
+    await archiver.lead()
+    await archiver.freeze(JULY)
+    assert not (await archiver.month(JULY)).empty
+
+
 async def test_of_two_archivers_one_works(world: World) -> None:
     """The second waits for the lease; the first, once replaced, can change nothing."""
     archiver, money = world.archiver, world.metering.money

@@ -244,8 +244,11 @@ type Month struct {
 	// From when on DropMonth removes rows of late records that are in published files; unset if no
 	// such rows are left.
 	LateRemovableAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=late_removable_at,json=lateRemovableAt,proto3" json:"late_removable_at,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// It is hot, and nothing was used, bought, given or paid back in it: there is nothing to archive
+	// before a younger month has something.
+	Empty         bool `protobuf:"varint,12,opt,name=empty,proto3" json:"empty,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Month) Reset() {
@@ -353,6 +356,13 @@ func (x *Month) GetLateRemovableAt() *timestamppb.Timestamp {
 		return x.LateRemovableAt
 	}
 	return nil
+}
+
+func (x *Month) GetEmpty() bool {
+	if x != nil {
+		return x.Empty
+	}
+	return false
 }
 
 // What one workspace's records of a month add up to, in the hot store.
@@ -686,7 +696,7 @@ var File_oneapi_partitions_v1_partition_proto protoreflect.FileDescriptor
 
 const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"$oneapi/partitions/v1/partition.proto\x12\x14oneapi.partitions.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\"\xea\x05\n" +
+	"$oneapi/partitions/v1/partition.proto\x12\x14oneapi.partitions.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\"\x80\x06\n" +
 	"\x05Month\x12\x14\n" +
 	"\x05month\x18\x01 \x01(\tR\x05month\x127\n" +
 	"\x05state\x18\x02 \x01(\x0e2!.oneapi.partitions.v1.Month.StateR\x05state\x12;\n" +
@@ -703,7 +713,8 @@ const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\brevision\x18\t \x01(\x05R\brevision\x12!\n" +
 	"\flate_records\x18\n" +
 	" \x01(\x03R\vlateRecords\x12F\n" +
-	"\x11late_removable_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0flateRemovableAt\"\xa2\x01\n" +
+	"\x11late_removable_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0flateRemovableAt\x12\x14\n" +
+	"\x05empty\x18\f \x01(\bR\x05empty\"\xa2\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSTATE_HOT\x10\x01\x12\x12\n" +

@@ -110,6 +110,7 @@ class Month(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     LATE_RECORDS_FIELD_NUMBER: _builtins.int
     LATE_REMOVABLE_AT_FIELD_NUMBER: _builtins.int
+    EMPTY_FIELD_NUMBER: _builtins.int
     month: _builtins.str
     """`2026-08`."""
     state: Global___Month.State.ValueType
@@ -118,6 +119,10 @@ class Month(_message.Message):
     """The newest revision of its manifests: 1 at first, more after late records or an erasure."""
     late_records: _builtins.int
     """Records that came late and are not in a published file yet."""
+    empty: _builtins.bool
+    """It is hot, and nothing was used, bought, given or paid back in it: there is nothing to archive
+    before a younger month has something.
+    """
     @_builtins.property
     def eligible_at(self) -> _timestamp_pb2.Timestamp:
         """Since when it may be archived: 90 days after its end."""
@@ -162,10 +167,11 @@ class Month(_message.Message):
         revision: _builtins.int = ...,
         late_records: _builtins.int = ...,
         late_removable_at: _timestamp_pb2.Timestamp | None = ...,
+        empty: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_removable_at", b"late_removable_at", "published_at", b"published_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_records", b"late_records", "late_removable_at", b"late_removable_at", "month", b"month", "published_at", b"published_at", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "empty", b"empty", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_records", b"late_records", "late_removable_at", b"late_removable_at", "month", b"month", "published_at", b"published_at", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -96,6 +96,14 @@ export declare type Month = Message<"oneapi.partitions.v1.Month"> & {
    * @generated from field: google.protobuf.Timestamp late_removable_at = 11;
    */
   lateRemovableAt?: Timestamp | undefined;
+
+  /**
+   * It is hot, and nothing was used, bought, given or paid back in it: there is nothing to archive
+   * before a younger month has something.
+   *
+   * @generated from field: bool empty = 12;
+   */
+  empty: boolean;
 };
 
 /**
