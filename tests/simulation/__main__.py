@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Final
 
-from core.db import bootstrap, embedded, migrate
+from core.db import bootstrap, migrate
 from tests.simulation.machine import Machine
 from tests.simulation.provider_machine import ProviderMachine
 from tests.simulation.run import simulate
-from tests.support.postgres import FAST_AND_FORGETFUL, PostgresServer, chosen_bin_dir
+from tests.support.postgres import forgetful_server
 from tests.support.stripe import StripeSimulator
 
 MACHINES: Final = {"provider": ProviderMachine, "edges": Machine}
@@ -26,27 +24,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--machine", choices=MACHINES, default="provider")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="oneapi-simulation-") as folder:
-        server = embedded.EmbeddedPostgres(
-            Path(folder), bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
-        )
-        try:
-            dsn = server.start()
-            postgres = PostgresServer(dsn=dsn, superuser_dsn=server.superuser_dsn)
-            template = postgres.make_database(name="oneapi_template")
-            bootstrap.ensure_roles(template)
-            migrate.migrate(template)
-            began = time.monotonic()
-            with StripeSimulator(seed=1) as ProviderMachine.simulator:
-                tried, came = simulate(
-                    MACHINES[wanted.machine],
-                    postgres,
-                    "oneapi_template",
-                    steps=wanted.steps,
-                    seed=wanted.seed,
-                )
-        finally:
-            server.stop()
+    with forgetful_server() as server:
+        template = server.make_database(name="oneapi_template")
+        bootstrap.ensure_roles(template)
+        migrate.migrate(template)
+        began = time.monotonic()
+        with StripeSimulator(seed=1) as ProviderMachine.simulator:
+            tried, came = simulate(
+                MACHINES[wanted.machine],
+                server,
+                "oneapi_template",
+                steps=wanted.steps,
+                seed=wanted.seed,
+            )
     for title, counts in (("tried", tried), ("in the books", came)):
         sys.stdout.write(f"{title}\n")
         for name, count in counts.most_common():
