@@ -8,6 +8,7 @@ changes its type or meaning (`usage/v1`).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -122,6 +123,7 @@ _WIRE_TYPES: Final = {
 EXPORTED: Final = tuple(column.exported for column in COLUMNS)
 
 
+@cache
 def _words_of(enum: Any) -> pa.Array:
     """Return the words of an enum by their numbers; null where there is none, and for 0."""
     values = enum.DESCRIPTOR.values_by_number
@@ -131,9 +133,6 @@ def _words_of(enum: Any) -> pa.Array:
         for number in range(max(values) + 1)
     ]
     return pa.array(words, pa.string())
-
-
-_WORDS: Final = {column.name: _words_of(column.words) for column in COLUMNS if column.words}
 
 
 def _field(column: Column) -> pa.Field:
@@ -183,7 +182,7 @@ def to_nanos(amount: Any) -> int:
 
 def _converted(column: Column, values: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     if column.words is not None:
-        return _worded(_WORDS[column.name], values)
+        return _worded(_words_of(column.words), values)
     if column.type == DOLLARS:
         return pa.chunked_array([_dollars_of(chunk) for chunk in values.chunks], DOLLARS)
     if column.zero_is_null:

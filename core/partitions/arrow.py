@@ -12,7 +12,6 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import adbc_driver_manager
-import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 from psycopg.conninfo import conninfo_to_dict
 
@@ -91,6 +90,9 @@ class _Reading:
                 each.close()
 
     def _open(self) -> None:
+        # Not needed to start: it imports all of Arrow, and pandas where that is at hand.
+        import adbc_driver_postgresql.dbapi  # noqa: PLC0415
+
         self._connection = adbc_driver_postgresql.dbapi.connect(_url(self._dsn), autocommit=True)
         self._cursor = self._connection.cursor()
         self._cursor.execute(_SNAPSHOT)
