@@ -6,10 +6,10 @@ import json
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.pages.operations import OPERATIONS
-from edge.translate.operation import FORM
+from edge.translate.operation import EVENTS, FORM
 from tests.fuzz.environments import python_with
 from tests.support.described import Described, described
 
@@ -47,6 +47,27 @@ def configuration() -> str:
     return "".join([CONFIGURATION, *single])
 
 
+def with_events(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the description with what each event of a stream holds, in the words of OpenAPI 3.2.
+
+    schemathesis takes them in a description of 3.1 as well. Our own schema is that of a whole
+    stream, as 3.1 has it: of an event schemathesis would find that it is no text.
+    """
+    for path in document["paths"].values():
+        for operation in path.values():
+            for answer in operation["responses"].values():
+                content = answer.get("content", {})
+                if EVENTS in content:
+                    content[EVENTS] = {"itemSchema": event(content[EVENTS]["x-1api-event-schema"])}
+    return document
+
+
+def event(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an event: JSON of its API, or the word for the end."""
+    told = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+    return {"type": "object", "properties": {"data": {"anyOf": [told, {"const": "[DONE]"}]}}}
+
+
 def run(seconds: int) -> int:
     """Let schemathesis try the service for about so long; its exit code.
 
@@ -65,7 +86,7 @@ def attack(service: Described, folder: Path, *options: str) -> int:
     """
     python = python_with("schemathesis")
     document = folder / "openapi.json"
-    document.write_text(json.dumps(service.with_models()))
+    document.write_text(json.dumps(with_events(service.with_models())))
     (folder / "schemathesis.toml").write_text(configuration())
     command = [str(python), "-m", "schemathesis.cli", "run", str(document)]
     command += ["--url", service.origin, "--header", f"Authorization: Bearer {service.api_key}"]
