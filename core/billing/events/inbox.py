@@ -96,6 +96,8 @@ class Inbox:
                 for object_id, events in found.items():
                     count += len(events)
                     lanes[asyncio.create_task(self._handle_in_order(events))] = object_id
+                if found and len(lanes) < self._lanes:
+                    continue
                 if not lanes:
                     return count
                 for lane in await self._finished(lanes):

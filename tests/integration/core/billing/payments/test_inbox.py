@@ -69,11 +69,11 @@ async def test_an_object_is_looked_into_by_one_at_a_time_and_few_at_once(
         nonlocal most, most_of_one
         running[object_id] = running.get(object_id, 0) + 1
         most, most_of_one = max(most, sum(running.values())), max(most_of_one, running[object_id])
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
         running[object_id] -= 1
 
     inbox = inbox_of(world, converge)
-    await inbox.keep([event(number, f"re_{number % 20}") for number in range(60)])
+    await inbox.keep([event(number, f"re_{number // 3}") for number in range(60)])
     assert await inbox.work() == 60
     assert (most, most_of_one) == (LANES, 1)
 
