@@ -77,6 +77,30 @@ async def test_case_07_a_stale_look_after_the_end_changes_nothing(world: StripeW
     await world.check_books()
 
 
+async def test_case_07_a_stale_look_after_it_was_lost_takes_nothing_again(
+    world: StripeWorld,
+) -> None:
+    """It knows of the same money, so only that all is over keeps it out."""
+    workspace = await world.money.workspace()
+    payment = await world.pay(workspace, 2_500)
+    await world.spend(workspace, 900)
+    opened = world.simulator.order("disputes", payment_intent=payment.intent_id)
+    await world.hear()
+    stale = await world.gateway.get_dispute(opened["id"])
+    world.simulator.order(f"disputes/{opened['id']}/resolve", status="lost")
+    await world.hear()
+    before = await world.dispute(opened["id"])
+    assert (before.state, before.owed_nanos) == (DisputeState.LOST, 9 * DOLLAR)
+    world.money.pass_time(60)
+    async with world.money.database.rpc.transaction("system") as tx:
+        await settling.apply(tx, world.act("core"), stale, world.documents)
+        await tx.commit()
+    assert await world.dispute(opened["id"]) == before
+    after = await world.money.balance(workspace)
+    assert (after.total, after.frozen, after.debt) == (0, 0, 9 * DOLLAR)
+    await world.check_books()
+
+
 async def test_case_07_a_look_without_the_withdrawal_is_older(world: StripeWorld) -> None:
     """While it is open, too: what was known to be taken stays taken."""
     workspace = await world.money.workspace()
