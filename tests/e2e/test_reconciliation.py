@@ -31,10 +31,12 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def storm(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """Give a service of its own."""
-    database_url = postgres_server.make_database()
+    database_url = postgres_server.make_database(template=migrated_template)
     folder = tmp_path_factory.mktemp("storm")
     with ReplayProcess() as replay, Stack(folder, replay, database_url) as running:
         yield running

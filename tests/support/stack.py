@@ -371,10 +371,12 @@ def service() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def stack(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """Run the whole service for the session, with plenty of credit."""
-    database_url = postgres_server.make_database()
+    database_url = postgres_server.make_database(template=migrated_template)
     with (
         ReplayProcess() as replay,
         Stack(

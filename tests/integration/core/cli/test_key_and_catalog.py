@@ -30,10 +30,12 @@ class Source:
 
 @pytest.fixture(scope="module")
 def core(
-    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[CoreProcess]:
     """One core for all tests of this file."""
-    database = postgres_server.make_database()
+    database = postgres_server.make_database(template=migrated_template)
     with running(tmp_path_factory.mktemp("core"), database) as core:
         yield core
     postgres_server.drop_database(database)

@@ -36,9 +36,9 @@ class Source:
 
 
 @pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[str]:
+def database(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
     """One database for all tests of this file."""
-    dsn = postgres_server.make_database()
+    dsn = postgres_server.make_database(template=migrated_template)
     yield dsn
     postgres_server.drop_database(dsn)
 

@@ -40,11 +40,12 @@ def simulator() -> Iterator[StripeSimulator]:
 @pytest.fixture(scope="module")
 def core(
     postgres_server: PostgresServer,
+    migrated_template: str,
     simulator: StripeSimulator,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[CoreProcess]:
     """One core for all tests of this file."""
-    dsn = postgres_server.make_database()
+    dsn = postgres_server.make_database(template=migrated_template)
     settings = {
         "STRIPE_KEY": API_KEY,
         "STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,

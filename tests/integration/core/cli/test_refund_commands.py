@@ -50,12 +50,13 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def core(
     postgres_server: PostgresServer,
+    migrated_template: str,
     simulator: StripeSimulator,
     clock: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[CoreProcess]:
     """One core for all tests of this file."""
-    dsn = postgres_server.make_database()
+    dsn = postgres_server.make_database(template=migrated_template)
     settings = {
         "STRIPE_KEY": API_KEY,
         "STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
