@@ -9,6 +9,7 @@ import pytest
 
 from core.billing.accounts import service as accounts
 from core.billing.accounts.model import AutoState, AutoTopUp, Profile
+from core.billing.disputes.desk import DisputeDesk
 from core.billing.events.inbox import Inbox
 from core.billing.payments.model import Payment, PaymentState
 from core.billing.payments.sending import Verdict, claim
@@ -234,11 +235,18 @@ async def test_money_that_the_provider_keeps_is_alarmed(world: PaymentWorld) -> 
     (aside,) = [
         one for one in world.simulator.objects("payment_intent") if one["id"] != payment.intent_id
     ]
-    world.simulator.order("disputes", payment_intent=aside["id"])
+    opened = world.simulator.order("disputes", payment_intent=aside["id"])
     for _ in range(2):
         await world.desk.work()
         world.pass_time(minutes=20)
     assert await world.alarms() == ["payment_paid_twice", "payment_not_returned"]
+    # What the bank took of it is booked, so that clearing is the provider's balance.
+    parts = (world.database.rpc, world.gateway, world.clock, world.ids, world.log, world.documents)
+    for _ in range(2):
+        await DisputeDesk(*parts, refund_desk(world)).converge(opened["id"])
+    found = await world.movements.reconcile()
+    assert (found.difference, found.unexplained) == (0, ())
+    assert (await world.alarms())[2:] == ["dispute_mismatch"]
 
 
 async def test_a_profile_that_changes_between_two_tries_is_another_call(
