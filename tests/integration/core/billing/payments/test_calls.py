@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +12,8 @@ from core.billing.accounts import service as accounts
 from core.billing.accounts.model import AutoState, AutoTopUp, Profile
 from core.billing.disputes.desk import DisputeDesk
 from core.billing.events.inbox import Inbox
-from core.billing.payments.model import Payment, PaymentState
+from core.billing.payments import store
+from core.billing.payments.model import Payment, PaymentKind, PaymentState
 from core.billing.payments.sending import Verdict, claim
 from core.billing.refunds.desk import RefundDesk, RefundTerms
 from core.billing.stripe.client import StripeAdapter
@@ -103,6 +105,17 @@ async def test_a_top_up_that_is_not_needed_any_more_is_not_made(world: PaymentWo
     workspace_id, payment = await short(world)
     await world.bought(workspace_id, 5_000)
     await withdrawn(world, payment)
+
+
+async def test_case_23_the_database_itself_allows_one_open_automatic_payment(
+    world: PaymentWorld,
+) -> None:
+    """Whoever forgets the account's lock writes no second one; by hand, any number."""
+    _, first = await short(world)
+    second = replace(first, payment_id=world.ids.new(), request_id="auto:the-second")
+    async with world.database.rpc.transaction("system") as tx:
+        assert not await store.insert(tx, second)
+        assert await store.insert(tx, replace(second, kind=PaymentKind.SAVED_CARD))
 
 
 async def test_a_closed_workspace_is_not_charged(world: PaymentWorld) -> None:

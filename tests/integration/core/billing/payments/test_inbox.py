@@ -64,12 +64,16 @@ async def test_an_object_is_looked_into_by_one_at_a_time_and_few_at_once(
     """However many wait."""
     running: dict[str, int] = {}
     most, most_of_one = 0, 0
+    full = asyncio.Event()
 
     async def converge(object_id: str) -> None:
         nonlocal most, most_of_one
         running[object_id] = running.get(object_id, 0) + 1
         most, most_of_one = max(most, sum(running.values())), max(most_of_one, running[object_id])
-        await asyncio.sleep(0.05)
+        if most >= LANES:
+            full.set()
+        # Nobody is done before all lanes are in use, however busy the machine is.
+        await asyncio.wait_for(full.wait(), 10)
         running[object_id] -= 1
 
     inbox = inbox_of(world, converge)
@@ -99,9 +103,10 @@ async def test_events_of_one_object_are_handled_in_their_order(world: PaymentWor
 
 async def test_a_round_that_is_ended_ends_its_lanes(world: PaymentWorld) -> None:
     """A process that stops leaves no call behind; what it had taken comes again."""
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def converge(_: str) -> None:
+        begun.set()
         try:
             await asyncio.sleep(60)
         finally:
@@ -110,7 +115,7 @@ async def test_a_round_that_is_ended_ends_its_lanes(world: PaymentWorld) -> None
     inbox = inbox_of(world, converge)
     await inbox.keep([event(1, "re_1")])
     working = asyncio.create_task(inbox.work())
-    await asyncio.sleep(0.3)
+    await asyncio.wait_for(begun.wait(), 10)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working

@@ -34,18 +34,24 @@ class Counting(StripeAdapter):
 
     pages = 0
 
+    def __init__(self, world: PaymentWorld) -> None:
+        """Speak with the world's account."""
+        super().__init__(
+            world.simulator.api_key, [WEBHOOK_SECRET], base_url=world.simulator.origin, retries=0
+        )
+        self.asked = asyncio.Event()
+
     async def make_checkout(self, **fields: Any) -> Checkout:
         """Count, and take a while, so that others come meanwhile."""
         self.pages += 1
+        self.asked.set()
         await asyncio.sleep(0.2)
         return await super().make_checkout(**fields)
 
 
 def counted(world: PaymentWorld) -> Counting:
     """Let the world's next desks work with a provider that counts."""
-    counting = Counting(
-        world.simulator.api_key, [WEBHOOK_SECRET], base_url=world.simulator.origin, retries=0
-    )
+    counting = Counting(world)
     world.gateway = counting
     return counting
 
@@ -79,7 +85,7 @@ async def test_whoever_dies_over_it_is_relieved(world: PaymentWorld) -> None:
         await desk.work()
         assert (counting.pages, await letters(world)) == (0, 0)
         world.pass_time(minutes=4)
-        await dies(world.another_desk(), payment)
+        await dies(world.another_desk(), payment, counting)
         world.pass_time(minutes=2)
         await desk.work()
         assert await letters(world) == 0
@@ -93,10 +99,10 @@ async def test_whoever_dies_over_it_is_relieved(world: PaymentWorld) -> None:
         await first.close()
 
 
-async def dies(desk: PaymentDesk, payment: Payment) -> None:
+async def dies(desk: PaymentDesk, payment: Payment, provider: Counting) -> None:
     """Let a process die while it asks for the page."""
     asking = asyncio.create_task(desk._ask_owner(payment))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(provider.asked.wait(), 10)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
