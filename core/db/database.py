@@ -6,6 +6,7 @@ A transaction that is left without `commit` is rolled back. Ids are bytes outsid
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class Pool:
         With `snapshot` all its statements see the database of one moment (REPEATABLE READ).
 
         Raises:
+            asyncio.CancelledError: the task was cancelled, whatever the connection says of it.
             Unavailable: PostgreSQL cannot be reached, or a time limit or lock stood in the way;
                 the call may be repeated.
         """
@@ -101,13 +103,16 @@ class Pool:
                 await connection.execute(_statement(_ENTER), parameters)
                 yield Transaction(connection, _psycopg(raw.driver_connection))
         except exc.TimeoutError:
+            _end_if_cancelled()
             raise Unavailable(cause="pool") from None
         except exc.DBAPIError as error:
+            _end_if_cancelled()
             if not _may_be_repeated(error.orig):
                 raise
             raise _unavailable(error.orig) from None
         except psycopg.Error as error:
             # COPY and other calls on the driver's own connection come unwrapped.
+            _end_if_cancelled()
             if not _may_be_repeated(error):
                 raise
             raise _unavailable(error) from None
@@ -115,6 +120,19 @@ class Pool:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+def _end_if_cancelled() -> None:
+    """Put back a cancellation that an error of the connection's clean-up has replaced.
+
+    A loop that repeats what was unavailable would never end otherwise, nor whoever stops it.
+
+    Raises:
+        asyncio.CancelledError: the task was asked to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from None
 
 
 def _psycopg(connection: object) -> psycopg.AsyncConnection[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from uuid import uuid4
 
 import psycopg
@@ -141,3 +143,38 @@ async def _insert_workspace(database: Database, workspace_id: bytes) -> None:
             id=str(workspace_id.hex()),
         )
         await tx.commit()
+
+
+async def test_a_cancelled_task_ends_although_its_connection_broke_meanwhile(
+    database: Database,
+) -> None:
+    """A driver that tidies up after a cancellation may fail; who retries must still end."""
+    entered = asyncio.Event()
+
+    async def retried() -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                async with database.rpc.transaction("system") as tx:
+                    own = await tx.one("SELECT pg_backend_pid() AS pid")
+                    assert own is not None
+                    entered.set()
+                    try:
+                        await asyncio.sleep(60)
+                    finally:
+                        await _terminate(database, own.pid)
+                        await tx.one(COUNT)
+
+    task = asyncio.create_task(retried())
+    await entered.wait()
+    task.cancel()
+
+    done, _ = await asyncio.wait([task], timeout=10)
+    still_runs = not done
+    task.cancel()
+    assert not still_runs
+    assert task.cancelled()
+
+
+async def _terminate(database: Database, pid: int) -> None:
+    async with database.jobs.transaction("system") as tx:
+        await tx.one("SELECT pg_terminate_backend(:pid, 5000) AS done", pid=pid)
