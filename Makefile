@@ -65,6 +65,7 @@ run: $(VENV)/.runtime
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.settlement
+	$(BIN)/python -m tests.bench.archive
 
 clients: $(VENV)/.dev
 	$(BIN)/python -m tests.contract.clients $(NAMES)

@@ -1,4 +1,4 @@
-"""Long lists of requests, checked by hand: 2,000 times faster than by the rules of the contract.
+"""Long lists and totals of requests, checked by hand: faster than by the contract's rules.
 
 Those are interpreted one by one, on the event loop: a month of 200 workspaces would keep core from
 everything else for seconds, one of some thousand for minutes.
@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from core.partitions.messages import file_of_message
-from core.partitions.model import File
+from core.partitions.messages import file_of_message, totals_of_message
+from core.partitions.model import File, Totals
 from kit.ids import ID_BYTES, InvalidIdError
 from kit.reasons import InvalidArgument
+from oneapi.common.v1.money_pb2 import Money
 from oneapi.partitions.v1 import partition_pb2 as pb
 
 PUBLISHED_FILES_MAX: Final = 50_000
@@ -22,6 +23,8 @@ KEPT_FILES_MAX: Final = 65_000
 NAMES_MAX: Final = 120_000
 LATE_IDS_MAX: Final = 200_000
 HASH_BYTES: Final = 32
+CURRENCY: Final = "USD"
+_ID_OR_NONE: Final = frozenset({0, ID_BYTES})
 _NAME: Final = re.compile(r"[a-z0-9][A-Za-z0-9._=/-]{0,255}")
 
 
@@ -57,6 +60,30 @@ def names_of(names: Sequence[str]) -> Sequence[str]:
     if not all(map(_NAME.fullmatch, names)):
         raise InvalidArgument(fields="names")
     return names
+
+
+def counted_of(message: pb.WorkspaceTotals) -> Totals:
+    """Return totals of a request: sums over a month, which no rule for one request bounds.
+
+    Raises:
+        InvalidArgument: a field is missing or malformed.
+    """
+    _require("totals.first_id", [len(message.first_id) in _ID_OR_NONE])
+    _require("totals.last_id", [len(message.last_id) in _ID_OR_NONE])
+    _require("totals.ids_hash", [len(message.ids_hash) == HASH_BYTES])
+    try:
+        totals = totals_of_message(message)
+    except InvalidIdError:
+        raise InvalidArgument(fields="totals.workspace_id") from None
+    _require("totals.records", [totals.records >= 0])
+    _require("totals.quantities", [each >= 0 for each in totals.quantities])
+    _require("totals.charges", [totals.charges >= 0, _is_dollars(message.charges)])
+    _require("totals.waived", [totals.waived >= 0, _is_dollars(message.waived)])
+    return totals
+
+
+def _is_dollars(amount: Money) -> bool:
+    return amount.currency_code == CURRENCY
 
 
 def _check_length(items: Sequence[object], limit: int, name: str) -> None:

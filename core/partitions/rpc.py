@@ -14,6 +14,7 @@ from core.partitions import export, file_store, lease, month_store, months, sign
 from core.partitions.bulk import (
     KEPT_FILES_MAX,
     PUBLISHED_FILES_MAX,
+    counted_of,
     files_of,
     ids_of,
     names_of,
@@ -23,7 +24,6 @@ from core.partitions.messages import (
     month_message,
     settlements_message,
     totals_message,
-    totals_of_message,
 )
 from core.partitions.model import MonthFacts, Reason, State, Totals, parse_month
 from core.partitions.publish import Revision, publish
@@ -152,7 +152,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
             month=parse_month(request.month),
             revision=request.revision,
             reason=Reason(request.reason),
-            totals=totals_of_message(request.totals),
+            totals=counted_of(request.totals),
             manifest_sha256=request.manifest_sha256,
             late_ids=ids_of(request.late_ids, "late_ids"),
         )

@@ -715,7 +715,7 @@ type SignManifestRequest struct {
 	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
 	// What all files of the revision add up to, as they were read back from the store. Settlements
 	// and what the ledger charged are left out: core knows them. `ids_hash` of late records'
-	// revisions is that of all ids together.
+	// revisions is that of all ids together. Required. A sum may be more than one request can have.
 	Totals *WorkspaceTotals `protobuf:"bytes,3,opt,name=totals,proto3" json:"totals,omitempty"`
 	// The SHA-256 of the manifest's canonical bytes without its signature. What is signed names it
 	// together with workspace, month and revision (`kit/archive_manifest.py`).

@@ -40,8 +40,8 @@ const (
 //
 // The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
 // change something name the fencing number of the archive's lease, so that of two archivers one
-// works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-// by one these would keep it from everything else for minutes.
+// works. Long lists and totals are checked by the service itself, by the rules of their items:
+// interpreted one by one these would keep it from everything else for minutes.
 type PartitionServiceClient interface {
 	// Takes or renews the archive's lease.
 	AcquireArchiveLease(ctx context.Context, in *AcquireArchiveLeaseRequest, opts ...grpc.CallOption) (*AcquireArchiveLeaseResponse, error)
@@ -254,8 +254,8 @@ func (c *partitionServiceClient) RecordDeletion(ctx context.Context, in *RecordD
 //
 // The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
 // change something name the fencing number of the archive's lease, so that of two archivers one
-// works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-// by one these would keep it from everything else for minutes.
+// works. Long lists and totals are checked by the service itself, by the rules of their items:
+// interpreted one by one these would keep it from everything else for minutes.
 type PartitionServiceServer interface {
 	// Takes or renews the archive's lease.
 	AcquireArchiveLease(context.Context, *AcquireArchiveLeaseRequest) (*AcquireArchiveLeaseResponse, error)

@@ -366,7 +366,7 @@ class SignManifestRequest(_message.Message):
     def totals(self) -> _partition_pb2.WorkspaceTotals:
         """What all files of the revision add up to, as they were read back from the store. Settlements
         and what the ledger charged are left out: core knows them. `ids_hash` of late records'
-        revisions is that of all ids together.
+        revisions is that of all ids together. Required. A sum may be more than one request can have.
         """
 
     @_builtins.property

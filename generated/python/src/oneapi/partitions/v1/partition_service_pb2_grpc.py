@@ -28,8 +28,8 @@ if _version_not_supported:
 class PartitionServiceStub:
     """The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
     change something name the fencing number of the archive's lease, so that of two archivers one
-    works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-    by one these would keep it from everything else for minutes.
+    works. Long lists and totals are checked by the service itself, by the rules of their items:
+    interpreted one by one these would keep it from everything else for minutes.
     """
 
     def __init__(self, channel):
@@ -108,8 +108,8 @@ class PartitionServiceStub:
 class PartitionServiceServicer:
     """The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
     change something name the fencing number of the archive's lease, so that of two archivers one
-    works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-    by one these would keep it from everything else for minutes.
+    works. Long lists and totals are checked by the service itself, by the rules of their items:
+    interpreted one by one these would keep it from everything else for minutes.
     """
 
     def AcquireArchiveLease(self, request, context):
@@ -285,8 +285,8 @@ def add_PartitionServiceServicer_to_server(servicer, server):
 class PartitionService:
     """The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
     change something name the fencing number of the archive's lease, so that of two archivers one
-    works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-    by one these would keep it from everything else for minutes.
+    works. Long lists and totals are checked by the service itself, by the rules of their items:
+    interpreted one by one these would keep it from everything else for minutes.
     """
 
     @staticmethod

@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class PartitionServiceStub:
     """The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
     change something name the fencing number of the archive's lease, so that of two archivers one
-    works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-    by one these would keep it from everything else for minutes.
+    works. Long lists and totals are checked by the service itself, by the rules of their items:
+    interpreted one by one these would keep it from everything else for minutes.
     """
 
     @_typing.overload
@@ -74,8 +74,8 @@ class PartitionServiceStub:
 class PartitionServiceAsyncStub(PartitionServiceStub):
     """The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
     change something name the fencing number of the archive's lease, so that of two archivers one
-    works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-    by one these would keep it from everything else for minutes.
+    works. Long lists and totals are checked by the service itself, by the rules of their items:
+    interpreted one by one these would keep it from everything else for minutes.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -115,8 +115,8 @@ class PartitionServiceAsyncStub(PartitionServiceStub):
 class PartitionServiceServicer(metaclass=_abc_1.ABCMeta):
     """The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
     change something name the fencing number of the archive's lease, so that of two archivers one
-    works. Long lists are checked by the service itself, by the rules of their items: interpreted one
-    by one these would keep it from everything else for minutes.
+    works. Long lists and totals are checked by the service itself, by the rules of their items:
+    interpreted one by one these would keep it from everything else for minutes.
     """
 
     @_abc_1.abstractmethod

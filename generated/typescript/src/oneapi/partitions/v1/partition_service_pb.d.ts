@@ -341,7 +341,7 @@ export declare type SignManifestRequest = Message<"oneapi.partitions.v1.SignMani
   /**
    * What all files of the revision add up to, as they were read back from the store. Settlements
    * and what the ledger charged are left out: core knows them. `ids_hash` of late records'
-   * revisions is that of all ids together.
+   * revisions is that of all ids together. Required. A sum may be more than one request can have.
    *
    * @generated from field: oneapi.partitions.v1.WorkspaceTotals totals = 3;
    */
@@ -850,8 +850,8 @@ export declare const RecordDeletionResponseSchema: GenMessage<RecordDeletionResp
 /**
  * The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
  * change something name the fencing number of the archive's lease, so that of two archivers one
- * works. Long lists are checked by the service itself, by the rules of their items: interpreted one
- * by one these would keep it from everything else for minutes.
+ * works. Long lists and totals are checked by the service itself, by the rules of their items:
+ * interpreted one by one these would keep it from everything else for minutes.
  *
  * @generated from service oneapi.partitions.v1.PartitionService
  */

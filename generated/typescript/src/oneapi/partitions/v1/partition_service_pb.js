@@ -218,8 +218,8 @@ export const RecordDeletionResponseSchema = /*@__PURE__*/
 /**
  * The hot store's side of the archive. Every step is idempotent and decided by facts; calls that
  * change something name the fencing number of the archive's lease, so that of two archivers one
- * works. Long lists are checked by the service itself, by the rules of their items: interpreted one
- * by one these would keep it from everything else for minutes.
+ * works. Long lists and totals are checked by the service itself, by the rules of their items:
+ * interpreted one by one these would keep it from everything else for minutes.
  *
  * @generated from service oneapi.partitions.v1.PartitionService
  */
