@@ -92,7 +92,7 @@ def running_server() -> Iterator[PostgresServer]:
 @contextmanager
 def forgetful_server() -> Iterator[PostgresServer]:
     """Run a server that a crash of the machine would ruin, in memory where there is room."""
-    with tempfile.TemporaryDirectory(prefix="oneapi-test-", dir=_fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix="oneapi-test-", dir=fast_folder()) as folder:
         server = embedded.EmbeddedPostgres(
             Path(folder), bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
         )
@@ -103,7 +103,8 @@ def forgetful_server() -> Iterator[PostgresServer]:
             server.stop()
 
 
-def _fast_folder() -> Path | None:
+def fast_folder() -> Path | None:
+    """Return a folder in memory if there is room, else None."""
     if not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK):
         return None
     return _MEMORY if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES_MIN else None
