@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -124,6 +124,13 @@ def ids_name(month: date, revision: int, sha256: bytes) -> str:
 def deletion_name(month: date, reason: str) -> str:
     """Return the name of the record that a month's files were deleted."""
     return f"deletion/month={format_month(month)}/{reason}.json"
+
+
+def month_folders(workspaces: Iterable[bytes], month: date) -> list[str]:
+    """Return where all files of a month are, those of these workspaces and those over all."""
+    roots = ("usage/v1", f"focus/v{FOCUS_VERSION}", "manifest")
+    places = [_place(workspace_id, month) for workspace_id in workspaces]
+    return [f"ids/month={format_month(month)}", *(f"{r}/{p}" for p in places for r in roots)]
 
 
 def _place(workspace_id: bytes, month: date) -> str:

@@ -180,8 +180,10 @@ async def sign_and_store(
         await shop.store.put_new(name, content)
     except ObjectExists:
         # Of an attempt before ours that published nothing, else this revision would not be next.
+        # Who loses the lease behind this look can replace nothing any more.
+        seen = await shop.store.look_at(name)
         await shop.core.check_lease()
-        await shop.store.replace(name, content)
+        await shop.store.replace(name, content, seen)
     if await shop.store.read(name) != content:
         raise ObjectDamaged(name=name)
     return Revised(signed, _files(signed, name, content))
@@ -217,6 +219,7 @@ async def _stored(shop: Workshop, name: str, draft: Draft) -> Path:
     found = await shop.store.fetch(name, copy)
     if (found.size_bytes, found.sha256) != (draft.size_bytes, draft.sha256):
         # Its name says its hash, so it is of no use to anybody: the next attempt writes it anew.
+        await shop.core.check_lease()
         await shop.store.delete(name)
         raise ObjectDamaged(name=name)
     draft.path.unlink()

@@ -29,16 +29,24 @@ def due(month: Month, now: datetime) -> str | None:
     """Return the step that a month is due for, None if it has to wait."""
     if month.state in _NEXT:
         return _NEXT[month.state]
-    if month.state not in {Month.STATE_DETACHED, Month.STATE_DROPPED}:
+    if month.state == Month.STATE_DROPPED:
+        return _of_dropped(month, now)
+    if month.state == Month.STATE_EXPIRED:
+        # What came for it since then is kept no longer than what came in time.
+        return EXPIRE if month.late_records or month.HasField("late_removable_at") else None
+    if month.state != Month.STATE_DETACHED:
         return None
-    is_dropped = month.state == Month.STATE_DROPPED
-    if is_dropped and _has_removable(month, now):
-        return DROP
-    if is_dropped and now >= expires_at(published_at(month)):
-        return EXPIRE
     if month.late_records:
         return LATE
-    return DROP if not is_dropped and now >= droppable_at(published_at(month)) else None
+    return DROP if now >= droppable_at(published_at(month)) else None
+
+
+def _of_dropped(month: Month, now: datetime) -> str | None:
+    if _has_removable(month, now):
+        return DROP
+    if now >= expires_at(published_at(month)):
+        return EXPIRE
+    return LATE if month.late_records else None
 
 
 def may_wait(month: Month, younger: Iterable[Month]) -> bool:

@@ -35,6 +35,10 @@ MEDIA_TYPES: Final = {
 }
 
 
+Seen = dict[str, Any]
+"""Which version of an object somebody saw."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An object as it was read: its size in bytes and the SHA-256 of what came."""
@@ -90,15 +94,29 @@ class ObjectStore:
                 raise
         await self._sync(name)
 
-    async def replace(self, name: str, content: bytes) -> None:
-        """Write an object in place of another one of that name, which nobody refers to.
+    async def replace(self, name: str, content: bytes, seen: Seen) -> None:
+        """Write an object in place of one that was looked at, which nobody refers to.
+
+        A local folder has one machine, and no such condition.
 
         Raises:
+            ObjectExists: it is another one by now.
             StoreUnavailable: it may or may not be written; to be repeated.
         """
         with _told(name):
-            await self._put(name, content, "overwrite")
+            await self._put(name, content, seen if self._root is None else "overwrite")
         await self._sync(name)
+
+    async def look_at(self, name: str) -> Seen:
+        """Return what tells an object from any that replaces it.
+
+        Raises:
+            ObjectMissing: there is none.
+            StoreUnavailable: the store does not say.
+        """
+        with _told(name):
+            found = await obstore.head_async(self._store, name)
+        return {key: found[key] for key in ("e_tag", "version") if found.get(key)}
 
     async def size(self, name: str) -> int | None:
         """Return an object's size in bytes, None if there is none.

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from core.db.database import Transaction
 from core.db.values import to_uuid
 from core.ledger.model import Entry
 from core.ledger.store import optional_bytes
+from kit.clock import from_micros
+from kit.ids import unix_ms_of
 
 _CHARGE: Final = """
 SELECT workspace_id, charge_nanos, settlement_id FROM usage_record WHERE id = :id
+"""
+_CHARGE_CORRECTED: Final = """
+SELECT workspace_id, amount AS charge_nanos, settlement_id FROM charge_correction
+ WHERE request_id = :request_id
+"""
+_ARCHIVED: Final = """
+SELECT 1 FROM archive_month
+ WHERE month = date_trunc('month', CAST(:moment AS timestamptz) AT TIME ZONE 'UTC')
+   AND published_at IS NOT NULL
 """
 _INSERT: Final = """
 INSERT INTO charge_correction (txn_id, workspace_id, request_id, record_id, settlement_id, amount,
@@ -59,7 +70,21 @@ class Correction:
 
 async def read_charge(tx: Transaction, record_id: bytes) -> Charged | None:
     """Read what a hot usage record was charged."""
-    row = await tx.one(_CHARGE, id=to_uuid(record_id))
+    return _charged(await tx.one(_CHARGE, id=to_uuid(record_id)))
+
+
+async def read_corrected(tx: Transaction, request_id: str) -> Charged | None:
+    """Read whose charge a request id has given back; the amount is that of the correction."""
+    return _charged(await tx.one(_CHARGE_CORRECTED, request_id=request_id))
+
+
+async def is_archived(tx: Transaction, record_id: bytes) -> bool:
+    """Say whether the month of a record's id is in the archive."""
+    moment = from_micros(unix_ms_of(record_id) * 1_000)
+    return await tx.one(_ARCHIVED, moment=moment) is not None
+
+
+def _charged(row: Any | None) -> Charged | None:
     if row is None:
         return None
     return Charged(row.workspace_id.bytes, row.charge_nanos, row.settlement_id.bytes)

@@ -17,7 +17,7 @@ from typing import Final
 from core.db.database import Transaction
 from core.ledger import correction_store, store
 from core.ledger.burn import Part, total
-from core.ledger.correction_store import Correction
+from core.ledger.correction_store import Charged, Correction
 from core.ledger.current import bring_up_to_date
 from core.ledger.debt import relief
 from core.ledger.entries import of_parts
@@ -35,6 +35,13 @@ from kit.ids import format_id
 from kit.reasons import AmountOutOfRange, InvalidState, NotFound, RequestIdReused
 
 KIND: Final = "correction"
+
+
+class RecordArchived(InvalidState):
+    """The record's month is in the archive: its charge is final, and no longer known here.
+
+    What is to be given back all the same is given as goodwill credit.
+    """
 
 
 class CorrectionReason(IntEnum):
@@ -88,6 +95,19 @@ def sources_of(settled: Iterable[Entry], corrected: Iterable[Entry]) -> Sources:
     return Sources(owed, tuple(parts.items()))
 
 
+async def _charge_of(tx: Transaction, record_id: bytes, request_id: str) -> Charged:
+    """Return what a record was charged; of one that left since, if the same call was answered."""
+    charged = await correction_store.read_charge(tx, record_id)
+    if charged is None:
+        charged = await correction_store.read_corrected(tx, request_id)
+    if charged is not None:
+        return charged
+    name = format_id("req", record_id)
+    if await correction_store.is_archived(tx, record_id):
+        raise RecordArchived(record=name)
+    raise NotFound(record=name)
+
+
 async def correct(
     tx: Transaction,
     *,
@@ -103,14 +123,13 @@ async def correct(
     What has expired since expires again, and a debt is paid first.
 
     Raises:
-        NotFound: no such record is hot: it was never charged, or its month is in the archive.
+        NotFound: no such record was ever charged.
+        RecordArchived: its month is in the archive.
         AmountOutOfRange: not above zero, or more than was charged and not given back.
         InvalidState: its settlement does not name the grants that paid.
         RequestIdReused: the request id was used for another correction.
     """
-    charged = await correction_store.read_charge(tx, record_id)
-    if charged is None:
-        raise NotFound(record=format_id("req", record_id))
+    charged = await _charge_of(tx, record_id, request_id)
     wallet = await lock_wallet(tx, charged.workspace_id)
     known = await correction_store.find(tx, request_id)
     if known is not None:

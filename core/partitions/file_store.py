@@ -98,6 +98,14 @@ DELETE FROM usage_late AS r USING usage_late_archived AS a
         WHERE o.settlement_id = r.settlement_id
           AND (b.id IS NULL OR b.archived_at > :before))
 """
+# Their ids stay: what comes again is known, and changes nothing.
+_KNOW_LATE: Final = """
+INSERT INTO usage_late_archived (id, workspace_id, month, revision, duplicate, archived_at)
+SELECT id, workspace_id, :month, :revision, false, :now FROM usage_late
+ WHERE id >= :first AND id < :end
+ON CONFLICT (id) DO NOTHING
+"""
+_EXPIRE_LATE: Final = "DELETE FROM usage_late WHERE id >= :first AND id < :end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +257,18 @@ async def mark_late(
 async def forget_late(tx: Transaction, month: date, before: datetime) -> int:
     """Remove late records that have been in the archive for long enough."""
     return await tx.run(_FORGET_LATE, month=month, before=before)
+
+
+async def know_late(tx: Transaction, month: date, revision: int, now: datetime) -> int:
+    """Remember all late records of an expired month; return how many no file ever had."""
+    first, end = map(to_uuid, id_range(month))
+    return await tx.run(_KNOW_LATE, month=month, revision=revision, now=now, first=first, end=end)
+
+
+async def expire_late(tx: Transaction, month: date) -> None:
+    """Remove all late records of an expired month; as the owner of the usage tables."""
+    first, end = map(to_uuid, id_range(month))
+    await tx.run(_EXPIRE_LATE, first=first, end=end)
 
 
 def file_of(row: Row[Any]) -> File:

@@ -77,8 +77,10 @@ class MonthFacts:
         if self.dropped_at is not None:
             return State.DROPPED
         if self.published_at is not None:
-            # A detach that was cut off hides the rows, but is not done.
-            return State.PUBLISHED if self.attached else State.DETACHED
+            # A detach is done once it is written down. One that was cut off hides the rows, and may
+            # even have ended, but nobody knows of it: it is asked for again.
+            is_done = self.detached_at is not None and not self.attached
+            return State.DETACHED if is_done else State.PUBLISHED
         if self.frozen_at is not None:
             return State.FROZEN
         return State.ELIGIBLE if now >= eligible_at(self.month) else State.HOT

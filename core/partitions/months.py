@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
@@ -85,15 +86,16 @@ async def detach(pool: Pool, dsn: str, act: Act, fence: int, month: date) -> Mon
         await hold_fence(tx, fence)
         facts = await read_month(tx, month)
         state = facts.state(act.now)
-    if state > State.DETACHED or facts.detached_at is not None:
+    if state >= State.DETACHED:
         return facts
-    require(facts, act, State.PUBLISHED, State.DETACHED)
+    require(facts, act, State.PUBLISHED)
     if facts.attached:
         await month_store.detach_partition(dsn, month, detaching=facts.detaching)
     async with pool.transaction("system") as tx:
         await hold_fence(tx, fence)
         facts = await read_month(tx, month)
-        require(facts, act, State.DETACHED)
+        if facts.attached:
+            raise MonthNotReady(month=month_name(month), state="attached")
         if await month_store.set_step(tx, month, "detached_at", act.now):
             await act.audit(tx, "partitions.DetachMonth", month_name(month))
         facts = await read_month(tx, month)
@@ -117,8 +119,6 @@ async def drop(pool: Pool, act: Act, fence: int, month: date, files: Sequence[Fi
         _check_age(facts, act)
         await _check_files(tx, month, files)
         if state == State.DETACHED:
-            if facts.detached_at is None:
-                raise MonthNotReady(month=month_name(month), state="detaching")
             await month_store.set_step(tx, month, "dropped_at", act.now)
             await month_store.collapse_hours(tx, month, DIMENSIONS)
             await act.audit(tx, "partitions.DropMonth", month_name(month))
@@ -133,6 +133,9 @@ async def record_deletion(
     pool: Pool, act: Act, fence: int, month: date, names: Sequence[str], *, reason: int
 ) -> MonthFacts:
     """Write down that files were deleted; the rows stay. With the last one the month has expired.
+
+    What came late for an expired month goes too, whether it was in a file or came after the last
+    one: no file will be written any more, and nothing of the month is kept any longer.
 
     Raises:
         MonthNotReady: it was published less than two years ago.
@@ -153,9 +156,21 @@ async def record_deletion(
             await act.audit(tx, "partitions.RecordDeletion", month_name(month))
         if reason == EXPIRED and not await file_store.kept_files(tx, month):
             await month_store.set_step(tx, month, "expired_at", act.now)
-        facts = await read_month(tx, month)
+            facts = await _expire_late(tx, act, facts)
+        else:
+            facts = await read_month(tx, month)
         await tx.commit()
     return facts
+
+
+async def _expire_late(tx: Transaction, act: Act, facts: MonthFacts) -> MonthFacts:
+    month = facts.month
+    if await file_store.know_late(tx, month, facts.revision, act.now):
+        await act.audit(tx, "partitions.ExpireLate", month_name(month))
+    facts = await read_month(tx, month)
+    await month_store.act_as_owner(tx)
+    await file_store.expire_late(tx, month)
+    return replace(facts, late_kept_since=None)
 
 
 def _check_age(facts: MonthFacts, act: Act) -> None:

@@ -145,6 +145,8 @@ async def test_a_month_is_archived_and_every_row_can_be_proved(
     world.month.now = datetime(2028, 6, 29, tzinfo=ELIGIBLE_AT.tzinfo)
     await world.run()
     assert world.month.deleted == {}
+    left = next(name for name in await world.store.names("usage") if "part-0001" in name)
+    await world.store.put_new(left.replace("part-0001", "part-0002"), b"of an attempt that was cut")
     world.month.now += DAY
     await world.run()
     assert await world.store.names("usage") == []

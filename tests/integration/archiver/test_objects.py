@@ -73,8 +73,13 @@ async def test_a_new_object_is_never_replaced(store: ObjectStore) -> None:
     with pytest.raises(ObjectExists):
         await store.put_new(name, b'{"other": "one"}')
     assert await store.read(name) == b"{}"
-    await store.replace(name, b'{"other": "one"}')
+    seen = await store.look_at(name)
+    await store.replace(name, b'{"other": "one"}', seen)
     assert await store.read(name) == b'{"other": "one"}'
+    if store.kind != "local":
+        with pytest.raises(ObjectExists):
+            await store.replace(name, b"{}", seen)
+        assert await store.read(name) == b'{"other": "one"}'
 
 
 async def test_what_is_deleted_is_gone(store: ObjectStore, tmp_path: Path) -> None:

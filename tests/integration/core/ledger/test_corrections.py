@@ -8,8 +8,11 @@ import psycopg
 import pytest
 
 from core.ledger import corrections, debt
-from core.ledger.corrections import CorrectionReason
+from core.ledger.corrections import CorrectionReason, RecordArchived
 from core.ledger.model import Balance, GrantKind
+from core.metering.model import month_of
+from core.metering.partitions import partition_name
+from core.partitions.month_store import act_as_owner
 from kit.reasons import AmountOutOfRange, NotFound, RequestIdReused
 from tests.support.metering_world import MeteringWorld
 from tests.support.money_world import DOLLAR, MoneyWorld
@@ -64,6 +67,37 @@ async def test_no_more_is_given_back_than_was_charged(
     with pytest.raises(NotFound):
         await correct(world, workspace, 1, "fix-0004")
     assert await world.findings() == []
+
+
+async def test_a_record_in_the_archive_is_not_corrected_any_more(
+    world: MoneyWorld, metering: MeteringWorld
+) -> None:
+    """The refusal says why; what was answered before the month left is answered again."""
+    workspace = await world.workspace(10)
+    record = await metering.spend(workspace, 4 * DOLLAR)
+    other = await metering.spend(workspace, DOLLAR)
+    assert await correct(world, record, 3)
+    async with world.database.jobs.transaction("system") as tx:
+        await tx.run(
+            "INSERT INTO archive_month (month, frozen_at, published_at)"
+            " VALUES (CAST(:month AS date), :now, :now)",
+            month=month_of(record),
+            now=world.now,
+        )
+        await tx.commit()
+    async with world.database.jobs.transaction("partitions") as tx:
+        await act_as_owner(tx)
+        name = partition_name(month_of(record))
+        await tx.run(f"ALTER TABLE usage_record DETACH PARTITION {name}")
+        await tx.commit()
+    assert not await correct(world, record, 3)
+    with pytest.raises(RequestIdReused):
+        await correct(world, other, 1)
+    with pytest.raises(RecordArchived):
+        await correct(world, record, 1, "fix-0002")
+    with pytest.raises(RecordArchived):
+        await correct(world, other, 1, "fix-0003")
+    assert await world.account("rev.corrections") == -3 * DOLLAR
 
 
 async def test_case_62_the_recorded_order_is_unwound_in_reverse(

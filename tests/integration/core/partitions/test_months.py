@@ -48,6 +48,50 @@ async def refused(call: object) -> grpc.StatusCode:
     return caught.value.code()
 
 
+async def test_a_detach_that_nobody_was_told_of_is_asked_for_again(world: World) -> None:
+    """Core died behind it: the rows are out, the month is not stuck, and is dropped in time."""
+    await world.requests(3)
+    await world.archiver.archive(JULY)
+    with psycopg.connect(world.dsn, autocommit=True) as connection:
+        connection.execute("SET ROLE oneapi_partitions")
+        connection.execute("ALTER TABLE usage_record DETACH PARTITION usage_record_y2026m07")
+    assert (await world.archiver.month(JULY)).state == Month.STATE_PUBLISHED
+    assert (await world.archiver.detach(JULY)).state == Month.STATE_DETACHED
+    world.metering.money.pass_time(24 * 3_600)
+    assert (await world.archiver.drop(JULY)).state == Month.STATE_DROPPED
+
+
+async def test_what_comes_for_an_expired_month_is_not_kept(world: World) -> None:
+    """It is waived like all that is late, and goes; told again it changes nothing."""
+    metering, archiver = world.metering, world.archiver
+    workspace = await world.requests(1)
+    await archiver.archive(JULY)
+    await archiver.detach(JULY)
+    metering.money.pass_time(24 * 3_600)
+    await archiver.drop(JULY)
+    early = metering.record(workspace, moment=IN_JULY)
+    await metering.report([early])
+    metering.money.now = datetime(2028, 12, 1, tzinfo=UTC)
+    gone = pb.RecordDeletionRequest(
+        fence=archiver.fence,
+        month=JULY,
+        reason=pb.RecordDeletionRequest.REASON_EXPIRED,
+        names=[file.name for file in archiver.published[JULY]],
+    )
+    assert (await archiver.stub.RecordDeletion(gone)).month.late_records == 0
+    late = metering.record(workspace, moment=IN_JULY)
+    await metering.report([late])
+    assert (await archiver.month(JULY)).late_records == 1
+    gone.ClearField("names")
+    for _ in range(2):
+        month = (await archiver.stub.RecordDeletion(gone)).month
+        assert (month.state, month.late_records) == (Month.STATE_EXPIRED, 0)
+        assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
+        await metering.report([early, late])
+    assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
+    assert await metering.money.findings() == []
+
+
 async def test_a_month_goes_from_hot_to_gone(world: World) -> None:
     """Each step with its state; each record is readable hot until published, and never after."""
     archiver, money = world.archiver, world.metering.money
