@@ -39,6 +39,7 @@ NANO_DIGITS: Final = 9
 _DAY: Final = timedelta(days=1)
 _BY: Final = ["day", "key_id", "model", "served_lane", "price_version"]
 _SUMMED: Final = [*QUANTITIES, "charge", "waived"]
+_READ: Final = ["started_at", *_BY[1:], *_SUMMED]
 _SERVICE: Final = {
     "BillingAccountType": "Workspace",
     "BillingCurrency": "USD",
@@ -126,7 +127,7 @@ def _summed(month: date, usage: Sequence[Path]) -> pa.Table | None:
     """Return the sums of all usage files, in order; None if there is no request."""
     partial: list[pa.Table] = []
     for path in usage:
-        for batch in rows_of(path):
+        for batch in rows_of(path, _READ):
             if batch.num_rows:
                 partial.append(_sums_of(_by_day(month, batch)))
             if sum(each.num_rows for each in partial) > PARTIAL_ROWS_MAX:

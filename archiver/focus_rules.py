@@ -65,7 +65,9 @@ def check(costs: pa.Table) -> None:
         CostsBreakRule: a row breaks one.
     """
     for rule in rules():
-        rows = costs.filter(_chosen(costs, rule.when)) if rule.when else costs
+        rows = costs.select([rule.column, rule.other] if rule.other else [rule.column])
+        if rule.when:
+            rows = rows.filter(_chosen(costs, rule.when))
         if not _CHECKS[rule.must](rows, rule):
             raise CostsBreakRule(rule.column, rule.must)
 

@@ -7,11 +7,14 @@ sorted alone: memory stays bounded however many there are.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from archiver.calendar import end_of, start_of
 from archiver.export import HashingSink
@@ -49,8 +52,7 @@ class IdSorter:
         sink = HashingSink(path)
         for heap in self._heaps:
             heap.seek(0)
-            content = heap.read()
-            sink.write(b"".join(sorted(_cut(content))))
+            sink.write(_sorted(heap.read()))
         sink.finish()
         self.close()
         rows = sink.size_bytes // ID_BYTES
@@ -108,5 +110,8 @@ def _place(ids: memoryview | mmap.mmap, bound: bytes, low: int, high: int) -> in
     return low
 
 
-def _cut(content: bytes) -> Iterator[bytes]:
-    return (content[at : at + ID_BYTES] for at in range(0, len(content), ID_BYTES))
+def _sorted(content: bytes) -> pa.Buffer:
+    """Return the ids of a heap in their order."""
+    buffers = [None, pa.py_buffer(content)]
+    ids = pa.Array.from_buffers(pa.binary(ID_BYTES), len(content) // ID_BYTES, buffers)
+    return ids.take(pc.array_sort_indices(ids)).buffers()[1] or pa.py_buffer(b"")

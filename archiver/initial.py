@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import date
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final
 import grpc
 import pyarrow as pa
 
+from archiver.abreast import Abreast
 from archiver.calendar import format_month
 from archiver.core_link import CountedMonth
 from archiver.export import id_bytes, read_ipc
@@ -19,7 +20,6 @@ from archiver.ids import IdSorter
 from archiver.manifest import Manifest
 from archiver.model import Draft, Part, Step, Tell, Totals, ids_name
 from archiver.parts import (
-    Revised,
     Workshop,
     drafts,
     sign_and_store,
@@ -35,6 +35,8 @@ FIRST: Final = 1
 INITIAL: Final = RevisionReason.REVISION_REASON_INITIAL
 RESUMES_MAX: Final = 5
 """How often a broken export goes on behind the last whole workspace before the step fails."""
+ABREAST_MAX: Final = 4
+"""Workspaces that are stored, read back and signed at once, while the export goes on."""
 _BROKEN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _ID_BYTES: Final = 16
 Billing = Mapping[bytes, pa.Table]
@@ -87,21 +89,23 @@ async def _all_workspaces(
     folder: Path,
     tell: Tell,
 ) -> list[ArchiveFile]:
-    files: list[ArchiveFile] = []
     waiting = sorted(billing)
     rows = 0
-    async with aclosing(_paired(shop, month, folder)) as pairs:
+    async with (
+        Abreast[Sequence[ArchiveFile]](ABREAST_MAX) as work,
+        aclosing(_paired(shop, month, folder)) as pairs,
+    ):
         async for counted, draft in pairs:
             while waiting and waiting[0] < counted.workspace_id:
-                files += await _without_usage(shop, month, waiting.pop(0), billing)
+                await work.begin(_without_usage(shop, month, waiting.pop(0), billing))
             if waiting and waiting[0] == counted.workspace_id:
                 waiting.pop(0)
-            revised = await _one_workspace(shop, month, counted, draft, billing, sorter)
-            files += revised.files
-            rows += revised.manifest.totals.records
+            await work.begin(_one_workspace(shop, month, counted, draft, billing, sorter))
+            rows += draft.rows
             tell(Step(format_month(month), "export", rows))
-    for workspace_id in waiting:
-        files += await _without_usage(shop, month, workspace_id, billing)
+        for workspace_id in waiting:
+            await work.begin(_without_usage(shop, month, workspace_id, billing))
+        files = [file for found in await work.results() for file in found]
     tell(Step(format_month(month), "export", rows, rows, done=True))
     return files
 
@@ -148,7 +152,7 @@ async def _one_workspace(
     draft: Draft,
     billing: Billing,
     sorter: IdSorter,
-) -> Revised:
+) -> Sequence[ArchiveFile]:
     owner = counted.workspace_id
     part, copy = await store_usage(shop, owner, month, 1, draft, sorter)
     try:
@@ -157,12 +161,13 @@ async def _one_workspace(
         costs = await store_costs(shop, owner, month, [copy], billing.get(owner))
     finally:
         copy.unlink(missing_ok=True)
-    return await sign_and_store(shop, _manifest(month, counted, part.totals, [part, *costs]))
+    manifest = _manifest(month, counted, part.totals, [part, *costs])
+    return (await sign_and_store(shop, manifest)).files
 
 
 async def _without_usage(
     shop: Workshop, month: date, workspace_id: bytes, billing: Billing
-) -> tuple[ArchiveFile, ...]:
+) -> Sequence[ArchiveFile]:
     """Store the costs of a workspace that bought, or got credit, and used nothing."""
     costs = await store_costs(shop, workspace_id, month, [], billing[workspace_id])
     if not costs:

@@ -9,7 +9,8 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +53,8 @@ class Workshop:
     costs: CostFiles
     folder: Path
     """Private, on this machine's disk; what a crash left in it means nothing."""
+    desk: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Where files are read and summed: one at a time, for each has a row group in memory."""
 
     def fresh(self, name: str) -> Path:
         """Return an empty folder of that name."""
@@ -82,7 +85,7 @@ async def drafts(
     """
     regrouper, file = Regrouper(), None
     try:
-        async for group in _groups(messages, regrouper):
+        async for group in _ahead(_groups(messages, regrouper)):
             rows = keep(group)
             if rows.num_rows:
                 file = file or UsageFile(folder / f"{group.workspace_id.hex()}.parquet")
@@ -94,6 +97,23 @@ async def drafts(
     finally:
         if file is not None:
             file.abandon()
+
+
+async def _ahead(groups: AsyncGenerator[Group, None]) -> AsyncGenerator[Group, None]:
+    """Yield groups, each of them while the next one is being received."""
+    async with aclosing(groups):
+        upcoming = asyncio.create_task(_next(groups))
+        try:
+            while (group := await upcoming) is not None:
+                upcoming = asyncio.create_task(_next(groups))
+                yield group
+        finally:
+            upcoming.cancel()
+            await asyncio.gather(upcoming, return_exceptions=True)
+
+
+async def _next(groups: AsyncGenerator[Group, None]) -> Group | None:
+    return await anext(groups, None)
 
 
 async def _groups(
@@ -118,7 +138,8 @@ async def store_usage(
     """
     name = usage_name(workspace_id, month, number, draft.sha256)
     copy = await _stored(shop, name, draft)
-    totals = await asyncio.to_thread(_inspect, copy, ids)
+    async with shop.desk:
+        totals = await asyncio.to_thread(_inspect, copy, ids)
     return Part(draft.kind, name, draft.size_bytes, totals.records, draft.sha256, totals), copy
 
 
@@ -131,15 +152,17 @@ async def store_costs(
         ObjectDamaged: what came back is not what was written.
         StoreUnavailable: the store failed; to be repeated.
     """
-    folder = shop.fresh("costs")
-    made = await asyncio.to_thread(
-        shop.costs.write, workspace_id, month, list(usage), billing, folder
-    )
+    folder = shop.fresh(f"costs-{workspace_id.hex()}")
+    async with shop.desk:
+        made = await asyncio.to_thread(
+            shop.costs.write, workspace_id, month, list(usage), billing, folder
+        )
     parts = []
     for draft in made:
         name = focus_name(workspace_id, month, _ENDS[draft.kind], draft.sha256)
         (await _stored(shop, name, draft)).unlink()
         parts.append(Part(draft.kind, name, draft.size_bytes, draft.rows, draft.sha256, None))
+    folder.rmdir()
     return parts
 
 

@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from archiver.columns import FILE_SCHEMA, QUANTITIES, to_nanos
-from archiver.export import ROWS_PER_GROUP, id_bytes
+from archiver.export import id_bytes
 from archiver.model import Totals
 from archiver.store.errors import ObjectDamaged
 
+ROWS_AT_ONCE: Final = 16_384
+"""A quarter of a row group: less memory, and in the processor's caches."""
 _ID_BYTES: Final = 16
 
 
@@ -66,8 +68,8 @@ class Tally:
         )
 
 
-def rows_of(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a usage file, every page checked against its checksum.
+def rows_of(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a usage file, every page checked against its checksum; all columns or some.
 
     Raises:
         ObjectDamaged: it is no usage file of this version, or its bytes have changed.
@@ -76,7 +78,7 @@ def rows_of(path: Path) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             if not file.schema_arrow.equals(FILE_SCHEMA, check_metadata=False):
                 raise ObjectDamaged
-            yield from file.iter_batches(batch_size=ROWS_PER_GROUP, use_threads=False)
+            yield from file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError):
         raise ObjectDamaged from None
 

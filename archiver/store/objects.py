@@ -54,6 +54,7 @@ class ObjectStore:
         """Take obstore's store; `root` is the folder of a local one."""
         self._store = store
         self._root = root
+        self._synced: set[tuple[Path, int]] = set()
         self.kind = kind
 
     async def put_file(self, name: str, path: Path) -> None:
@@ -252,7 +253,7 @@ class ObjectStore:
         if self._root is None:
             return
         try:
-            await asyncio.to_thread(_sync_below, self._root, self._root / name)
+            await asyncio.to_thread(_sync_below, self._root, self._root / name, self._synced)
         except OSError:
             raise StoreUnavailable(name=name) from None
 
@@ -261,12 +262,19 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size
 
 
-def _sync_below(root: Path, path: Path) -> None:
+def _sync_below(root: Path, path: Path, known: set[tuple[Path, int]]) -> None:
+    """Sync a file and the names on the way to it, but those that this process has synced before.
+
+    A folder is known by its number on the disk too, for somebody may have made it anew.
+    """
     sync_file(path)
+    passed = []
     for folder in path.parents:
         sync_folder(folder)
-        if folder == root:
-            return
+        passed.append((folder, folder.stat().st_ino))
+        if folder == root or passed[-1] in known:
+            break
+    known.update(passed)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from kit.reasons import Unavailable
 PART_BYTES_MAX: Final = 1024 * 1024
 _ROWS_BYTES: Final = 900_000
 """Of PostgreSQL's binary rows: less than that as Arrow."""
-_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_SNAPSHOT: Final = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 _OPTIONS: Final = (
     "-c role=oneapi_system -c timezone=UTC -c statement_timeout=0 -c search_path=public -c jit=off"
     " -c cursor_tuple_fraction=1.0"
@@ -64,8 +64,8 @@ class _Reading:
         self._dsn = dsn
         self._sql = sql
         self._shape = shape
-        self._connection: Any = None
-        self._cursor: Any = None
+        self._opened: list[Any] = []
+        self._statement: Any = None
         self._batches: Any = None
 
     def next_parts(self) -> list[bytes] | None:
@@ -80,26 +80,34 @@ class _Reading:
 
     def cancel(self) -> None:
         """Let a read that waits for PostgreSQL end; one that is done does not mind."""
-        if self._cursor is not None:
-            self._cursor.adbc_cancel()
+        if self._statement is not None:
+            self._statement.cancel()
 
     def close(self) -> None:
         """Give everything back."""
-        for each in (self._batches, self._cursor, self._connection):
-            if each is not None:
-                each.close()
+        for each in reversed(self._opened):
+            each.close()
 
     def _open(self) -> None:
-        # Not needed to start: it imports all of Arrow, and pandas where that is at hand.
-        import adbc_driver_postgresql.dbapi  # noqa: PLC0415
+        # Not needed to start. The layer for Python's database interface is left out: it would
+        # bring pandas along where that is at hand, some forty megabytes for nothing.
+        import adbc_driver_postgresql  # noqa: PLC0415
 
-        self._connection = adbc_driver_postgresql.dbapi.connect(_url(self._dsn), autocommit=True)
-        self._cursor = self._connection.cursor()
-        self._cursor.execute(_SNAPSHOT)
+        database = self._keep(adbc_driver_postgresql.connect(_url(self._dsn)))
+        connection = self._keep(adbc_driver_manager.AdbcConnection(database))
+        self._statement = self._keep(adbc_driver_manager.AdbcStatement(connection))
+        for sql in _SNAPSHOT:
+            self._statement.set_sql_query(sql)
+            self._statement.execute_update()
         hint = {"adbc.postgresql.batch_size_hint_bytes": str(_ROWS_BYTES)}
-        self._cursor.adbc_statement.set_options(**hint)
-        self._cursor.execute(self._sql)
-        self._batches = self._cursor.fetch_record_batch()
+        self._statement.set_options(**hint)
+        self._statement.set_sql_query(self._sql)
+        stream, _ = self._statement.execute_query()
+        self._batches = self._keep(pa.RecordBatchReader.from_stream(stream))
+
+    def _keep(self, opened: Any) -> Any:
+        self._opened.append(opened)
+        return opened
 
 
 def ipc_parts(batch: pa.RecordBatch) -> list[bytes]:

@@ -244,11 +244,12 @@ class FaultyStore(ObjectStore):
 
     async def _guarded(self, write: Any) -> None:
         self._left -= 1
-        if self._left == 0 and not self._after:
+        stops = self._left == 0
+        if stops and not self._after:
             write.close()
             raise self._fault
         await write
-        if self._left == 0:
+        if stops:
             raise self._fault
 
 

@@ -1,0 +1,57 @@
+"""A few workspaces at once: while one waits for disk, store or core, another is worked on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Abreast(Generic[Result]):
+    """Does work side by side, so much at once; the first failure ends all of it."""
+
+    def __init__(self, limit: int) -> None:
+        """Do nothing yet."""
+        self._limit = limit
+        self._all: list[asyncio.Task[Result]] = []
+        self._running: set[asyncio.Task[Result]] = set()
+
+    async def begin(self, work: Coroutine[Any, Any, Result]) -> None:
+        """Begin more work as soon as there is room for it.
+
+        Raises:
+            Exception: what work that was begun before has failed with.
+        """
+        task = asyncio.create_task(work)
+        self._all.append(task)
+        self._running.add(task)
+        while len(self._running) >= self._limit:
+            done, self._running = await asyncio.wait(
+                self._running, return_when=asyncio.FIRST_COMPLETED
+            )
+            for each in done:
+                each.result()
+
+    async def results(self) -> list[Result]:
+        """Return what came out of everything, in the order in which it was begun.
+
+        Raises:
+            Exception: what the first of it has failed with.
+        """
+        return list(await asyncio.gather(*self._all))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._all, return_exceptions=True)
