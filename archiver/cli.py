@@ -60,6 +60,37 @@ def status(context: click.Context) -> None:
         output(context, months or [])
 
 
+@archive.command()
+@click.option("--key", "key_id", help="The key whose id is to go, such as key_….")
+@click.option("--all-keys", is_flag=True, help="The ids of all keys of the workspace.")
+@click.option("--workspace", help="By default the example workspace.")
+@json_option
+@click.pass_context
+def erase(
+    context: click.Context, *, key_id: str | None, all_keys: bool, workspace: str | None
+) -> None:
+    """Take keys' ids out of a workspace's archived months, for good.
+
+    Records, sums and proofs stay. Months that are not in the archive yet keep the ids: repeat it
+    when they are.
+    """
+    from kit.cli_link import archiver_channel, default_workspace  # noqa: PLC0415
+    from oneapi.archive.v1 import archive_service_pb2 as pb  # noqa: PLC0415
+    from oneapi.archive.v1 import archive_service_pb2_grpc as rpc  # noqa: PLC0415
+
+    if bool(key_id) == all_keys:
+        raise CommandFailed(
+            "Name either --key or --all-keys.", code=Exit.USAGE, reason="KEY_MISSING"
+        )
+    request = pb.EraseKeysRequest(
+        workspace_id=workspace or default_workspace(), key_id=key_id or ""
+    )
+    with archiver_channel() as channel:
+        answer = rpc.ArchiveServiceStub(channel).EraseKeys(request, timeout=RUN_SECONDS)
+    rows = [{"month": each.month, "records": each.records} for each in answer.months]
+    output(context, rows, table=("month", "records"))
+
+
 def _ask() -> tuple[str, Any]:
     """Return where the archiver is, and its status; None while core cannot be reached."""
     import grpc  # noqa: PLC0415 - commands start quickly

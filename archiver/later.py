@@ -179,10 +179,10 @@ class _Late:
         return await sign_and_store(self._shop, manifest, chosen.fresh[owner])
 
 
-async def erase_key(
-    shop: Workshop, month: date, workspace_id: bytes, key_id: bytes, revision: int
+async def erase_keys(
+    shop: Workshop, month: date, workspace_id: bytes, key_id: bytes | None, revision: int
 ) -> int:
-    """Take a key's id out of a workspace's month; return how many rows had it.
+    """Take a key's id, or with None those of all, out of a workspace's month; return how many.
 
     The rows stay, and with them sums, roots and proofs: no leaf holds a key's id.
 
@@ -279,22 +279,28 @@ async def _fetched_part(shop: Workshop, part: Part, folder: Path) -> Path:
     return await _fetched(shop, file, folder)
 
 
-def _count_key(paths: Sequence[Path], key_id: bytes) -> int:
-    key = pa.scalar(key_id, pa.binary(ID_BYTES))
+def _count_key(paths: Sequence[Path], key_id: bytes | None) -> int:
     counts = [
-        pc.sum(pc.equal(rows.column("key_id").storage, key)).as_py() or 0
+        pc.sum(_to_erase(rows.column("key_id").storage, key_id)).as_py() or 0
         for path in paths
         for rows in rows_of(path)
     ]
     return sum(counts)
 
 
-def _rewritten(path: Path, target: Path, key_id: bytes) -> Draft:
-    key, nobody = (pa.scalar(each, pa.binary(ID_BYTES)) for each in (key_id, ERASED_KEY))
+def _to_erase(keys: pa.Array, key_id: bytes | None) -> pa.Array:
+    """Return which rows have the key's id or, with None, any."""
+    if key_id is None:
+        return pc.not_equal(keys, pa.scalar(ERASED_KEY, pa.binary(ID_BYTES)))
+    return pc.equal(keys, pa.scalar(key_id, pa.binary(ID_BYTES)))
+
+
+def _rewritten(path: Path, target: Path, key_id: bytes | None) -> Draft:
+    nobody = pa.scalar(ERASED_KEY, pa.binary(ID_BYTES))
     file = UsageFile(target)
     for rows in rows_of(path):
         storage = rows.column("key_id").storage
-        kept = pc.if_else(pc.equal(storage, key), nobody, storage)
+        kept = pc.if_else(_to_erase(storage, key_id), nobody, storage)
         place = rows.schema.get_field_index("key_id")
         erased = pa.ExtensionArray.from_storage(UUID, kept)
         changed = rows.set_column(place, rows.schema.field(place), erased)

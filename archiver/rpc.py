@@ -19,6 +19,7 @@ from archiver.store.objects import ObjectStore
 from archiver.table_text import csv_of
 from kit.clock import Clock, now
 from kit.files import private_folder
+from kit.ids import parse_id
 from kit.reasons import InvalidArgument, Unavailable
 from kit.rpc.server import Service
 from oneapi.archive.v1 import archive_service_pb2 as pb
@@ -35,6 +36,7 @@ ALLOWED: Final = {
     "SignDownload": _FILES,
     "Download": _FILES,
     "RunArchive": _OPERATOR,
+    "EraseKeys": _OPERATOR,
     "GetArchiveStatus": _STAFF,
 }
 PIECE_BYTES: Final = 256 * 1024
@@ -53,6 +55,9 @@ class Work(Protocol):
 
     def run(self, month: str) -> AsyncIterator[pb.RunArchiveResponse]:
         """Do what is due, for one month or, if empty, for all; yields progress."""
+
+    async def erase(self, workspace_id: bytes, key_id: bytes | None) -> dict[str, int]:
+        """Take a key's id, or those of all, out of a workspace's months; return what had it."""
 
     async def status(self) -> pb.GetArchiveStatusResponse:
         """Say how far everything is."""
@@ -148,6 +153,20 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
         """Do what is due, and tell of it."""
         async for progress in self._work.run(request.month):
             yield progress
+
+    async def EraseKeys(self, request: pb.EraseKeysRequest, context: Any) -> pb.EraseKeysResponse:
+        """Erase keys' ids; on record before it begins."""
+        ask = Ask("archive.EraseKeys", request.workspace_id, request.key_id)
+        await self._access.admit(ask, context)
+        await self._access.handing_out(ask, context)
+        key_id = parse_id("key", request.key_id) if request.key_id else None
+        erased = await self._work.erase(parse_id("ws", request.workspace_id), key_id)
+        return pb.EraseKeysResponse(
+            months=[
+                pb.EraseKeysResponse.ErasedMonth(month=month, records=records)
+                for month, records in erased.items()
+            ]
+        )
 
     async def GetArchiveStatus(
         self, request: pb.GetArchiveStatusRequest, context: Any

@@ -18,7 +18,7 @@ from archiver import steps
 from archiver.calendar import expires_at, parse_month
 from archiver.columns import ExportNotUnderstood
 from archiver.initial import publish_initial
-from archiver.later import delete_replaced, erase_key, publish_late
+from archiver.later import delete_replaced, erase_keys, publish_late
 from archiver.manifest import ManifestNotValid
 from archiver.metrics import ArchiverMetrics
 from archiver.model import Step, Tell
@@ -113,27 +113,40 @@ class Runner:
         async with self._round:
             await self._leading(lambda: self._all_months(only, tell))
 
-    async def erase(self, month: str, workspace_id: bytes, key_id: bytes) -> int:
-        """Take a key's id out of a workspace's archived month; return how many rows had it.
+    async def erase(self, workspace_id: bytes, key_id: bytes | None) -> dict[str, int]:
+        """Take a key's id, or those of all keys, out of a workspace's archived months.
+
+        Returns how many rows of which month had it. To be repeated if it fails.
 
         Raises:
             AnotherArchiverWorks: it has the lease.
+            StepFailed: a month could not be written anew; others may have been.
+            Unavailable: core cannot be asked now.
         """
-        erased = 0
+        erased: dict[str, int] = {}
 
         async def work() -> None:
-            nonlocal erased
             for found in await self._shop.core.months():
-                if found.month == month:
-                    day = parse_month(month)
-                    erased = await erase_key(
-                        self._shop, day, workspace_id, key_id, found.revision + 1
-                    )
-                    # An erasure that was cut off before may have left what it replaced.
-                    await delete_replaced(self._shop, day, workspace_id)
+                if steps.is_in_files(found):
+                    records = await self._erase_month(found, workspace_id, key_id)
+                    erased.update({found.month: records} if records else {})
 
         async with self._round:
-            await self._leading(work)
+            try:
+                await self._leading(work)
+            except grpc.RpcError as error:
+                raise domain_error_of(error) from None
+        return erased
+
+    async def _erase_month(self, month: Month, workspace_id: bytes, key_id: bytes | None) -> int:
+        day = parse_month(month.month)
+        try:
+            erased = await erase_keys(self._shop, day, workspace_id, key_id, month.revision + 1)
+            # An erasure that was cut off before may have left what it replaced.
+            await delete_replaced(self._shop, day, workspace_id)
+        except (ExportNotUnderstood, ManifestNotValid, OSError) as fault:
+            self._log.fault("archive_erasure_failed", fault, month=month.month)
+            raise StepFailed from None
         return erased
 
     async def status(self) -> pb.GetArchiveStatusResponse:

@@ -64,6 +64,11 @@ def _is_idle(month: Month) -> bool:
     return month.state == Month.STATE_ELIGIBLE and month.empty
 
 
+def is_in_files(month: Month) -> bool:
+    """Say whether a month is read from the archive, and not gone from there yet."""
+    return month.HasField("published_at") and month.state != Month.STATE_EXPIRED
+
+
 def due_at(month: Month) -> datetime | None:
     """Return when a month's next step is due; None if nothing is left to do."""
     if month.state in {Month.STATE_UNSPECIFIED, Month.STATE_EXPIRED}:

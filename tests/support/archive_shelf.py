@@ -145,6 +145,10 @@ class NoWork:
         """Say that a step is done."""
         yield archive_pb.RunArchiveResponse(month=month, step="freeze", done=True)
 
+    async def erase(self, workspace_id: bytes, key_id: bytes | None) -> dict[str, int]:
+        """Say that a record had it."""
+        return {MONTH_NAME: 1}
+
     async def status(self) -> archive_pb.GetArchiveStatusResponse:
         """Say where files are."""
         return archive_pb.GetArchiveStatusResponse(store="local")

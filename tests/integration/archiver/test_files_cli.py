@@ -17,8 +17,9 @@ from archiver.cli import commands
 from archiver.fetching import Fetcher
 from archiver.settings import ArchiverSettings
 from archiver.store.opening import open_store
-from kit.cli import CommandFailed, Commands, run
+from kit.cli import CommandFailed, Commands, Exit, run
 from kit.files import write_private
+from kit.ids import format_id
 from tests.support.archive_shelf import KEYS, MONTH_NAME, WORKSPACE, Core, both_serving, publish
 from tests.support.core_server import TOKENS
 
@@ -102,6 +103,18 @@ def test_months_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """With counts and sums."""
     code, (row,) = archive(capsys, "list", "--workspace", WORKSPACE)
     assert (code, row["month"], row["records"]) == (0, MONTH_NAME, sum(COUNTS))
+
+
+@pytest.mark.usefixtures("reachable")
+def test_keys_are_erased_by_name_or_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the two is asked for, so that nobody erases all by leaving a word out."""
+    key = format_id("key", bytes(15) + b"\x01")
+    for words in (("--key", key), ("--all-keys",)):
+        code, said = archive(capsys, "erase", *words, "--workspace", WORKSPACE)
+        assert (code, said) == (0, [{"month": MONTH_NAME, "records": 1}])
+    assert archive(capsys, "erase", "--workspace", WORKSPACE)[0] == Exit.USAGE
+    assert archive(capsys, "erase", "--key", key, "--all-keys")[0] == Exit.USAGE
+    assert archive(capsys, "erase", "--key", "key_1", "--workspace", WORKSPACE)[0] != 0
 
 
 def test_a_downloaded_month_proves_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from archiver.columns import NAMES
 from archiver.settings import ArchiverSettings
 from archiver.store.objects import ObjectStore
 from archiver.store.opening import open_store
+from kit.ids import format_id
 from kit.rpc.status import domain_error_of
 from oneapi.archive.v1 import archive_service_pb2 as pb
 from oneapi.archive.v1 import archive_service_pb2_grpc
@@ -235,6 +236,26 @@ async def test_operators_ask_in_their_own_right(core: Core, operator: Stub) -> N
     steps = [step async for step in operator.RunArchive(pb.RunArchiveRequest(month=MONTH_NAME))]
     assert [step.month for step in steps] == [MONTH_NAME]
     assert (await operator.GetArchiveStatus(pb.GetArchiveStatusRequest())).store == "local"
+
+
+async def test_only_operators_erase_and_it_is_on_record_first(
+    port: int, core: Core, operator: Stub
+) -> None:
+    """Whose and which key; while core is away nothing is erased."""
+    key_id = format_id("key", bytes(15) + b"\x01")
+    request = pb.EraseKeysRequest(workspace_id=WORKSPACE, key_id=key_id)
+    answer = await operator.EraseKeys(request)
+    assert [(each.month, each.records) for each in answer.months] == [(MONTH_NAME, 1)]
+    (told,) = core.told
+    assert (told.action, told.object_id) == ("archive.EraseKeys", key_id)
+    assert (told.caller, told.workspace_id) == ("operator", WORKSPACE)
+    for caller in ("edge", "finance", "support"):
+        async with calling(port, caller) as channel:
+            stub = archive_service_pb2_grpc.ArchiveServiceStub(channel)
+            refused = await refusal(stub.EraseKeys(request, metadata=context()))
+            assert refused == ErrorReason.ERROR_REASON_CALLER_NOT_ALLOWED
+    core.is_away = True
+    assert await refusal(operator.EraseKeys(request)) == ErrorReason.ERROR_REASON_UNAVAILABLE
 
 
 async def test_what_is_not_there_is_not_found(edge: Stub) -> None:

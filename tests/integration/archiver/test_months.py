@@ -389,7 +389,8 @@ async def test_an_erased_key_is_in_no_file_and_every_proof_still_holds(
     key_id = bytes(15) + b"\x01"
     had = sum(row["key_id"] == key_id for row in world.month.rows[workspace(1)])
     before = set(await world.store.names("usage"))
-    assert await world.archiver().erase(NAME, workspace(1), key_id) == had > 0
+    assert await world.archiver().erase(workspace(1), key_id) == {NAME: had}
+    assert had > 0
     found = await world.archived(tmp_path / "x")
     assert ids(found) == ids(world.month.all_rows(), "id")
     mine = [row for row in found if row["workspace_id"].bytes == workspace(1)]
@@ -400,7 +401,21 @@ async def test_an_erased_key_is_in_no_file_and_every_proof_still_holds(
     gone = before - set(await world.store.names("usage"))
     assert gone == set(world.month.deleted)
     assert len(gone) == 1
-    assert await world.archiver().erase(NAME, workspace(1), key_id) == 0
+    assert await world.archiver().erase(workspace(1), key_id) == {}
+
+
+async def test_all_keys_of_a_workspace_are_erased_at_once(world: World, tmp_path: Path) -> None:
+    """Of this workspace only; a month that is not in files yet is none of it."""
+    assert await world.archiver().erase(workspace(1), None) == {}
+    await world.run()
+    mine = len(world.month.rows[workspace(1)])
+    assert await world.archiver().erase(workspace(1), None) == {NAME: mine}
+    keys: dict[bytes, set[bytes]] = {}
+    for row in await world.archived(tmp_path / "x"):
+        keys.setdefault(row["workspace_id"].bytes, set()).add(row["key_id"].bytes)
+    assert keys[workspace(1)] == {bytes(16)}
+    assert bytes(16) not in keys[workspace(3)]
+    assert await world.archiver().erase(workspace(1), None) == {}
 
 
 class OneCostFile:

@@ -75,8 +75,14 @@ async def test_a_month_is_archived_late_records_join_and_all_of_it_can_be_proved
         everything = sorted([*hot, *(record.request_id for record in late)])
         assert await archived_ids(world, tmp_path) == everything
         key_id = late[0].key_id
-        assert await runner.erase(JULY, first, key_id) == 10
+        before = {file.name for file in await files_of(world)}
+        assert await runner.erase(first, key_id) == {JULY: 10}
         assert await archived_ids(world, tmp_path) == everything
+        replaced = before - {file.name for file in await files_of(world)}
+        deleted = await _deleted(world)
+        assert {name for name in replaced if not name.startswith("manifest/")} <= deleted
+        assert [name for name in deleted if name.startswith("usage/")]
+        assert not [name for name in deleted if (await store.size(name)) is not None]
         money.now += timedelta(days=1)
         await runner.once(JULY, lambda _: None)
         assert (await world.archiver.month(JULY)).state == Month.STATE_DROPPED
@@ -86,6 +92,12 @@ async def test_a_month_is_archived_late_records_join_and_all_of_it_can_be_proved
         assert (await world.archiver.month(JULY)).state == Month.STATE_EXPIRED
     assert await store.names("usage") == []
     assert await store.names("manifest") == []
+
+
+async def _deleted(world: World) -> set[str]:
+    """The files of which core has on record that they were deleted."""
+    entries = await world.archiver.files()
+    return {entry.file.name for entry in entries if entry.file.HasField("deleted_at")}
 
 
 async def _exported(world: World) -> list[dict[str, Any]]:

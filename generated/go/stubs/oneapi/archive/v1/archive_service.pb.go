@@ -828,6 +828,107 @@ func (x *RunArchiveResponse) GetDone() bool {
 	return false
 }
 
+// Asks to erase.
+type EraseKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose.
+	WorkspaceId string `protobuf:"bytes,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// Which key's id; empty for those of all keys of the workspace.
+	KeyId         string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseKeysRequest) Reset() {
+	*x = EraseKeysRequest{}
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseKeysRequest) ProtoMessage() {}
+
+func (x *EraseKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseKeysRequest.ProtoReflect.Descriptor instead.
+func (*EraseKeysRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EraseKeysRequest) GetWorkspaceId() string {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return ""
+}
+
+func (x *EraseKeysRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+// What was erased.
+type EraseKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The months that had any, oldest first.
+	Months        []*EraseKeysResponse_ErasedMonth `protobuf:"bytes,1,rep,name=months,proto3" json:"months,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseKeysResponse) Reset() {
+	*x = EraseKeysResponse{}
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseKeysResponse) ProtoMessage() {}
+
+func (x *EraseKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseKeysResponse.ProtoReflect.Descriptor instead.
+func (*EraseKeysResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *EraseKeysResponse) GetMonths() []*EraseKeysResponse_ErasedMonth {
+	if x != nil {
+		return x.Months
+	}
+	return nil
+}
+
 // Asks how far everything is.
 type GetArchiveStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -837,7 +938,7 @@ type GetArchiveStatusRequest struct {
 
 func (x *GetArchiveStatusRequest) Reset() {
 	*x = GetArchiveStatusRequest{}
-	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[12]
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +950,7 @@ func (x *GetArchiveStatusRequest) String() string {
 func (*GetArchiveStatusRequest) ProtoMessage() {}
 
 func (x *GetArchiveStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[12]
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +963,7 @@ func (x *GetArchiveStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArchiveStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetArchiveStatusRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{12}
+	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{14}
 }
 
 // How far everything is.
@@ -880,7 +981,7 @@ type GetArchiveStatusResponse struct {
 
 func (x *GetArchiveStatusResponse) Reset() {
 	*x = GetArchiveStatusResponse{}
-	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[13]
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +993,7 @@ func (x *GetArchiveStatusResponse) String() string {
 func (*GetArchiveStatusResponse) ProtoMessage() {}
 
 func (x *GetArchiveStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[13]
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1006,7 @@ func (x *GetArchiveStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArchiveStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetArchiveStatusResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{13}
+	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetArchiveStatusResponse) GetMonths() []*GetArchiveStatusResponse_MonthStatus {
@@ -929,6 +1030,61 @@ func (x *GetArchiveStatusResponse) GetLeading() bool {
 	return false
 }
 
+// A month whose files were written anew.
+type EraseKeysResponse_ErasedMonth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `2026-08`.
+	Month string `protobuf:"bytes,1,opt,name=month,proto3" json:"month,omitempty"`
+	// Records that had the id, or one of them.
+	Records       int64 `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseKeysResponse_ErasedMonth) Reset() {
+	*x = EraseKeysResponse_ErasedMonth{}
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseKeysResponse_ErasedMonth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseKeysResponse_ErasedMonth) ProtoMessage() {}
+
+func (x *EraseKeysResponse_ErasedMonth) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseKeysResponse_ErasedMonth.ProtoReflect.Descriptor instead.
+func (*EraseKeysResponse_ErasedMonth) Descriptor() ([]byte, []int) {
+	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{13, 0}
+}
+
+func (x *EraseKeysResponse_ErasedMonth) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *EraseKeysResponse_ErasedMonth) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
 // A month.
 type GetArchiveStatusResponse_MonthStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -950,7 +1106,7 @@ type GetArchiveStatusResponse_MonthStatus struct {
 
 func (x *GetArchiveStatusResponse_MonthStatus) Reset() {
 	*x = GetArchiveStatusResponse_MonthStatus{}
-	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[15]
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1118,7 @@ func (x *GetArchiveStatusResponse_MonthStatus) String() string {
 func (*GetArchiveStatusResponse_MonthStatus) ProtoMessage() {}
 
 func (x *GetArchiveStatusResponse_MonthStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[15]
+	mi := &file_oneapi_archive_v1_archive_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1131,7 @@ func (x *GetArchiveStatusResponse_MonthStatus) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use GetArchiveStatusResponse_MonthStatus.ProtoReflect.Descriptor instead.
 func (*GetArchiveStatusResponse_MonthStatus) Descriptor() ([]byte, []int) {
-	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{13, 0}
+	return file_oneapi_archive_v1_archive_service_proto_rawDescGZIP(), []int{15, 0}
 }
 
 func (x *GetArchiveStatusResponse_MonthStatus) GetMonth() string {
@@ -1085,7 +1241,15 @@ const file_oneapi_archive_v1_archive_service_proto_rawDesc = "" +
 	"\trows_done\x18\x03 \x01(\x03R\browsDone\x12\x1d\n" +
 	"\n" +
 	"rows_total\x18\x04 \x01(\x03R\trowsTotal\x12\x12\n" +
-	"\x04done\x18\x05 \x01(\bR\x04done\"\x19\n" +
+	"\x04done\x18\x05 \x01(\bR\x04done\"L\n" +
+	"\x10EraseKeysRequest\x12!\n" +
+	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\"\x9c\x01\n" +
+	"\x11EraseKeysResponse\x12H\n" +
+	"\x06months\x18\x01 \x03(\v20.oneapi.archive.v1.EraseKeysResponse.ErasedMonthR\x06months\x1a=\n" +
+	"\vErasedMonth\x12\x14\n" +
+	"\x05month\x18\x01 \x01(\tR\x05month\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\x03R\arecords\"\x19\n" +
 	"\x17GetArchiveStatusRequest\"\xe2\x02\n" +
 	"\x18GetArchiveStatusResponse\x12O\n" +
 	"\x06months\x18\x01 \x03(\v27.oneapi.archive.v1.GetArchiveStatusResponse.MonthStatusR\x06months\x12\x14\n" +
@@ -1099,7 +1263,7 @@ const file_oneapi_archive_v1_archive_service_proto_rawDesc = "" +
 	"size_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\x05 \x01(\tR\tlastError\x121\n" +
-	"\x06due_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt2\xce\x04\n" +
+	"\x06due_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt2\xa6\x05\n" +
 	"\x0eArchiveService\x12_\n" +
 	"\fListArchives\x12&.oneapi.archive.v1.ListArchivesRequest\x1a'.oneapi.archive.v1.ListArchivesResponse\x12Y\n" +
 	"\n" +
@@ -1107,7 +1271,8 @@ const file_oneapi_archive_v1_archive_service_proto_rawDesc = "" +
 	"\fSignDownload\x12&.oneapi.archive.v1.SignDownloadRequest\x1a'.oneapi.archive.v1.SignDownloadResponse\x12U\n" +
 	"\bDownload\x12\".oneapi.archive.v1.DownloadRequest\x1a#.oneapi.archive.v1.DownloadResponse0\x01\x12[\n" +
 	"\n" +
-	"RunArchive\x12$.oneapi.archive.v1.RunArchiveRequest\x1a%.oneapi.archive.v1.RunArchiveResponse0\x01\x12k\n" +
+	"RunArchive\x12$.oneapi.archive.v1.RunArchiveRequest\x1a%.oneapi.archive.v1.RunArchiveResponse0\x01\x12V\n" +
+	"\tEraseKeys\x12#.oneapi.archive.v1.EraseKeysRequest\x1a$.oneapi.archive.v1.EraseKeysResponse\x12k\n" +
 	"\x10GetArchiveStatus\x12*.oneapi.archive.v1.GetArchiveStatusRequest\x1a+.oneapi.archive.v1.GetArchiveStatusResponseB\xc2\x01\n" +
 	"\x15com.oneapi.archive.v1B\x13ArchiveServiceProtoP\x01Z.1api.club/go/stubs/oneapi/archive/v1;archivev1\xa2\x02\x03OAX\xaa\x02\x11Oneapi.Archive.V1\xca\x02\x11Oneapi\\Archive\\V1\xe2\x02\x1dOneapi\\Archive\\V1\\GPBMetadata\xea\x02\x13Oneapi::Archive::V1b\x06proto3"
 
@@ -1123,7 +1288,7 @@ func file_oneapi_archive_v1_archive_service_proto_rawDescGZIP() []byte {
 	return file_oneapi_archive_v1_archive_service_proto_rawDescData
 }
 
-var file_oneapi_archive_v1_archive_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_oneapi_archive_v1_archive_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_oneapi_archive_v1_archive_service_proto_goTypes = []any{
 	(*Archive)(nil),                              // 0: oneapi.archive.v1.Archive
 	(*DownloadableFile)(nil),                     // 1: oneapi.archive.v1.DownloadableFile
@@ -1137,42 +1302,48 @@ var file_oneapi_archive_v1_archive_service_proto_goTypes = []any{
 	(*DownloadResponse)(nil),                     // 9: oneapi.archive.v1.DownloadResponse
 	(*RunArchiveRequest)(nil),                    // 10: oneapi.archive.v1.RunArchiveRequest
 	(*RunArchiveResponse)(nil),                   // 11: oneapi.archive.v1.RunArchiveResponse
-	(*GetArchiveStatusRequest)(nil),              // 12: oneapi.archive.v1.GetArchiveStatusRequest
-	(*GetArchiveStatusResponse)(nil),             // 13: oneapi.archive.v1.GetArchiveStatusResponse
-	nil,                                          // 14: oneapi.archive.v1.GetArchiveResponse.SnippetsEntry
-	(*GetArchiveStatusResponse_MonthStatus)(nil), // 15: oneapi.archive.v1.GetArchiveStatusResponse.MonthStatus
-	(*v1.Money)(nil),                             // 16: oneapi.common.v1.Money
-	(*timestamppb.Timestamp)(nil),                // 17: google.protobuf.Timestamp
+	(*EraseKeysRequest)(nil),                     // 12: oneapi.archive.v1.EraseKeysRequest
+	(*EraseKeysResponse)(nil),                    // 13: oneapi.archive.v1.EraseKeysResponse
+	(*GetArchiveStatusRequest)(nil),              // 14: oneapi.archive.v1.GetArchiveStatusRequest
+	(*GetArchiveStatusResponse)(nil),             // 15: oneapi.archive.v1.GetArchiveStatusResponse
+	nil,                                          // 16: oneapi.archive.v1.GetArchiveResponse.SnippetsEntry
+	(*EraseKeysResponse_ErasedMonth)(nil),        // 17: oneapi.archive.v1.EraseKeysResponse.ErasedMonth
+	(*GetArchiveStatusResponse_MonthStatus)(nil), // 18: oneapi.archive.v1.GetArchiveStatusResponse.MonthStatus
+	(*v1.Money)(nil),                             // 19: oneapi.common.v1.Money
+	(*timestamppb.Timestamp)(nil),                // 20: google.protobuf.Timestamp
 }
 var file_oneapi_archive_v1_archive_service_proto_depIdxs = []int32{
-	16, // 0: oneapi.archive.v1.Archive.charges:type_name -> oneapi.common.v1.Money
-	17, // 1: oneapi.archive.v1.Archive.published_at:type_name -> google.protobuf.Timestamp
-	17, // 2: oneapi.archive.v1.Archive.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 0: oneapi.archive.v1.Archive.charges:type_name -> oneapi.common.v1.Money
+	20, // 1: oneapi.archive.v1.Archive.published_at:type_name -> google.protobuf.Timestamp
+	20, // 2: oneapi.archive.v1.Archive.expires_at:type_name -> google.protobuf.Timestamp
 	1,  // 3: oneapi.archive.v1.Archive.files:type_name -> oneapi.archive.v1.DownloadableFile
 	0,  // 4: oneapi.archive.v1.ListArchivesResponse.archives:type_name -> oneapi.archive.v1.Archive
 	0,  // 5: oneapi.archive.v1.GetArchiveResponse.archive:type_name -> oneapi.archive.v1.Archive
-	14, // 6: oneapi.archive.v1.GetArchiveResponse.snippets:type_name -> oneapi.archive.v1.GetArchiveResponse.SnippetsEntry
-	17, // 7: oneapi.archive.v1.SignDownloadResponse.expires_at:type_name -> google.protobuf.Timestamp
+	16, // 6: oneapi.archive.v1.GetArchiveResponse.snippets:type_name -> oneapi.archive.v1.GetArchiveResponse.SnippetsEntry
+	20, // 7: oneapi.archive.v1.SignDownloadResponse.expires_at:type_name -> google.protobuf.Timestamp
 	1,  // 8: oneapi.archive.v1.DownloadResponse.file:type_name -> oneapi.archive.v1.DownloadableFile
-	15, // 9: oneapi.archive.v1.GetArchiveStatusResponse.months:type_name -> oneapi.archive.v1.GetArchiveStatusResponse.MonthStatus
-	17, // 10: oneapi.archive.v1.GetArchiveStatusResponse.MonthStatus.due_at:type_name -> google.protobuf.Timestamp
-	2,  // 11: oneapi.archive.v1.ArchiveService.ListArchives:input_type -> oneapi.archive.v1.ListArchivesRequest
-	4,  // 12: oneapi.archive.v1.ArchiveService.GetArchive:input_type -> oneapi.archive.v1.GetArchiveRequest
-	6,  // 13: oneapi.archive.v1.ArchiveService.SignDownload:input_type -> oneapi.archive.v1.SignDownloadRequest
-	8,  // 14: oneapi.archive.v1.ArchiveService.Download:input_type -> oneapi.archive.v1.DownloadRequest
-	10, // 15: oneapi.archive.v1.ArchiveService.RunArchive:input_type -> oneapi.archive.v1.RunArchiveRequest
-	12, // 16: oneapi.archive.v1.ArchiveService.GetArchiveStatus:input_type -> oneapi.archive.v1.GetArchiveStatusRequest
-	3,  // 17: oneapi.archive.v1.ArchiveService.ListArchives:output_type -> oneapi.archive.v1.ListArchivesResponse
-	5,  // 18: oneapi.archive.v1.ArchiveService.GetArchive:output_type -> oneapi.archive.v1.GetArchiveResponse
-	7,  // 19: oneapi.archive.v1.ArchiveService.SignDownload:output_type -> oneapi.archive.v1.SignDownloadResponse
-	9,  // 20: oneapi.archive.v1.ArchiveService.Download:output_type -> oneapi.archive.v1.DownloadResponse
-	11, // 21: oneapi.archive.v1.ArchiveService.RunArchive:output_type -> oneapi.archive.v1.RunArchiveResponse
-	13, // 22: oneapi.archive.v1.ArchiveService.GetArchiveStatus:output_type -> oneapi.archive.v1.GetArchiveStatusResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 9: oneapi.archive.v1.EraseKeysResponse.months:type_name -> oneapi.archive.v1.EraseKeysResponse.ErasedMonth
+	18, // 10: oneapi.archive.v1.GetArchiveStatusResponse.months:type_name -> oneapi.archive.v1.GetArchiveStatusResponse.MonthStatus
+	20, // 11: oneapi.archive.v1.GetArchiveStatusResponse.MonthStatus.due_at:type_name -> google.protobuf.Timestamp
+	2,  // 12: oneapi.archive.v1.ArchiveService.ListArchives:input_type -> oneapi.archive.v1.ListArchivesRequest
+	4,  // 13: oneapi.archive.v1.ArchiveService.GetArchive:input_type -> oneapi.archive.v1.GetArchiveRequest
+	6,  // 14: oneapi.archive.v1.ArchiveService.SignDownload:input_type -> oneapi.archive.v1.SignDownloadRequest
+	8,  // 15: oneapi.archive.v1.ArchiveService.Download:input_type -> oneapi.archive.v1.DownloadRequest
+	10, // 16: oneapi.archive.v1.ArchiveService.RunArchive:input_type -> oneapi.archive.v1.RunArchiveRequest
+	12, // 17: oneapi.archive.v1.ArchiveService.EraseKeys:input_type -> oneapi.archive.v1.EraseKeysRequest
+	14, // 18: oneapi.archive.v1.ArchiveService.GetArchiveStatus:input_type -> oneapi.archive.v1.GetArchiveStatusRequest
+	3,  // 19: oneapi.archive.v1.ArchiveService.ListArchives:output_type -> oneapi.archive.v1.ListArchivesResponse
+	5,  // 20: oneapi.archive.v1.ArchiveService.GetArchive:output_type -> oneapi.archive.v1.GetArchiveResponse
+	7,  // 21: oneapi.archive.v1.ArchiveService.SignDownload:output_type -> oneapi.archive.v1.SignDownloadResponse
+	9,  // 22: oneapi.archive.v1.ArchiveService.Download:output_type -> oneapi.archive.v1.DownloadResponse
+	11, // 23: oneapi.archive.v1.ArchiveService.RunArchive:output_type -> oneapi.archive.v1.RunArchiveResponse
+	13, // 24: oneapi.archive.v1.ArchiveService.EraseKeys:output_type -> oneapi.archive.v1.EraseKeysResponse
+	15, // 25: oneapi.archive.v1.ArchiveService.GetArchiveStatus:output_type -> oneapi.archive.v1.GetArchiveStatusResponse
+	19, // [19:26] is the sub-list for method output_type
+	12, // [12:19] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_archive_v1_archive_service_proto_init() }
@@ -1186,7 +1357,7 @@ func file_oneapi_archive_v1_archive_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_archive_v1_archive_service_proto_rawDesc), len(file_oneapi_archive_v1_archive_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	ArchiveService_SignDownload_FullMethodName     = "/oneapi.archive.v1.ArchiveService/SignDownload"
 	ArchiveService_Download_FullMethodName         = "/oneapi.archive.v1.ArchiveService/Download"
 	ArchiveService_RunArchive_FullMethodName       = "/oneapi.archive.v1.ArchiveService/RunArchive"
+	ArchiveService_EraseKeys_FullMethodName        = "/oneapi.archive.v1.ArchiveService/EraseKeys"
 	ArchiveService_GetArchiveStatus_FullMethodName = "/oneapi.archive.v1.ArchiveService/GetArchiveStatus"
 )
 
@@ -46,6 +47,10 @@ type ArchiveServiceClient interface {
 	Download(ctx context.Context, in *DownloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadResponse], error)
 	// Does what is due now, for operators: freeze, export, publish, detach, drop, expire.
 	RunArchive(ctx context.Context, in *RunArchiveRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunArchiveResponse], error)
+	// Takes keys' ids out of a workspace's archived months, for operators: a person asked for it.
+	// Records, sums and proofs stay. What is not in the archive yet keeps them: once it is, to be
+	// called again. Safe to repeat.
+	EraseKeys(ctx context.Context, in *EraseKeysRequest, opts ...grpc.CallOption) (*EraseKeysResponse, error)
 	// Says how far everything is, for operators.
 	GetArchiveStatus(ctx context.Context, in *GetArchiveStatusRequest, opts ...grpc.CallOption) (*GetArchiveStatusResponse, error)
 }
@@ -126,6 +131,16 @@ func (c *archiveServiceClient) RunArchive(ctx context.Context, in *RunArchiveReq
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ArchiveService_RunArchiveClient = grpc.ServerStreamingClient[RunArchiveResponse]
 
+func (c *archiveServiceClient) EraseKeys(ctx context.Context, in *EraseKeysRequest, opts ...grpc.CallOption) (*EraseKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseKeysResponse)
+	err := c.cc.Invoke(ctx, ArchiveService_EraseKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *archiveServiceClient) GetArchiveStatus(ctx context.Context, in *GetArchiveStatusRequest, opts ...grpc.CallOption) (*GetArchiveStatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetArchiveStatusResponse)
@@ -155,6 +170,10 @@ type ArchiveServiceServer interface {
 	Download(*DownloadRequest, grpc.ServerStreamingServer[DownloadResponse]) error
 	// Does what is due now, for operators: freeze, export, publish, detach, drop, expire.
 	RunArchive(*RunArchiveRequest, grpc.ServerStreamingServer[RunArchiveResponse]) error
+	// Takes keys' ids out of a workspace's archived months, for operators: a person asked for it.
+	// Records, sums and proofs stay. What is not in the archive yet keeps them: once it is, to be
+	// called again. Safe to repeat.
+	EraseKeys(context.Context, *EraseKeysRequest) (*EraseKeysResponse, error)
 	// Says how far everything is, for operators.
 	GetArchiveStatus(context.Context, *GetArchiveStatusRequest) (*GetArchiveStatusResponse, error)
 	mustEmbedUnimplementedArchiveServiceServer()
@@ -181,6 +200,9 @@ func (UnimplementedArchiveServiceServer) Download(*DownloadRequest, grpc.ServerS
 }
 func (UnimplementedArchiveServiceServer) RunArchive(*RunArchiveRequest, grpc.ServerStreamingServer[RunArchiveResponse]) error {
 	return status.Error(codes.Unimplemented, "method RunArchive not implemented")
+}
+func (UnimplementedArchiveServiceServer) EraseKeys(context.Context, *EraseKeysRequest) (*EraseKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseKeys not implemented")
 }
 func (UnimplementedArchiveServiceServer) GetArchiveStatus(context.Context, *GetArchiveStatusRequest) (*GetArchiveStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetArchiveStatus not implemented")
@@ -282,6 +304,24 @@ func _ArchiveService_RunArchive_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ArchiveService_RunArchiveServer = grpc.ServerStreamingServer[RunArchiveResponse]
 
+func _ArchiveService_EraseKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ArchiveServiceServer).EraseKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ArchiveService_EraseKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ArchiveServiceServer).EraseKeys(ctx, req.(*EraseKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ArchiveService_GetArchiveStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetArchiveStatusRequest)
 	if err := dec(in); err != nil {
@@ -318,6 +358,10 @@ var ArchiveService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SignDownload",
 			Handler:    _ArchiveService_SignDownload_Handler,
+		},
+		{
+			MethodName: "EraseKeys",
+			Handler:    _ArchiveService_EraseKeys_Handler,
 		},
 		{
 			MethodName: "GetArchiveStatus",

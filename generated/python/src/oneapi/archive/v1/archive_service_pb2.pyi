@@ -437,6 +437,80 @@ class RunArchiveResponse(_message.Message):
 Global___RunArchiveResponse: _TypeAlias = RunArchiveResponse  # noqa: Y015
 
 @_typing.final
+class EraseKeysRequest(_message.Message):
+    """Asks to erase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """Whose."""
+    key_id: _builtins.str
+    """Which key's id; empty for those of all keys of the workspace."""
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseKeysRequest: _TypeAlias = EraseKeysRequest  # noqa: Y015
+
+@_typing.final
+class EraseKeysResponse(_message.Message):
+    """What was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ErasedMonth(_message.Message):
+        """A month whose files were written anew."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MONTH_FIELD_NUMBER: _builtins.int
+        RECORDS_FIELD_NUMBER: _builtins.int
+        month: _builtins.str
+        """`2026-08`."""
+        records: _builtins.int
+        """Records that had the id, or one of them."""
+        def __init__(
+            self,
+            *,
+            month: _builtins.str = ...,
+            records: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["month", b"month", "records", b"records"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MONTHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def months(self) -> _containers.RepeatedCompositeFieldContainer[Global___EraseKeysResponse.ErasedMonth]:
+        """The months that had any, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        months: _abc.Iterable[Global___EraseKeysResponse.ErasedMonth] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["months", b"months"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseKeysResponse: _TypeAlias = EraseKeysResponse  # noqa: Y015
+
+@_typing.final
 class GetArchiveStatusRequest(_message.Message):
     """Asks how far everything is."""
 

@@ -63,6 +63,11 @@ class ArchiveServiceStub:
                 request_serializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.RunArchiveRequest.SerializeToString,
                 response_deserializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.RunArchiveResponse.FromString,
                 _registered_method=True)
+        self.EraseKeys = channel.unary_unary(
+                '/oneapi.archive.v1.ArchiveService/EraseKeys',
+                request_serializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.EraseKeysRequest.SerializeToString,
+                response_deserializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.EraseKeysResponse.FromString,
+                _registered_method=True)
         self.GetArchiveStatus = channel.unary_unary(
                 '/oneapi.archive.v1.ArchiveService/GetArchiveStatus',
                 request_serializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.GetArchiveStatusRequest.SerializeToString,
@@ -112,6 +117,15 @@ class ArchiveServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseKeys(self, request, context):
+        """Takes keys' ids out of a workspace's archived months, for operators: a person asked for it.
+        Records, sums and proofs stay. What is not in the archive yet keeps them: once it is, to be
+        called again. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetArchiveStatus(self, request, context):
         """Says how far everything is, for operators.
         """
@@ -146,6 +160,11 @@ def add_ArchiveServiceServicer_to_server(servicer, server):
                     servicer.RunArchive,
                     request_deserializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.RunArchiveRequest.FromString,
                     response_serializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.RunArchiveResponse.SerializeToString,
+            ),
+            'EraseKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseKeys,
+                    request_deserializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.EraseKeysRequest.FromString,
+                    response_serializer=oneapi_dot_archive_dot_v1_dot_archive__service__pb2.EraseKeysResponse.SerializeToString,
             ),
             'GetArchiveStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArchiveStatus,
@@ -292,6 +311,33 @@ class ArchiveService:
             '/oneapi.archive.v1.ArchiveService/RunArchive',
             oneapi_dot_archive_dot_v1_dot_archive__service__pb2.RunArchiveRequest.SerializeToString,
             oneapi_dot_archive_dot_v1_dot_archive__service__pb2.RunArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oneapi.archive.v1.ArchiveService/EraseKeys',
+            oneapi_dot_archive_dot_v1_dot_archive__service__pb2.EraseKeysRequest.SerializeToString,
+            oneapi_dot_archive_dot_v1_dot_archive__service__pb2.EraseKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

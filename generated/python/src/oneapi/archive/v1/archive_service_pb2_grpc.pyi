@@ -47,6 +47,11 @@ class ArchiveServiceStub:
     """Streams a file from an offset on."""
     RunArchive: _grpc.UnaryStreamMultiCallable[_archive_service_pb2.RunArchiveRequest, _archive_service_pb2.RunArchiveResponse]
     """Does what is due now, for operators: freeze, export, publish, detach, drop, expire."""
+    EraseKeys: _grpc.UnaryUnaryMultiCallable[_archive_service_pb2.EraseKeysRequest, _archive_service_pb2.EraseKeysResponse]
+    """Takes keys' ids out of a workspace's archived months, for operators: a person asked for it.
+    Records, sums and proofs stay. What is not in the archive yet keeps them: once it is, to be
+    called again. Safe to repeat.
+    """
     GetArchiveStatus: _grpc.UnaryUnaryMultiCallable[_archive_service_pb2.GetArchiveStatusRequest, _archive_service_pb2.GetArchiveStatusResponse]
     """Says how far everything is, for operators."""
 
@@ -69,6 +74,11 @@ class ArchiveServiceAsyncStub(ArchiveServiceStub):
     """Streams a file from an offset on."""
     RunArchive: _aio.UnaryStreamMultiCallable[_archive_service_pb2.RunArchiveRequest, _archive_service_pb2.RunArchiveResponse]  # type: ignore[assignment]
     """Does what is due now, for operators: freeze, export, publish, detach, drop, expire."""
+    EraseKeys: _aio.UnaryUnaryMultiCallable[_archive_service_pb2.EraseKeysRequest, _archive_service_pb2.EraseKeysResponse]  # type: ignore[assignment]
+    """Takes keys' ids out of a workspace's archived months, for operators: a person asked for it.
+    Records, sums and proofs stay. What is not in the archive yet keeps them: once it is, to be
+    called again. Safe to repeat.
+    """
     GetArchiveStatus: _aio.UnaryUnaryMultiCallable[_archive_service_pb2.GetArchiveStatusRequest, _archive_service_pb2.GetArchiveStatusResponse]  # type: ignore[assignment]
     """Says how far everything is, for operators."""
 
@@ -118,6 +128,17 @@ class ArchiveServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_archive_service_pb2.RunArchiveResponse], _abc.AsyncIterator[_archive_service_pb2.RunArchiveResponse]]:
         """Does what is due now, for operators: freeze, export, publish, detach, drop, expire."""
+
+    @_abc_1.abstractmethod
+    def EraseKeys(
+        self,
+        request: _archive_service_pb2.EraseKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_archive_service_pb2.EraseKeysResponse, _abc.Awaitable[_archive_service_pb2.EraseKeysResponse]]:
+        """Takes keys' ids out of a workspace's archived months, for operators: a person asked for it.
+        Records, sums and proofs stay. What is not in the archive yet keeps them: once it is, to be
+        called again. Safe to repeat.
+        """
 
     @_abc_1.abstractmethod
     def GetArchiveStatus(

@@ -450,6 +450,80 @@ export declare type RunArchiveResponse = Message<"oneapi.archive.v1.RunArchiveRe
 export declare const RunArchiveResponseSchema: GenMessage<RunArchiveResponse>;
 
 /**
+ * Asks to erase.
+ *
+ * @generated from message oneapi.archive.v1.EraseKeysRequest
+ */
+export declare type EraseKeysRequest = Message<"oneapi.archive.v1.EraseKeysRequest"> & {
+  /**
+   * Whose.
+   *
+   * @generated from field: string workspace_id = 1;
+   */
+  workspaceId: string;
+
+  /**
+   * Which key's id; empty for those of all keys of the workspace.
+   *
+   * @generated from field: string key_id = 2;
+   */
+  keyId: string;
+};
+
+/**
+ * Describes the message oneapi.archive.v1.EraseKeysRequest.
+ * Use `create(EraseKeysRequestSchema)` to create a new message.
+ */
+export declare const EraseKeysRequestSchema: GenMessage<EraseKeysRequest>;
+
+/**
+ * What was erased.
+ *
+ * @generated from message oneapi.archive.v1.EraseKeysResponse
+ */
+export declare type EraseKeysResponse = Message<"oneapi.archive.v1.EraseKeysResponse"> & {
+  /**
+   * The months that had any, oldest first.
+   *
+   * @generated from field: repeated oneapi.archive.v1.EraseKeysResponse.ErasedMonth months = 1;
+   */
+  months: EraseKeysResponse_ErasedMonth[];
+};
+
+/**
+ * Describes the message oneapi.archive.v1.EraseKeysResponse.
+ * Use `create(EraseKeysResponseSchema)` to create a new message.
+ */
+export declare const EraseKeysResponseSchema: GenMessage<EraseKeysResponse>;
+
+/**
+ * A month whose files were written anew.
+ *
+ * @generated from message oneapi.archive.v1.EraseKeysResponse.ErasedMonth
+ */
+export declare type EraseKeysResponse_ErasedMonth = Message<"oneapi.archive.v1.EraseKeysResponse.ErasedMonth"> & {
+  /**
+   * `2026-08`.
+   *
+   * @generated from field: string month = 1;
+   */
+  month: string;
+
+  /**
+   * Records that had the id, or one of them.
+   *
+   * @generated from field: int64 records = 2;
+   */
+  records: bigint;
+};
+
+/**
+ * Describes the message oneapi.archive.v1.EraseKeysResponse.ErasedMonth.
+ * Use `create(EraseKeysResponse_ErasedMonthSchema)` to create a new message.
+ */
+export declare const EraseKeysResponse_ErasedMonthSchema: GenMessage<EraseKeysResponse_ErasedMonth>;
+
+/**
  * Asks how far everything is.
  *
  * @generated from message oneapi.archive.v1.GetArchiveStatusRequest
@@ -610,6 +684,18 @@ export declare const ArchiveService: GenService<{
     methodKind: "server_streaming";
     input: typeof RunArchiveRequestSchema;
     output: typeof RunArchiveResponseSchema;
+  },
+  /**
+   * Takes keys' ids out of a workspace's archived months, for operators: a person asked for it.
+   * Records, sums and proofs stay. What is not in the archive yet keeps them: once it is, to be
+   * called again. Safe to repeat.
+   *
+   * @generated from rpc oneapi.archive.v1.ArchiveService.EraseKeys
+   */
+  eraseKeys: {
+    methodKind: "unary";
+    input: typeof EraseKeysRequestSchema;
+    output: typeof EraseKeysResponseSchema;
   },
   /**
    * Says how far everything is, for operators.
