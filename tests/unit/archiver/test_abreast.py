@@ -41,9 +41,12 @@ async def test_the_first_failure_ends_everything() -> None:
     async def fail() -> None:
         raise OSError
 
-    with pytest.raises(OSError):  # noqa: PT011 - it has no text
+    async def everything() -> None:
         async with Abreast[None](3) as abreast:
             await abreast.begin(wait())
             await abreast.begin(fail())
             await abreast.results()
+
+    with pytest.raises(OSError):  # noqa: PT011 - it has no text
+        await everything()
     assert stopped == [True]
