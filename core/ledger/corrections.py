@@ -38,10 +38,7 @@ KIND: Final = "correction"
 
 
 class RecordArchived(InvalidState):
-    """The record's month is in the archive: its charge is final, and no longer known here.
-
-    What is to be given back all the same is given as goodwill credit.
-    """
+    """The record's month is in the archive: its charge is final; goodwill credit can be given."""
 
 
 class CorrectionReason(IntEnum):

@@ -113,6 +113,7 @@ async def _settle_late(
         _refuse_all(group, verdict)
         return
     candidates = _first_of_each(group, verdict, late=True)
+    await store.hold_late(tx, month)
     in_time = await store.stored_hashes(
         tx, "usage_record", [each.record.request_id for _, each in candidates]
     )

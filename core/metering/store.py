@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from operator import add
 from typing import Any, Final, Literal
 
@@ -155,6 +155,14 @@ async def stored_hashes(
         return {}
     rows = await tx.all(_HASHES[table], ids=wanted)
     return {row.id.bytes: row.content_hash for row in rows}
+
+
+async def hold_late(tx: Transaction, month: date) -> None:
+    """Let no late record of a month leave until this transaction ends.
+
+    One that left between two looks would be found in neither place.
+    """
+    await tx.one("SELECT 1 FROM archive_month WHERE month = :month FOR SHARE", month=month)
 
 
 async def archived_late(tx: Transaction, ids: Iterable[bytes]) -> set[bytes]:

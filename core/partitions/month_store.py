@@ -124,6 +124,11 @@ async def freeze_partition(tx: Transaction, month: date) -> None:
     )
 
 
+async def lock_late(tx: Transaction, month: date) -> None:
+    """Wait for writers of late records, who hold the month; those that come now wait."""
+    await tx.one("SELECT 1 FROM archive_month WHERE month = :month FOR UPDATE", month=month)
+
+
 async def set_step(tx: Transaction, month: date, step: Step, now: datetime) -> bool:
     """Write when a step was done; False if it had been before."""
     return await tx.run(_STEP[step], month=month, now=now) == 1

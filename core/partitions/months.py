@@ -122,6 +122,7 @@ async def drop(pool: Pool, act: Act, fence: int, month: date, files: Sequence[Fi
             await month_store.set_step(tx, month, "dropped_at", act.now)
             await month_store.collapse_hours(tx, month, DIMENSIONS)
             await act.audit(tx, "partitions.DropMonth", month_name(month))
+        await month_store.lock_late(tx, month)
         facts = await read_month(tx, month)
         await month_store.drop_partition(tx, month)
         await file_store.forget_late(tx, month, act.now - DROP_AFTER)
@@ -165,6 +166,7 @@ async def record_deletion(
 
 async def _expire_late(tx: Transaction, act: Act, facts: MonthFacts) -> MonthFacts:
     month = facts.month
+    await month_store.lock_late(tx, month)
     if await file_store.know_late(tx, month, facts.revision, act.now):
         await act.audit(tx, "partitions.ExpireLate", month_name(month))
     facts = await read_month(tx, month)

@@ -10,10 +10,13 @@ import grpc
 import psycopg
 import pytest
 
+from core.db.database import Transaction
+from core.metering.messages import record_of
 from core.metering.partitions import partition_name
+from core.metering.settle import Reported, settle_group
 from core.partitions.model import parse_month
 from kit.archive_manifest import manifest_message
-from kit.ids import format_id
+from kit.ids import IdSource, format_id
 from oneapi.common.v1 import quantities_pb2
 from oneapi.metering.v1 import usage_service_pb2, usage_service_pb2_grpc
 from oneapi.partitions.v1 import partition_pb2 as months
@@ -90,6 +93,50 @@ async def test_what_comes_for_an_expired_month_is_not_kept(world: World) -> None
         await metering.report([early, late])
     assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
     assert await metering.money.findings() == []
+
+
+async def test_late_records_do_not_leave_while_one_of_them_is_told_again(world: World) -> None:
+    """Who writes late records holds them; without it the record would be new a second time."""
+    metering, archiver = world.metering, world.archiver
+    workspace = await world.requests(1)
+    await archiver.archive(JULY)
+    await archiver.detach(JULY)
+    metering.money.now = datetime(2028, 12, 1, tzinfo=UTC)
+    names = [file.name for file in archiver.published[JULY]]
+    record = record_of(metering.record(workspace, moment=IN_JULY))
+    reported = Reported(record, 1, 1, 0, edge_figure=0, figure=0)
+    gone = pb.RecordDeletionRequest(
+        fence=archiver.fence,
+        month=JULY,
+        reason=pb.RecordDeletionRequest.REASON_EXPIRED,
+        names=names,
+    )
+
+    async def tell(tx: Transaction) -> None:
+        verdict = await settle_group(
+            tx,
+            workspace,
+            parse_month(JULY),
+            [reported],
+            ids=IdSource(),
+            now=metering.money.now,
+        )
+        assert not verdict.refused
+
+    jobs = metering.money.database.jobs
+    async with jobs.transaction("system") as tx:
+        await tell(tx)
+        deleting = asyncio.ensure_future(archiver.stub.RecordDeletion(gone))
+        await asyncio.sleep(0.3)
+        assert not deleting.done()
+        await tx.commit()
+    await deleting
+    async with jobs.transaction("system") as tx:
+        await tell(tx)
+        await tx.commit()
+    assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
+    waivers = "SELECT count(*) FROM ledger_txn WHERE kind = 'late_waiver'"
+    assert await metering.rows(waivers) == [(1,)]
 
 
 async def test_a_month_goes_from_hot_to_gone(world: World) -> None:
