@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from archiver.calendar import NoMonth, eligible_at, end_of, format_month, parse_month, start_of
@@ -37,6 +38,8 @@ REASONS: Final = {
 }
 _KIND_OF: Final = {word: kind for kind, word in KINDS.items()}
 _REASON_OF: Final = {word: reason for reason, word in REASONS.items()}
+BYTES_MAX: Final = 64 * 1024 * 1024
+"""What the store reads in one piece; a larger text is no manifest of ours."""
 _INTEGER: Final = re.compile(r"^[0-9]{1,19}$", re.ASCII)
 _NAME: Final = re.compile(r"^[a-z0-9][A-Za-z0-9._=/-]{0,255}$", re.ASCII)
 _PARTS_MAX: Final = 1_000
@@ -90,17 +93,34 @@ def parse_manifest(text: bytes) -> Manifest:
     Raises:
         ManifestNotValid: not one of this version, or not the canonical bytes of what it says.
     """
+    if len(text) > BYTES_MAX:
+        raise ManifestNotValid
     try:
-        found = json.loads(text)
-        manifest = _parsed(found)
+        manifest = _parsed(json.loads(text))
+        again = manifest.to_bytes()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, NoMonth):
         raise ManifestNotValid from None
-    except (InvalidIdError, InvalidAmountError):
+    except (InvalidIdError, InvalidAmountError, OverflowError):
+        # A month has an end and a day on which it becomes eligible: the calendar ends before.
         raise ManifestNotValid from None
     # What was not understood (a wrong column, a second key) must not count as read.
-    if manifest.to_bytes() != text:
+    if again != text:
         raise ManifestNotValid
     return manifest
+
+
+def read_manifest(path: Path) -> bytes:
+    """Return the text of a manifest's file, no more of it than a manifest can have.
+
+    Raises:
+        ManifestNotValid: it is larger.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        text = file.read(BYTES_MAX + 1)
+    if len(text) > BYTES_MAX:
+        raise ManifestNotValid
+    return text
 
 
 def _unsigned(manifest: Manifest) -> dict[str, Canonical]:

@@ -7,27 +7,19 @@ raises where it fails; what returns has been proved.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from archiver.columns import QUANTITIES, to_nanos
 from archiver.manifest import Manifest, parse_manifest
 from archiver.model import Part, Settlement, Totals
+from archiver.proof_roots import RootsDiffer, check_roots
 from archiver.store.errors import ObjectDamaged
 from archiver.totals import Tally, combined, rows_of
-from kit.canonical import record_leaf
-from kit.ids import format_id
-from kit.merkle import root
 from kit.platform_keys import PublicKeys
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
 READ_BYTES: Final = 1024 * 1024
-_LATE: Final = "late"
-_LEAF_COLUMNS: Final = (
-    *("request_id", "price_version", "charge", "waive_reason", "settlement_id"),
-    *QUANTITIES,
-)
 
 
 class NotProved(ValueError):
@@ -98,34 +90,14 @@ def read_totals(path: Path) -> Totals:
 def verify_settlements(settlements: tuple[Settlement, ...], paths: list[Path]) -> None:
     """Check that the rows are exactly the records of the settlements (RFC 6962 roots).
 
-    A late row was charged nothing, so its waiver need not be among them: one that also has a record
-    which was in the archive before is not.
-
     Raises:
-        NotProved: a root or a count differs, or a charged row is of another settlement.
+        NotProved: a root or a count differs, a charged row is of another settlement, or a request
+            is there twice.
     """
-    named = {each.transaction_id for each in settlements}
-    leaves: dict[str, list[tuple[bytes, bytes]]] = {name: [] for name in named}
-    for path in paths:
-        for rows in rows_of(path):
-            for row in rows.select(list(_LEAF_COLUMNS)).to_pylist():
-                name = format_id("txn", row["settlement_id"].bytes)
-                _check("settlements", holds=name in named or _is_late(row))
-                leaves.setdefault(name, []).append((row["request_id"].bytes, _leaf(row)))
-    for settlement in settlements:
-        ordered = [leaf for _, leaf in sorted(leaves[settlement.transaction_id])]
-        _check("record_count", holds=len(ordered) == settlement.record_count)
-        _check("records_root", holds=root(ordered) == settlement.records_root)
-
-
-def _is_late(row: Mapping[str, Any]) -> bool:
-    return (row["waive_reason"], row["charge"]) == (_LATE, 0)
-
-
-def _leaf(row: Mapping[str, Any]) -> bytes:
-    quantities = tuple(row[name] for name in QUANTITIES)
-    charge = to_nanos(row["charge"])
-    return record_leaf(row["request_id"].bytes, row["price_version"], quantities, charge)
+    try:
+        check_roots(settlements, paths)
+    except RootsDiffer as fault:
+        raise NotProved(fault.check) from None
 
 
 def _check(name: str, *, holds: bool) -> None:

@@ -29,6 +29,35 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+class GrowingRoot:
+    """The tree hash of leaves that come one after the other: a hash for each level is kept."""
+
+    __slots__ = ("_full", "count")
+
+    def __init__(self) -> None:
+        """Begin without leaves."""
+        self.count = 0
+        self._full: list[bytes] = []
+        """Roots of full subtrees, largest first: one for each bit of the count."""
+
+    def add(self, leaf: bytes) -> None:
+        """Take the next leaf."""
+        current, left = leaf_hash(leaf), self.count
+        while left & 1:
+            current, left = node_hash(self._full.pop(), current), left >> 1
+        self._full.append(current)
+        self.count += 1
+
+    def root(self) -> bytes:
+        """Return the same as `root` of the leaves so far."""
+        if not self._full:
+            return EMPTY_ROOT
+        *larger, current = self._full
+        for left in reversed(larger):
+            current = node_hash(left, current)
+        return current
+
+
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """Return the audit path of a leaf, from the leaf's sibling upwards.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.manifest import Manifest, ManifestNotValid, parse_manifest
+from archiver.manifest import Manifest, ManifestNotValid, parse_manifest, read_manifest
 from archiver.model import Part, usage_name
 from archiver.totals import Tally
-from archiver.verify import NotProved, read_totals, verify_month
+from archiver.verify import NotProved, read_totals, verify_month, verify_settlements
 from kit.archive_manifest import manifest_message
 from kit.canonical import encode
 from kit.ids import format_id
@@ -95,6 +96,43 @@ def test_a_manifest_that_says_something_else_is_found(
     assert raised.value.check == check
 
 
+def test_records_of_several_files_are_proved_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    """As late ones are, between those that came in time; one that is there twice is found."""
+    paths = [
+        write(tmp_path / f"{name}.parquet", found).path
+        for name, found in (("first", ROWS[::2]), ("late", ROWS[1::2]), ("twice", ROWS[7:8]))
+    ]
+    verify_settlements(settlements(ROWS), paths[:2])
+    verify_settlements(settlements(ROWS), paths[1::-1])
+    with pytest.raises(NotProved, match="request_ids"):
+        verify_settlements(settlements(ROWS), paths)
+    with pytest.raises(NotProved, match="record_count"):
+        verify_settlements(settlements(ROWS), paths[:1])
+
+
+def test_a_settlement_is_named_once_and_by_its_id(month: Month) -> None:
+    """Whatever is signed."""
+    _, path_of = month
+    first = settlements(ROWS)[0]
+    for wrong in ((*settlements(ROWS), first), (first._replace(transaction_id="txn_1"),)):
+        with pytest.raises(NotProved, match="settlements"):
+            verify_settlements(wrong, [path_of("")])
+
+
+def test_memory_does_not_grow_with_a_settlement(tmp_path: Path) -> None:
+    """Some hashes of each that is not whole yet are kept, not its records."""
+    found = rows(workspace(1), 20_000)
+    every = [row | {"settlement_id": bytes(16)} for row in found]
+    named, path = settlements(every), write(tmp_path / "usage.parquet", every).path
+    tracemalloc.start()
+    try:
+        verify_settlements(named, [path])
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4_000_000
+
+
 def test_sums_that_are_not_the_files_are_found(month: Month) -> None:
     """A charge moved from the file's rows to the manifest's sum."""
     manifest, path_of = month
@@ -142,11 +180,25 @@ def test_a_manifest_has_one_form(month: Month) -> None:
         encode(found | {"more": 1}),
         encode(found | {"revision": "01"}),
         encode(found | {"files": [found["files"][0] | {"name": "../../secret"}]}),
+        # Months whose end, or whose 90 days after it, no calendar has.
+        encode(found | {"month": "9999-12"}),
+        encode(found | {"month": "9999-10"}),
         encode({name: found[name] for name in found if name != "totals"}),
         text.replace(b'"complete":true', b'"complete":false'),
     ):
         with pytest.raises(ManifestNotValid):
             parse_manifest(wrong)
+
+
+def test_no_more_is_read_than_a_manifest_can_have(tmp_path: Path) -> None:
+    """A file that goes on for ever is refused at once."""
+    path = tmp_path / "manifest.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ManifestNotValid):
+        read_manifest(path)
+    path.write_bytes(b"{}")
+    assert read_manifest(path) == b"{}"
 
 
 @given(st.binary(max_size=300) | st.recursive(

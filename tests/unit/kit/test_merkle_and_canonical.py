@@ -35,6 +35,16 @@ def test_the_root_is_the_one_of_the_rfc(leaves: list[bytes]) -> None:
     assert merkle.root(leaves) == reference_root(leaves)
 
 
+@given(leaf_lists)
+def test_a_root_that_grows_is_the_one_of_the_leaves_so_far(leaves: list[bytes]) -> None:
+    """After each of them, and of none."""
+    growing = merkle.GrowingRoot()
+    assert (growing.count, growing.root()) == (0, reference_root([]))
+    for count, leaf in enumerate(leaves, 1):
+        growing.add(leaf)
+        assert (growing.count, growing.root()) == (count, reference_root(leaves[:count]))
+
+
 @given(leaf_lists, st.data())
 def test_a_proof_proves_its_leaf_and_no_other(leaves: list[bytes], data: st.DataObject) -> None:
     """The path leads to the root from this leaf only."""
