@@ -50,7 +50,7 @@ async def serve(settings: ArchiverSettings) -> None:
             shop = Workshop(CoreLink(channel), store, FocusFiles(), work.path / "drafts")
             runner = Runner(shop, clock, log, ArchiverMetrics(registry))
             servicer = ArchiveServicer(
-                Shelf(channel),
+                Shelf(channel, clock),
                 Access(channel, clock),
                 store,
                 runner,

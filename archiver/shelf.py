@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import grpc
 
 from archiver.calendar import expires_at
+from kit.clock import Clock
 from kit.reasons import NotFound
 from kit.rpc.status import domain_error_of
 from oneapi.archive.v1 import archive_service_pb2 as pb
@@ -18,6 +19,8 @@ from oneapi.partitions.v1 import partition_pb2, partition_service_pb2, partition
 
 CALL_SECONDS: Final = 10.0
 FILES_PAGE: Final = 10_000
+KEPT_SECONDS: Final = 5.0
+"""How long it is not asked again when months were published."""
 MANIFEST: Final = "manifest.json"
 CSV: Final = "usage.csv"
 CSV_MEDIA_TYPE: Final = "text/csv; charset=utf-8"
@@ -97,11 +100,18 @@ class ShelvedMonth:
 
 
 class Shelf:
-    """Reads from core what is published: never from the store, where there may be more."""
+    """Reads from core what is published: never from the store, where there may be more.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    When a month was published never changes, so core is not asked for it with every file; which
+    files there are is asked each time, since erasure and expiry take some away.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:
         """Ask core over the channel."""
         self._partitions = partition_service_pb2_grpc.PartitionServiceStub(channel)
+        self._clock = clock
+        self._known: dict[str, datetime] = {}
+        self._known_at = float("-inf")
 
     async def months(self, workspace_id: str, month: str = "") -> list[ShelvedMonth]:
         """Return the published months of a workspace, newest first, or only one.
@@ -110,7 +120,7 @@ class Shelf:
             Unavailable: core cannot be asked now.
         """
         by_month = await self._files(workspace_id, month)
-        published = await self._published()
+        published = await self._published(by_month)
         return [
             ShelvedMonth(workspace_id, name, published[name], _by_name(by_month[name]))
             for name in sorted(by_month, reverse=True)
@@ -144,15 +154,21 @@ class Shelf:
                 return dict(by_month)
             request.page_token = answer.next_page_token
 
-    async def _published(self) -> dict[str, datetime]:
+    async def _published(self, wanted: Collection[str]) -> dict[str, datetime]:
+        """Return when months were published; core is asked at times, and if one is not known."""
+        moment = self._clock.monotonic()
+        if moment - self._known_at < KEPT_SECONDS and self._known.keys() >= set(wanted):
+            return self._known
         answer = await _called(
             self._partitions.ListMonths, partition_service_pb2.ListMonthsRequest()
         )
-        return {
+        self._known_at = moment
+        self._known = {
             month.month: month.published_at.ToDatetime(tzinfo=UTC)
             for month in answer.months
             if month.HasField("published_at")
         }
+        return self._known
 
 
 def public_names(files: Iterable[tuple[int, str]]) -> Iterator[tuple[str, str]]:

@@ -13,11 +13,13 @@ from core.keys import store
 from core.keys.model import KeyState
 from core.platform_key import PlatformKey
 from kit.clock import to_micros
-from kit.ids import format_id
+from kit.ids import format_id, parse_id
 from kit.reasons import InvalidState, WorkspaceNotActive
 from kit.user_context import LABEL, InvalidUserContext, UserContext, read_signed, to_text
 
 DENIED: Final = "Denied"
+OBJECT_CHARACTERS_MAX: Final = 96
+"""Of an object in the audit log."""
 
 
 async def issue(
@@ -70,21 +72,28 @@ async def record(
     """Write to the audit log what was handed out or denied, and to whom.
 
     Who asked is the subject of the user context if core signed it, however long ago; else the
-    service that called.
+    service that called. A denial is of who asked, whatever they named: it is filed under their
+    workspace, or under none, never under another one.
     """
+    asker = _asker(user_context, signer)
+    home: bytes | None = workspace_id
+    if denied:
+        home = None if asker is None else parse_id("ws", asker.workspace_id)
+    if home != workspace_id:
+        object_id = f"{format_id('ws', workspace_id)}/{object_id}"[:OBJECT_CHARACTERS_MAX]
     await append(
         tx,
-        actor=_subject(user_context, signer) or act.actor,
+        actor=act.actor if asker is None else asker.subject,
         action=f"{action}{DENIED}" if denied else action,
         object_id=object_id,
-        workspace_id=workspace_id,
+        workspace_id=home,
         now=act.now,
         ids=act.ids,
     )
 
 
-def _subject(user_context: str, signer: PlatformKey) -> str | None:
+def _asker(user_context: str, signer: PlatformKey) -> UserContext | None:
     try:
-        return read_signed(user_context, signer.public_keys).subject
+        return read_signed(user_context, signer.public_keys)
     except InvalidUserContext:
         return None

@@ -70,6 +70,9 @@ class Core:
     files: list[partition_pb2.ArchiveFile] = field(default_factory=list)
     told: list[access_service_pb2.RecordAccessRequest] = field(default_factory=list)
     is_away: bool = False
+    is_published: bool = True
+    looks: int = 0
+    """How often it was asked for all months."""
     permissions: tuple[str, ...] = ("archives.download",)
     """Of the one key that it knows."""
 
@@ -128,6 +131,9 @@ class _Partitions(partition_service_pb2_grpc.PartitionServiceServicer):
         return answer
 
     async def ListMonths(self, request: Any, context: Any) -> Any:
+        self._core.looks += 1
+        if not self._core.is_published:
+            return partition_service_pb2.ListMonthsResponse()
         month = partition_pb2.Month(month=MONTH_NAME)
         month.published_at.FromDatetime(PUBLISHED_AT)
         return partition_service_pb2.ListMonthsResponse(months=[month])
@@ -237,7 +243,7 @@ async def both_serving(
     async with serving(core.services()) as core_port, calling(core_port, "archiver") as channel:
         clock = SystemClock()
         servicer = ArchiveServicer(
-            Shelf(channel),
+            Shelf(channel, clock),
             Access(channel, clock),
             store,
             NoWork(),

@@ -15,6 +15,7 @@ import pytest
 
 from archiver.columns import NAMES
 from archiver.settings import ArchiverSettings
+from archiver.shelf import KEPT_SECONDS, Shelf
 from archiver.store.objects import ObjectStore
 from archiver.store.opening import open_store
 from kit.ids import format_id
@@ -33,8 +34,9 @@ from tests.support.archive_shelf import (
     publish,
     user_context,
 )
-from tests.support.core_server import calling
+from tests.support.core_server import calling, serving
 from tests.support.s3_server import s3_server
+from tests.unit.edge.admission.doubles import ManualClock
 
 if TYPE_CHECKING:
     from oneapi.archive.v1.archive_service_pb2_grpc import ArchiveServiceAsyncStub as Stub
@@ -129,6 +131,25 @@ async def test_a_month_is_listed_with_its_files_and_sums(edge: Stub) -> None:
     assert {"curl", "duckdb", "pandas"} <= set(got.snippets)
     request.page_token = MONTH_NAME
     assert not (await edge.ListArchives(request, metadata=context())).archives
+
+
+@pytest.mark.usefixtures("store")
+async def test_core_is_not_asked_with_each_file_when_its_month_was_published(core: Core) -> None:
+    """Which files there are it is asked each time; a month is there as soon as it is published."""
+    clock = ManualClock()
+    async with serving(core.services()) as port, calling(port, "archiver") as channel:
+        shelf = Shelf(channel, clock)
+        core.is_published = False
+        assert await shelf.months(WORKSPACE) == []
+        core.is_published = True
+        for _ in range(5):
+            assert (await shelf.month(WORKSPACE, MONTH_NAME)).files
+        assert core.looks == 2
+        clock.pass_time(KEPT_SECONDS)
+        assert await shelf.months(WORKSPACE)
+        assert core.looks == 3
+        core.files.clear()
+        assert await shelf.months(WORKSPACE) == []
 
 
 async def test_support_sees_what_there_is_and_gets_none_of_it(port: int, core: Core) -> None:

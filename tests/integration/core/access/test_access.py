@@ -153,13 +153,51 @@ async def test_hand_outs_and_denials_are_on_the_record(world: World, edge: Stub,
         request.outcome = pb.RecordAccessRequest.OUTCOME_DENIED
         request.user_context = context[:-4] + "AAAA"
         await stub.RecordAccess(request)
+    who, whose = format_id("key", shown.key.key_id), shown.key.workspace_id
+    asked_for = f"{request.workspace_id}/2026-08/usage.parquet"
+    assert await recorded(world) == [
+        (who, "archive.Download", "2026-08/usage.parquet", whose),
+        ("edge", "archive.DownloadDenied", asked_for, None),
+    ]
+
+
+async def test_a_denial_is_filed_under_who_asked(world: World, edge: Stub, port: int) -> None:
+    """Nobody writes into another workspace's log, or that of one that is not there."""
+    shown = await key_of(world, DOWNLOADS)
+    context = (await edge.IssueUserContext(asked(shown))).user_context
+    other = format_id("ws", b"o" * 16)
+    request = pb.RecordAccessRequest(
+        user_context=context,
+        caller="edge",
+        action="archive.GetArchive",
+        object_id="2026-08",
+        workspace_id=other,
+        outcome=pb.RecordAccessRequest.OUTCOME_DENIED,
+    )
+    async with calling(port, "archiver") as channel:
+        stub = access_service_pb2_grpc.AccessServiceStub(channel)
+        await stub.RecordAccess(request)
+        request.object_id = "x" * 96
+        await stub.RecordAccess(request)
+        request.workspace_id, request.object_id = format_id("ws", shown.key.workspace_id), "2026-08"
+        await stub.RecordAccess(request)
+    who, whose = format_id("key", shown.key.key_id), shown.key.workspace_id
+    action = "archive.GetArchiveDenied"
+    assert await recorded(world) == [
+        (who, action, f"{other}/2026-08", whose),
+        (who, action, f"{other}/{'x' * 60}", whose),
+        (who, action, "2026-08", whose),
+    ]
+
+
+async def recorded(world: World) -> list[tuple[str, str, str, bytes | None]]:
+    """What the audit log says of the archive: who, what, which, and in whose log."""
     async with world.pool.transaction("system") as tx:
         rows = await tx.all(
-            "SELECT actor, action, object_id FROM audit_log WHERE action LIKE 'archive.%' "
-            "ORDER BY id"
+            "SELECT actor, action, object_id, workspace_id FROM audit_log "
+            "WHERE action LIKE 'archive.%' ORDER BY id"
         )
-    who = format_id("key", shown.key.key_id)
-    assert [tuple(row) for row in rows] == [
-        (who, "archive.Download", "2026-08/usage.parquet"),
-        ("edge", "archive.DownloadDenied", "2026-08/usage.parquet"),
+    return [
+        (actor, action, object_id, None if whose is None else whose.bytes)
+        for actor, action, object_id, whose in map(tuple, rows)
     ]
