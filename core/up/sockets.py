@@ -14,8 +14,12 @@ from kit.cli import CommandFailed
 
 _BACKLOG: Final = 1024
 _LOWEST_PORT: Final = 15_000
+_HIGHEST_PORT: Final = 65_535
+_ROOM: Final = 1_000
+"""So many ports are enough to choose from."""
+TRIES_MAX: Final = 1_000
 _OUTGOING: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_FIRST_OUTGOING_PORT: Final = 32_768
+_OUTGOING_PORTS: Final = (32_768, 60_999)
 """The kernel's default, for systems that do not say (ip-sysctl, `ip_local_port_range`)."""
 
 
@@ -30,8 +34,12 @@ def listen(port: int, setting: str) -> socket.socket:
 def check_free(port: int, setting: str, besides: Collection[int] = ()) -> int:
     """Return `port` if a child will be able to bind it, or a free one for 0.
 
-    A free one lies below those that the kernel gives to outgoing connections: a child that binds
-    it seconds later, or again after its death, must still find it free. It is none of `besides`.
+    A free one lies below those that the kernel gives to outgoing connections, or above them: a
+    child that binds it seconds later, or again after its death, must still find it free. Only where
+    the kernel gives nearly all of them it is any. It is none of `besides`.
+
+    Raises:
+        CommandFailed: it is in use, or none was found free.
     """
     if port == 0:
         return _free(besides)
@@ -46,19 +54,31 @@ def port_of(held: socket.socket) -> int:
 
 
 def _free(besides: Collection[int]) -> int:
-    ports = range(_LOWEST_PORT, max(_first_outgoing_port(), _LOWEST_PORT + 1_000))
-    while True:
-        port = random.choice(ports)  # noqa: S311 - nobody must be kept from guessing it
-        if port in besides:
-            continue
-        with suppress(CommandFailed):
-            return check_free(port, "a free port")
+    ports = [port for port in _quiet_ports() if port not in besides]
+    failure = CommandFailed("No port is left to choose.", reason="PORT_IN_USE")
+    for port in random.sample(ports, min(TRIES_MAX, len(ports))):
+        try:
+            return check_free(port, "another port")
+        except CommandFailed as error:
+            failure = error
+    raise failure
 
 
-def _first_outgoing_port() -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return int(_OUTGOING.read_text().split()[0])
-    return _FIRST_OUTGOING_PORT
+def _quiet_ports() -> range:
+    first, last = _outgoing_ports()
+    below = range(_LOWEST_PORT, first)
+    above = range(max(last + 1, _LOWEST_PORT), _HIGHEST_PORT + 1)
+    for ports in (below, above):
+        if len(ports) >= _ROOM:
+            return ports
+    return range(_LOWEST_PORT, _HIGHEST_PORT + 1)
+
+
+def _outgoing_ports() -> tuple[int, int]:
+    with suppress(OSError, ValueError):
+        first, last = map(int, _OUTGOING.read_text().split())
+        return first, last
+    return _OUTGOING_PORTS
 
 
 def _bound(port: int, setting: str) -> socket.socket:
