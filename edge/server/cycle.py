@@ -71,11 +71,13 @@ class Cycle(RequestResponseCycle):
         *,
         loop: asyncio.AbstractEventLoop,
         on_fault: Callable[[BaseException], None],
+        close: Callable[[], None],
         **options: Any,
     ) -> None:
         super().__init__(access_log=False, **options)
         self._loop = loop
         self._on_fault = on_fault
+        self._close = close
         self._head = b""
         self._departed: Callable[[], None] | None = None
         # What an application needs to hear of a lost connection without a task that waits for it.
@@ -111,15 +113,15 @@ class Cycle(RequestResponseCycle):
                 raise AnswerInvalid  # noqa: TRY301 - a fault like one that the application raises
         except AnswerCut:
             self._flush_head()
-            self.transport.close()
+            self._close()
         except asyncio.CancelledError:
-            self.transport.close()
+            self._close()
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence
             self._on_fault(error)
             await self._end_badly()
         finally:
-            self.on_response = _nothing
+            self.on_response = self._close = _nothing
             self._departed = None
             # The body of a request that was refused unread must not stay on an idle connection.
             self.body = bytearray()
@@ -131,7 +133,7 @@ class Cycle(RequestResponseCycle):
         if self._head:
             self._head, self.response_started = b"", False
         if self.response_started or self.disconnected:
-            self.transport.close()
+            self._close()
             return
         body = INTERNAL.body()
         headers = [*INTERNAL.headers(), (b"content-length", b"%d" % len(body))]

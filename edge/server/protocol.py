@@ -257,6 +257,7 @@ class FrontProtocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
             on_fault=self._front.on_fault,
+            close=self.close,
         )
 
     def _start(self, cycle: Cycle) -> None:
@@ -355,6 +356,11 @@ class FrontProtocol(HttpToolsProtocol):
         elif not self._in_head:
             self._wait_for_next()
 
+    def close(self) -> None:
+        """Close the connection once the client has what was written, for which it must not wait."""
+        self.transport.close()
+        self._watch_unsent()
+
     def pause_writing(self) -> None:
         """The client takes our bytes more slowly than we write them."""
         super().pause_writing()
@@ -364,6 +370,9 @@ class FrontProtocol(HttpToolsProtocol):
         """The client has caught up."""
         super().resume_writing()
         self._write_deadline = math.inf
+        if self.transport.is_closing():
+            # Nothing more is written, and the rest is not to be kept for ever either.
+            self._watch_unsent()
 
     def _watch_unsent(self) -> None:
         """Measure from now on how fast the client takes what waits for it."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edge.server.cycle import AnswerCut
 from tests.unit.edge.server.conftest import PATIENCE_SECONDS, running, until, until_disconnect
 
 _GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -166,5 +167,48 @@ async def test_a_tail_that_is_not_taken_does_not_hold_a_kept_connection() -> Non
     ) as server:
         with server.slow_client(4_096) as client:
             await asyncio.get_running_loop().sock_sendall(client, _GET)
+            await until(lambda: server.front.missed["write"] == 1)
+            await until(lambda: server.front.open_connections == 0)
+
+
+def cut(how: str, size: int) -> Any:
+    """Return an application whose answer of so many bytes ends by a cut, the client taking none."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * size, "more_body": True})
+        if how == "fault":
+            raise RuntimeError
+        if how == "cancelled":
+            raise asyncio.CancelledError
+        raise AnswerCut
+
+    return app
+
+
+@pytest.mark.parametrize("how", ["cut", "fault", "cancelled"])
+async def test_a_cut_answer_that_nobody_takes_is_not_kept_for_ever(how: str) -> None:
+    """So little was written that the application never had to wait for its client."""
+    limits = {"send_buffer_bytes": 4_096, "write_buffer_bytes": 1_000_000}
+    async with running(cut(how, 200_000), write_stall_seconds=0.2, **limits) as server:
+        with server.slow_client(4_096) as client:
+            await asyncio.get_running_loop().sock_sendall(client, _GET)
+            await until(lambda: server.front.missed["write"] == 1)
+            await until(lambda: server.front.open_connections == 0)
+
+
+async def test_the_rest_of_a_cut_answer_is_watched_when_most_of_it_was_taken() -> None:
+    """Below the mark at which an application may go on writing nobody writes any more."""
+    limits = {"send_buffer_bytes": 4_096, "write_buffer_bytes": 400_000}
+    async with running(cut("cut", 1_000_000), write_stall_seconds=0.4, **limits) as server:
+        with server.slow_client(16_384) as client:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(client, _GET)
+            await until(lambda: bool(server.state.connections))
+            (connection,) = server.state.connections
+            await until(lambda: connection.transport.get_write_buffer_size() > 400_000)
+            while connection.transport.get_write_buffer_size() > 80_000:
+                await asyncio.wait_for(loop.sock_recv(client, 16_384), PATIENCE_SECONDS)
+            assert connection.transport.get_write_buffer_size() > 0
             await until(lambda: server.front.missed["write"] == 1)
             await until(lambda: server.front.open_connections == 0)
