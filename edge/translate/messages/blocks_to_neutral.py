@@ -75,7 +75,8 @@ def _message(path: str, message: Mapping[str, Any], reading: _Reading) -> None:
                 reading.add("system", _text(place, block), path)
             case "assistant":
                 part = _assistants(place, kind, block, reading)
-                if part != Text(place, ""):  # no API takes it as said, and we made such ones
+                # Blank text: Anthropic would not take it, and other upstreams made it for us.
+                if not isinstance(part, Text) or part.text.strip():
                     reading.add("assistant", part, path)
             case "user" if kind == "tool_result":
                 reading.add("tool", _tool_result(place, block, reading), path)

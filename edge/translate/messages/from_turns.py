@@ -63,8 +63,8 @@ def messages(turns: list[Turn]) -> tuple[list[Block], list[Block]]:
 
 
 def _is_empty(part: Part) -> bool:
-    # The API refuses empty text; without it nothing is lost.
-    return isinstance(part, Text) and not part.text
+    # The API refuses text that is empty or white space only; without it nothing is lost.
+    return isinstance(part, Text) and not part.text.strip()
 
 
 def _text(part: Part) -> Block:
@@ -96,7 +96,7 @@ def _users(part: Part) -> list[Block] | None:
 def _assistants(part: Part) -> list[Block] | None:
     match part:
         case Refusal(text=text):
-            return [{"type": "text", "text": text}] if text else []
+            return [{"type": "text", "text": text}] if text.strip() else []
         case ToolCall():
             return [_call(part)]
         case Reasoning():

@@ -18,6 +18,7 @@ from edge.translate.json_body import answer_object, written
 from edge.translate.messages import searches as web
 from edge.translate.messages.ours import without_ours
 from edge.translate.messages.request import BETA_QUERY, MessagesRequest
+from edge.translate.messages.rounds import must_not_think
 from edge.translate.messages.stream import MessagesLook, block_bytes, is_search
 from edge.translate.messages.usage import UsageCounts
 from edge.translate.native_body import forwarded
@@ -66,6 +67,8 @@ class NativeMessages:
         """Return the body for the upstream; `output_limit` caps its `max_tokens`."""
         body = forwarded(self._request.body, self._terms.upstream_model)
         body["messages"] = without_ours(body["messages"])
+        if must_not_think(body):
+            del body["thinking"]
         if self._request.service_tier in LANE_TIERS:
             del body["service_tier"]
         if self._searches:

@@ -1,8 +1,8 @@
 """What stands in a message because we wrote it: no provider of this API gets it back.
 
 An upstream of another API answered an earlier turn. Its thinking has no signature, its sources have
-no index of a search, its empty texts say nothing, and ids of its calls carry its own signatures:
-Anthropic refuses the first three, and the last are of another maker.
+no index of a search, its empty or blank texts say nothing, and ids of its calls carry its own
+signatures: Anthropic refuses the first three, and the last are of another maker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def is_ours(block: Any) -> bool:
         return False
     if block.get("type") == "thinking":
         return not block.get("signature")
-    return block.get("type") == "text" and block.get("text") == ""
+    text = block.get("text")
+    return block.get("type") == "text" and isinstance(text, str) and not text.strip()
 
 
 def _theirs(block: Any) -> Any:

@@ -248,6 +248,24 @@ def test_what_has_no_neutral_place_is_refused_by_its_path(more: dict[str, Any], 
 # --- written
 
 
+def test_blank_text_is_not_written() -> None:
+    """The API refuses it wherever it stands, and other upstreams make it beside their calls."""
+    call = ToolCall("p", "c", "f", "{}")
+    turns = [
+        Turn("system", [Text("p", " ")], "p"),
+        Turn("user", [Text("p", " Hi. "), Text("p", "\n")], "p"),
+        Turn("assistant", [Text("p", "\n\n"), Refusal("p", " "), call], "p"),
+        Turn("tool", [ToolResult("p", "c", "f", [Text("p", "\t")])], "p"),
+    ]
+    found = written(Conversation(turns))
+    assert "system" not in found
+    assert [one["content"] for one in found["messages"]] == [
+        [{"type": "text", "text": " Hi. "}],
+        [{"type": "tool_use", "id": "c", "name": "f", "input": {}}],
+        [{"type": "tool_result", "tool_use_id": "c"}],
+    ]
+
+
 def test_turns_are_written_as_messages() -> None:
     """Instructions come first, neighbours of one role are one message, empty text is left out."""
     call = ToolCall("p", "call.1", "f", '{"n": 1.50, "big": 12345678901234567890123}')

@@ -305,6 +305,8 @@ QUOTED = {"type": "char_location", "cited_text": "So", "document_index": 0}
         ([{**UNSIGNED, "signature": "s"}, TEXT], None),
         ([{"type": "text", "text": "", "citations": [QUOTED]}, TEXT], [TEXT]),
         ([{"type": "text", "text": ""}, CALL], [CALL]),
+        ([{"type": "text", "text": " \n\t"}, CALL], [CALL]),
+        ([{"type": "text", "text": " So. "}, {"type": "text"}], None),
         ([{**TEXT, "citations": [QUOTED, THEIR_SOURCE]}], None),
         (
             [{**TEXT, "citations": [OUR_SOURCE, THEIR_SOURCE]}],
@@ -324,7 +326,12 @@ def test_what_we_wrote_into_an_earlier_turn_stays_here(content: Any, kept: Any) 
 
 
 @pytest.mark.parametrize(
-    "content", [[UNSIGNED], [{"type": "text", "text": "", "citations": [OUR_SOURCE]}, UNSIGNED]]
+    "content",
+    [
+        [UNSIGNED],
+        [{"type": "text", "text": "", "citations": [OUR_SOURCE]}, UNSIGNED],
+        [{"type": "text", "text": "\n\n"}],
+    ],
 )
 def test_a_turn_that_has_nothing_but_ours_goes_to_no_upstream(content: Any) -> None:
     """Nothing was said in it."""
@@ -353,3 +360,48 @@ def test_the_result_of_a_call_names_it_as_its_maker_did() -> None:
     ]
     found = sent(body(messages=turns))["messages"]
     assert found[0]["content"][0]["id"] == found[1]["content"][0]["tool_use_id"] == "c"
+
+
+SIGNED = {**UNSIGNED, "signature": "s"}
+REDACTED = {"type": "redacted_thinking", "data": "d"}
+RESULT = {"type": "tool_result", "tool_use_id": "c", "content": "4"}
+BUDGET = {"type": "enabled", "budget_tokens": 1_024}
+
+
+def round_of(*messages: list[Any]) -> list[dict[str, Any]]:
+    """Return a conversation whose assistant speaks after a question, and then in turns."""
+    roles = ("assistant", "user")
+    said = [{"role": roles[place % 2], "content": each} for place, each in enumerate(messages)]
+    return [{"role": "user", "content": "So?"}, *said]
+
+
+@pytest.mark.parametrize(
+    ("messages", "thinks"),
+    [
+        (round_of([UNSIGNED, CALL], [RESULT]), False),
+        (round_of([CALL], [RESULT, TEXT]), False),
+        (round_of([SIGNED, CALL], [RESULT]), True),
+        (round_of([REDACTED, CALL], [RESULT]), True),
+        # Later calls of one turn need no thinking of their own.
+        (round_of([SIGNED, CALL], [RESULT], [CALL], [RESULT]), True),
+        (round_of([SIGNED, CALL], [RESULT], [UNSIGNED, CALL], [RESULT]), True),
+        # Thinking of an earlier turn is not that of this one.
+        (round_of([SIGNED, CALL], [RESULT], [TEXT], [TEXT], [CALL], [RESULT]), False),
+        (round_of([UNSIGNED, CALL], [RESULT], [TEXT], [TEXT]), True),
+        (round_of([UNSIGNED, TEXT], [TEXT]), True),
+        (round_of([UNSIGNED]), True),
+    ],
+)
+def test_a_round_of_tools_that_began_without_thinking_goes_on_without(
+    messages: Any, *, thinks: bool
+) -> None:
+    """Another API's model began it, or its thinking stays here: Anthropic would refuse it."""
+    found = sent(body(messages=messages, thinking=BUDGET))
+    assert found.get("thinking") == (BUDGET if thinks else None)
+
+
+@pytest.mark.parametrize("thinking", [{"type": "adaptive"}, {"type": "disabled"}, None])
+def test_other_ways_to_think_stay_in_such_a_round(thinking: Any) -> None:
+    """They fit in anywhere."""
+    found = sent(body(messages=round_of([UNSIGNED, CALL], [RESULT]), thinking=thinking))
+    assert found["thinking"] == thinking
