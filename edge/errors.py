@@ -64,12 +64,12 @@ def rate_limited(limit: str, retry_ms: int) -> ApiError:
 
 
 def free_models_limited(retry_ms: int) -> ApiError:
-    """Return the 429 of a workspace that calls models without a price too often."""
+    """Return the 429 of a workspace that asks too often for what costs nothing."""
     return ApiError(
         429,
         "rate_limit_exceeded",
-        "The limit of requests of this workspace to models that cost nothing is used up. Try again"
-        f" in {retry_ms} ms.",
+        "The limit of requests of this workspace that cost nothing is used up. Try again in"
+        f" {retry_ms} ms.",
         "requests",
         headers=_retry(retry_ms),
     )

@@ -281,7 +281,12 @@ class Admission:
                 limits = await self._link.limits.admit(grant, 0, SpendNeed(day_of(request_id), 0))
             except DomainError as error:
                 raise errors.from_domain(error) from None
-        return Admitted(grant, choice, OutputLimit(0, None), NothingHeld(), limits, 0)
+        try:
+            hold = self._hold_nothing(grant)
+        except ApiError:
+            self._give_back(grant, limits, 0, 0, unserved=1)
+            raise
+        return Admitted(grant, choice, OutputLimit(0, None), hold, limits, 0)
 
     async def _admit(self, asked: Asked, account: WorkspaceCredit) -> Admitted:
         grant, shape = asked.grant, asked.shape
@@ -303,7 +308,10 @@ class Admission:
     async def _hold(self, asked: Asked, account: WorkspaceCredit, nanos: int) -> Hold | NothingHeld:
         if not asked.is_free:
             return account.try_take(nanos) or await account.take(nanos)
-        if wait_ms := self._free.count(asked.grant.workspace_id):
+        return self._hold_nothing(asked.grant)
+
+    def _hold_nothing(self, grant: Grant) -> NothingHeld:
+        if wait_ms := self._free.count(grant.workspace_id):
             raise errors.free_models_limited(wait_ms)
         return NothingHeld()
 
@@ -328,6 +336,8 @@ class Admission:
     def withdraw(self, admitted: Admitted) -> None:
         """Give back all that was set aside and counted for a request that is refused after all."""
         admitted.hold.settle(0)
+        if isinstance(admitted.hold, NothingHeld):
+            self._free.give_back(admitted.grant.workspace_id)
         nanos = admitted.hold.nanos
         self._give_back(admitted.grant, admitted.limits, admitted.limit_tokens, nanos, unserved=1)
 

@@ -1,4 +1,7 @@
-"""How often a workspace may call models that cost nothing: no credit bounds that."""
+"""How often a workspace may ask for what costs nothing: no credit bounds that.
+
+That is models without a price, and counting tokens.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +41,8 @@ class FreeModels:
             return math.ceil((self._ends - now) * 1_000)
         self._counts[workspace_id] += 1
         return 0
+
+    def give_back(self, workspace_id: bytes) -> None:
+        """Take back one that was counted and not served; of an earlier window it is forgotten."""
+        if self._counts[workspace_id] > 0:
+            self._counts[workspace_id] -= 1

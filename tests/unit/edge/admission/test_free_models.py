@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from edge.admission.admit import Admitted
 from edge.admission.free_models import PER_MINUTE, FreeModels
 from edge.errors import ApiError
+from kit.ids import new_request_id
 from oneapi.common.v1.lane_pb2 import Lane
-from tests.unit.edge.admission.doubles import ManualClock
+from tests.unit.edge.admission.doubles import ManualClock, grant
 from tests.unit.edge.admission.world import (
     DOLLAR,
     OUTPUT_RATE,
@@ -89,3 +91,32 @@ def test_each_workspace_has_its_own_share() -> None:
     assert [few.count(b"a") > 0 for _ in range(3)] == [False, False, True]
     assert few.count(b"b") == 0
     assert [any_number.count(b"a") for _ in range(100)] == [0] * 100
+    any_number.give_back(b"a")
+    few.give_back(b"a")
+    assert [few.count(b"a") > 0 for _ in range(2)] == [False, True]
+    clock.pass_time(60)
+    few.count(b"b")
+    few.give_back(b"a")
+    assert [few.count(b"a") > 0 for _ in range(3)] == [False, False, True]
+
+
+async def test_counting_tokens_takes_a_share_as_well() -> None:
+    """It costs nothing, but its upstream is asked; what is not served gives its share back."""
+    world = AdmissionWorld()
+    world.limits.requests = 2 * PER_MINUTE
+    choice = world.choose()
+
+    async def count() -> Admitted:
+        key = grant(requests_per_minute=2 * PER_MINUTE)
+        return await world.admission.admit_free(key, choice, new_request_id())
+
+    for _ in range(PER_MINUTE - 1):
+        world.admission.settle(await count(), 0, 0)
+    for _ in range(3):
+        world.admission.withdraw(await count())
+    world.admission.settle(await count(), 0, 0)
+    with pytest.raises(ApiError) as refused:
+        await count()
+    assert (refused.value.status, refused.value.code) == (429, "rate_limit_exceeded")
+    assert refused.value.headers[b"retry-after"] == b"60"
+    assert (await world.admit(limit=1)).hold.nanos > 0
