@@ -132,7 +132,13 @@ class Inbox:
 
     async def _handle_in_order(self, events: Sequence[Waiting]) -> None:
         for event in events:
-            await self._handle(event)
+            try:
+                await self._handle(event)
+            except Unavailable as error:
+                # What became of it could not be written. It comes again, with what is behind it;
+                # a database that is away for all ends the round at the next look.
+                self._log.fault("event_not_written", error, kind=event.type)
+                return
 
     async def _handle(self, event: Waiting) -> None:
         converge = self._converger_of(event.type)

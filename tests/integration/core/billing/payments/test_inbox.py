@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from core.billing.events.inbox import LANES, Inbox
 from core.billing.stripe.gateway import StripeEvent
 from tests.support.payment_world import PaymentWorld
+from tests.support.postgres import PostgresServer
 
 BEGINNING = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -122,3 +124,36 @@ async def test_a_round_that_is_ended_ends_its_lanes(world: PaymentWorld) -> None
     assert ended.is_set()
     (row,) = await world.rows("SELECT handled_at FROM stripe_inbox")
     assert row.handled_at is None
+
+
+_FAILS = """
+CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full';
+END $$;
+CREATE TRIGGER no_room BEFORE UPDATE ON stripe_inbox FOR EACH ROW
+    WHEN (NEW.object_id = 're_bad' AND NEW.handled_at IS NOT NULL) EXECUTE FUNCTION no_room();
+"""
+
+
+async def test_what_cannot_be_written_of_one_holds_up_no_other(
+    world: PaymentWorld, postgres_server: PostgresServer, database_url: str
+) -> None:
+    """The round goes on with what comes meanwhile; the one comes again."""
+    done: list[str] = []
+
+    async def converge(object_id: str) -> None:
+        done.append(object_id)
+        if object_id == "re_slow":
+            await asyncio.sleep(0.3)
+            await inbox.keep([event(4, "re_late")])
+
+    inbox = inbox_of(world, converge)
+    owner = postgres_server.superuser_url_of(database_url)
+    async with await psycopg.AsyncConnection.connect(owner) as connection:
+        await connection.execute(_FAILS)
+    await inbox.keep([event(1, "re_slow"), event(2, "re_bad"), event(3, "re_bad")])
+    assert await inbox.work() == 4
+    assert sorted(done) == ["re_bad", "re_late", "re_slow"]
+    rows = await world.rows("SELECT DISTINCT object_id FROM stripe_inbox WHERE handled_at IS NULL")
+    assert [row.object_id for row in rows] == ["re_bad"]
