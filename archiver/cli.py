@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import click
 
-from archiver.cli_files import download, list_months, verify
+from archiver.cli_files import download, list_months
+from archiver.cli_verify import verify
 from kit.cli import CommandFailed, Exit, json_option, output, output_line, wants_json
 from kit.cli_calls import plain
 

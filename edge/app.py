@@ -302,7 +302,7 @@ class Worker:
         models = Models(self.link, self._admission, self._clock)
         account = Account(self._channel, self._admission)
         receipts = Receipts(self._channel, self._admission, self._clock)
-        archives = Archives(self._channel, self._archiver, self._admission, origin)
+        archives = Archives(self._channel, self._archiver, self._admission, origin, self._clock)
         site = Site(lambda: self.link.catalog, self._clock, origin)
         routes = [
             Route("/healthz", self._status.health),

@@ -75,6 +75,18 @@ def free_models_limited(retry_ms: int) -> ApiError:
     )
 
 
+def archive_limited(retry_ms: int) -> ApiError:
+    """Return the 429 of a key that asks for the archive too often, or too much of it at once."""
+    return ApiError(
+        429,
+        "rate_limit_exceeded",
+        "This API key asks for the archive too often, or for too many files at the same time. Try"
+        f" again in {retry_ms} ms.",
+        "requests",
+        headers=_retry(retry_ms),
+    )
+
+
 def spend_limit_reached() -> ApiError:
     """Return the 429 of a key whose or whose workspace's spend limit does not allow the request."""
     return ApiError(

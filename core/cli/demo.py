@@ -47,7 +47,12 @@ def usage(context: click.Context, months: int, rows: int, workspaces: int, seed:
 
 async def _make(plan: Plan) -> dict[str, object]:
     from core.db.database import Database  # noqa: PLC0415
-    from core.demo_usage.maker import Maker, MonthsArchived, NoPrices  # noqa: PLC0415
+    from core.demo_usage.maker import (  # noqa: PLC0415
+        Maker,
+        MonthsArchived,
+        NoPrices,
+        RecordsRefused,
+    )
     from core.keyring import load_or_make_keyring  # noqa: PLC0415
     from kit.ids import IdSource  # noqa: PLC0415
     from kit.money import format_dollars  # noqa: PLC0415
@@ -63,6 +68,10 @@ async def _make(plan: Plan) -> dict[str, object]:
     except MonthsArchived as error:
         message = f"{error.metadata['month']} is in the archive: nothing can be added."
         raise CommandFailed(message, code=Exit.REFUSED, reason="MONTHS_ARCHIVED") from None
+    except RecordsRefused as error:
+        found = error.metadata
+        message = f"{found['records']} made-up records of {found['month']} were refused."
+        raise CommandFailed(message, reason="RECORDS_REFUSED") from None
     finally:
         await database.close()
     return {

@@ -62,6 +62,10 @@ class MonthsArchived(InvalidState):
     """A month that usage was to be made for is frozen or in the archive."""
 
 
+class RecordsRefused(InvalidState):
+    """Made-up records were refused: they are not what usage looks like. Their batch is not kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be made: so many rows of so many workspaces over whole months up to `last`."""
@@ -105,6 +109,7 @@ class Maker:
         Raises:
             NoPrices: the catalogue is empty.
             MonthsArchived: a month is no longer hot.
+            RecordsRefused: a mistake of ours; what was made before stays.
         """
         await self.prepare()
         charged = 0
@@ -142,6 +147,7 @@ class Maker:
 
         Raises:
             MonthsArchived: the month is no longer hot.
+            RecordsRefused: a mistake of ours.
         """
         plan = self._plan
         async with self._pool.transaction("partitions") as tx:
@@ -226,7 +232,11 @@ class Maker:
         async with self._pool.transaction("system") as tx:
             if month < await read_watermark(tx):
                 raise MonthsArchived(month=f"{month:%Y-%m}")
-            await settle_group(tx, customer.workspace_id, month, group, ids=self._ids, now=moment)
+            verdict = await settle_group(
+                tx, customer.workspace_id, month, group, ids=self._ids, now=moment
+            )
+            if verdict.refused:
+                raise RecordsRefused(month=f"{month:%Y-%m}", records=str(len(verdict.refused)))
             await tx.commit()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -20,11 +20,14 @@ class FileBody(Response):
     goes on from the byte where it was cut.
     """
 
-    def __init__(self, call: Any, status: int, headers: Mapping[str, str]) -> None:
-        """Take the call behind its first message."""
+    def __init__(
+        self, call: Any, status: int, headers: Mapping[str, str], ended: Callable[[], None]
+    ) -> None:
+        """Take the call behind its first message; `ended` is called when it is over."""
         # Without a length here, the front ends the body by chunks.
         super().__init__(None, status, headers)
         self._call = call
+        self._ended = ended
         if "content-length" not in headers:
             self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
 
@@ -54,6 +57,7 @@ class FileBody(Response):
         finally:
             gone.cancel()
             self._call.cancel()
+            self._ended()
 
 
 async def _departure(receive: Receive) -> None:

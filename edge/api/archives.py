@@ -6,7 +6,8 @@
                                             us, from any byte on
 
 Core says who asks, by a signed user context; the archiver decides, and has every hand-out and every
-denial put on record.
+denial put on record. A page in a browser reads the answer if the workspace names its origin; where
+the store hands a file out by itself, what the store says of origins counts as well.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from starlette.responses import Response
 from edge import errors
 from edge.admission.admit import Admission
 from edge.api.archive_body import FileBody
-from edge.api.http import api_key_of, header, sent_of
+from edge.api.archive_visits import ArchiveVisits
+from edge.api.http import header, sent_of
+from edge.api.own_answers import own_answer, own_refusal
+from edge.api.own_workspace import grant_of
 from edge.api.ranges import ByteRange, RangeNotSatisfiable, is_fresh, wanted_range
 from edge.errors import ApiError, invalid
+from kit.clock import Clock
 from kit.ids import InvalidIdError, format_id, new_request_id, parse_id
 from kit.money import format_dollars
 from kit.reasons import DomainError, InvalidState, NotFound
@@ -41,6 +46,12 @@ PAGE_MAX: Final = 100
 _MONTH: Final = re.compile(r"^[0-9]{4}-(0[1-9]|1[0-2])$", re.ASCII)
 _NAME: Final = re.compile(r"^[a-z][a-z0-9.-]{0,47}$", re.ASCII)
 _BASE_URL: Final = "$ONEAPI_BASE_URL"
+_OF_ANY_ANSWER: Final = frozenset(
+    {
+        *("x-request-id", "cache-control", "vary"),
+        *("access-control-allow-origin", "access-control-expose-headers"),
+    }
+)
 _NOT_FOUND: Final = "The archive has no such month or file of this workspace."
 
 
@@ -49,15 +60,22 @@ class Visitor(NamedTuple):
 
     workspace_id: str
     metadata: tuple[tuple[str, str], ...]
+    key_id: bytes
 
 
 class Archives:
     """Answers whoever has a key with the permission."""
 
     def __init__(
-        self, core: grpc.aio.Channel, archiver: grpc.aio.Channel, admission: Admission, origin: str
+        self,
+        core: grpc.aio.Channel,
+        archiver: grpc.aio.Channel,
+        admission: Admission,
+        origin: str,
+        clock: Clock,
     ) -> None:
         """Ask core who asks, and the archiver for the rest."""
+        self._visits = ArchiveVisits(clock)
         self._access = access_service_pb2_grpc.AccessServiceStub(core)
         self._archive = archive_service_pb2_grpc.ArchiveServiceStub(archiver)
         self._admission = admission
@@ -65,8 +83,9 @@ class Archives:
 
     async def list(self, request: Request) -> Response:
         """Answer a page of months."""
+        for_page: dict[str, str] = {}
         try:
-            visitor = await self._visitor(request)
+            visitor = await self._visitor(request, for_page)
             wanted = pb.ListArchivesRequest(
                 workspace_id=visitor.workspace_id,
                 page_size=_limit(request.query_params.get("limit")),
@@ -74,7 +93,7 @@ class Archives:
             )
             answer = await self._ask(self._archive.ListArchives, wanted, visitor)
         except ApiError as error:
-            return _refused(error)
+            return own_refusal(error, for_page)
         more = answer.next_page_token
         shown = {
             "object": "list",
@@ -82,36 +101,44 @@ class Archives:
             "has_more": bool(more),
             "after": more or None,
         }
-        return _answer(200, orjson.dumps(shown))
+        return own_answer(200, orjson.dumps(shown), for_page)
 
     async def month(self, request: Request) -> Response:
         """Answer one month."""
+        for_page: dict[str, str] = {}
         try:
-            visitor = await self._visitor(request)
+            visitor = await self._visitor(request, for_page)
             found = await self._month(request, visitor)
         except ApiError as error:
-            return _refused(error)
+            return own_refusal(error, for_page)
         lines = {
             tool: text.replace(_BASE_URL, self._base_url)
             for tool, text in sorted(found.snippets.items())
         }
-        return _answer(200, orjson.dumps({**self._shown(found.archive), "snippets": lines}))
+        shown = {**self._shown(found.archive), "snippets": lines}
+        return own_answer(200, orjson.dumps(shown), for_page)
 
     async def file(self, request: Request) -> Response:
         """Answer a file, a part of it, or where it is."""
+        for_page: dict[str, str] = {}
         try:
-            visitor = await self._visitor(request)
+            visitor = await self._visitor(request, for_page)
             archive = (await self._month(request, visitor)).archive
             file = _file_of(archive, request.path_params["name"])
-            return await self._handed_out(request, visitor, archive, file)
+            headers = _headers_of(archive, file) | for_page
+            return await self._handed_out(request, visitor, archive, file, headers)
         except ApiError as error:
-            return _refused(error)
+            return own_refusal(error, for_page)
 
     async def _handed_out(
-        self, request: Request, visitor: Visitor, archive: pb.Archive, file: pb.DownloadableFile
+        self,
+        request: Request,
+        visitor: Visitor,
+        archive: pb.Archive,
+        file: pb.DownloadableFile,
+        headers: dict[str, str],
     ) -> Response:
         sent = sent_of(request.scope["headers"])
-        headers = _headers_of(archive, file)
         etag = headers.get("etag", "")
         if etag and is_fresh(header(sent, b"if-none-match"), etag):
             return Response(None, 304, headers)
@@ -122,7 +149,7 @@ class Archives:
         signing = pb.SignDownloadRequest(workspace_id=where[0], month=where[1], name=where[2])
         signed = await self._ask(self._archive.SignDownload, signing, visitor)
         if signed.url:
-            return Response(None, 302, _plain_headers() | {"location": signed.url})
+            return Response(None, 302, _redirecting(headers, signed.url))
         wanted = pb.DownloadRequest(workspace_id=where[0], month=where[1], name=where[2])
         if part is not None:
             wanted.offset, wanted.length = part.offset, part.length
@@ -130,8 +157,13 @@ class Archives:
         if etag:
             length = file.size_bytes if part is None else part.length
             headers["content-length"] = str(length)
-        body = await self._begun(wanted, visitor)
-        return FileBody(body, 200 if part is None else 206, headers)
+        ended = self._visits.download(visitor.key_id)
+        try:
+            body = await self._begun(wanted, visitor)
+        except BaseException:
+            ended()
+            raise
+        return FileBody(body, 200 if part is None else 206, headers, ended)
 
     async def _begun(self, wanted: pb.DownloadRequest, visitor: Visitor) -> Any:
         """Return a download that has begun: what may refuse it has let it pass."""
@@ -142,12 +174,10 @@ class Archives:
             raise _error_of(domain_error_of(error)) from None
         return call
 
-    async def _visitor(self, request: Request) -> Visitor:
+    async def _visitor(self, request: Request, for_page: dict[str, str]) -> Visitor:
         """Find out who asks: a key that works, and what core says that it may do."""
-        sent = sent_of(request.scope["headers"])
-        key = api_key_of(sent, request.scope["query_string"])
-        peer = request.client.host if request.client else None
-        grant = await self._admission.authenticate(key, peer)
+        grant = await grant_of(request, self._admission, for_page)
+        self._visits.count(grant.key_id)
         asked = access_service_pb2.IssueUserContextRequest(
             secret_hashes=list(grant.secrets), audience=AUDIENCE
         )
@@ -161,6 +191,7 @@ class Archives:
         return Visitor(
             _workspace(request.query_params.get("workspace_id"), grant.workspace_id),
             ((METADATA_KEY, issued.user_context),),
+            grant.key_id,
         )
 
     async def _month(self, request: Request, visitor: Visitor) -> pb.GetArchiveResponse:
@@ -281,10 +312,7 @@ def _plain_headers() -> dict[str, str]:
     return {"x-request-id": format_id("req", new_request_id()), "cache-control": "no-store"}
 
 
-def _answer(status: int, body: bytes, more: dict[str, str] | None = None) -> Response:
-    return Response(body, status, _plain_headers() | (more or {}), "application/json")
-
-
-def _refused(error: ApiError) -> Response:
-    more = {name.decode(): value.decode() for name, value in error.headers.items()}
-    return _answer(error.status, error.body(), more)
+def _redirecting(headers: dict[str, str], url: str) -> dict[str, str]:
+    """Return what a redirect says: nothing of the file, which the store tells itself."""
+    kept = {name: value for name, value in headers.items() if name in _OF_ANY_ANSWER}
+    return kept | {"location": url}

@@ -26,6 +26,8 @@ _EXPOSED: Final = b", ".join(
         *(b"x-ratelimit-reset-requests", b"x-ratelimit-limit-tokens"),
         *(b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
         *(b"retry-after", b"retry-after-ms", b"x-should-retry"),
+        # Of files of the archive: what a script needs to go on after a cut, and to check them.
+        *(b"etag", b"accept-ranges", b"content-range", b"content-disposition", b"repr-digest"),
     )
 )
 _USUAL_NAMES: Final = b"authorization, content-type"

@@ -1,4 +1,4 @@
-"""What the service answers of itself: balances, receipts, and what the payment provider tells us.
+"""What the service answers of itself: balances, receipts, archives, and to the payment provider.
 
 A stranger's event goes from the edge to core as it came, because only core can judge its signature,
 and a page's id likewise. So these have canaries of a kind of their own, which may be in core's
@@ -16,14 +16,25 @@ from tests.leaktest.canaries import Case
 from tests.leaktest.demands import head
 
 NO_REQUEST = "req_" + "0" * 32
+OTHERS = "ws_" + "0" * 32
 TOO_LARGE_BYTES = (1 << 20) + 1
 CANARY_BYTES = 27
 MODULES = (
     *("edge.api.account.", "edge.api.receipts.", "edge.api.own_", "edge.webhooks."),
+    *("edge.api.archives.", "edge.api.archive_", "core.access."),
     *("core.billing.", "core.proofs."),
 )
 """Whose functions run for these requests only."""
 _LONG_AGO_SECONDS = 100_000
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Secrets: one that may use models, one that nobody has, one that may have archives."""
+
+    usual: str
+    unknown: str
+    archive: str
 
 
 @dataclass(frozen=True)
@@ -36,12 +47,13 @@ class Question:
 
 
 def questions(
-    canary: Case, handed: Case, key: str, unknown_key: str, request_id: str = NO_REQUEST
+    canary: Case, handed: Case, keys: Keys, request_id: str = NO_REQUEST
 ) -> Iterator[Question]:
     """Give requests to each of these endpoints; a receipt is asked for of `request_id`.
 
     `handed` makes the canaries of what is handed over to core.
     """
+    key, unknown_key = keys.usual, keys.unknown
     word, trace = canary("path"), f"?trace={canary('query')}"
     found = 404 if request_id == NO_REQUEST else 200
     for name, path, sent_key, status in (
@@ -62,7 +74,32 @@ def questions(
     body = canary("body").encode()
     asked = head(canary, len(body), key, target=f"/v1/credits{trace}", method="GET")
     yield Question("balance with a body", asked + body, 200)
+    yield from _archives(canary, keys)
     yield from _events(canary, handed, key)
+
+
+def _archives(canary: Case, keys: Keys) -> Iterator[Question]:
+    """Give requests to the archive, which has no month yet: whoever may not is put on record."""
+    word, trace = canary("archive"), f"?trace={canary('query')}"
+    for name, path, key, status in (
+        ("archives", f"/v1/archives{trace}", keys.archive, 200),
+        ("archives below /api", f"/api/v1/archives{trace}", keys.archive, 200),
+        ("archives without the permission", f"/v1/archives{trace}", keys.usual, 403),
+        ("archives for an unknown key", f"/v1/archives{trace}", keys.unknown, 401),
+        ("archives, a wrong limit", f"/v1/archives?limit={word}", keys.archive, 400),
+        ("archives, a wrong page", f"/v1/archives?after={word}", keys.archive, 400),
+        ("archives of no workspace", f"/v1/archives?workspace_id={word}", keys.archive, 400),
+        ("archives of others", f"/v1/archives?workspace_id={OTHERS}", keys.archive, 403),
+        ("a month", f"/v1/archives/2026-01{trace}", keys.archive, 404),
+        ("a month that is none", f"/v1/archives/{word}", keys.archive, 404),
+        ("a month without the permission", f"/v1/archives/2026-01{trace}", keys.usual, 403),
+        ("a file", f"/v1/archives/2026-01/usage.parquet{trace}", keys.archive, 404),
+        ("a file that is none", f"/v1/archives/2026-01/{word}", keys.archive, 404),
+        ("a file without the permission", f"/v1/archives/2026-01/{word}", keys.usual, 403),
+    ):
+        raw = head(canary, 0, key, target=path, method="GET")
+        lines = f"range: bytes={canary('range')}-\r\nif-range: {canary('if-range')}\r\n"
+        yield Question(name, raw[:-2] + lines.encode() + b"\r\n", status)
 
 
 def _events(canary: Case, handed: Case, key: str) -> Iterator[Question]:

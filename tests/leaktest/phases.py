@@ -165,7 +165,11 @@ def own_answers(world: World) -> None:
 
 def _questions(world: World, name: str, request_id: str = own.NO_REQUEST) -> list[own.Question]:
     cases = world.case(name), world.handed(name)
-    return list(own.questions(*cases, world.key, world.unknown_key, request_id))
+    return list(own.questions(*cases, _keys(world), request_id))
+
+
+def _keys(world: World) -> own.Keys:
+    return own.Keys(world.key, world.unknown_key, world.archive_key)
 
 
 def _own(world: World, note: str, patience_seconds: float = ANSWER_SECONDS_MAX) -> list[Call]:

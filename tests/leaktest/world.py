@@ -17,7 +17,7 @@ import httpx
 
 from kit.charge import Dimension
 from kit.secret import HINT_LENGTH, new_secret
-from oneapi.keys.v1 import key_service_pb2, key_service_pb2_grpc
+from oneapi.keys.v1 import api_key_pb2, key_service_pb2, key_service_pb2_grpc
 from tests.contract.charge_table import GPT_41_MINI
 from tests.leaktest import media, text
 from tests.leaktest.canaries import Case, Kind, Mint
@@ -112,6 +112,7 @@ class World:
             record=self.wires,
             temporary=self.temporary,
             edge_settings=EDGE_SETTINGS,
+            with_archiver=True,
             provider_variables={
                 f"{name.upper().replace('-', '_')}_API_KEY": it for name, it in variables.items()
             },
@@ -131,10 +132,17 @@ class World:
             self.cluster.import_catalogue(self._catalogue())
             self.cluster.grant(PLENTY_NANOS)
             self.other_key_id, self.other_key = self.cluster.make_key()
+            _, self.archive_key = self.cluster.make_key(
+                "", api_key_pb2.PERMISSION_ARCHIVES_DOWNLOAD
+            )
         except BaseException:
             self._stack.close()
             raise
-        keys = {"key": self.key, "unknown key": self.unknown_key}
+        keys = {
+            "key": self.key,
+            "unknown key": self.unknown_key,
+            "archive key": self.archive_key,
+        }
         marks = self.marks
         self.finder = Finder(
             (marks.request, marks.answer, marks.credential, marks.exception, marks.handed),

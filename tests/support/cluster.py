@@ -213,12 +213,15 @@ class Cluster(OperatorCalls):
     """Folder for what goes over the wires."""
     temporary: Path | None = None
     """Folder for temporary files of our processes, instead of the machine's."""
+    with_archiver: bool = False
+    """Run an archiver as well, which the edges ask."""
 
     def __post_init__(self) -> None:
         self.data_dir = self.folder / "data"
         self.postgres = PostgresNode(self.folder / "pg")
         self.cores: list[CoreNode] = []
         self.edges: list[EdgeNode] = []
+        self.archivers: list[CoreNode] = []
         self.links: list[ServerProcess] = []
         self.commits: list[Commits] = []
 
@@ -253,11 +256,9 @@ class Cluster(OperatorCalls):
             self.postgres.server.stop()
 
     def stop_gently(self) -> None:
-        """Stop the edges, which ship and close their epochs, then the cores; the database stays."""
-        for edge in self.edges:
-            edge.stop()
-        for core in self.cores:
-            core.stop()
+        """Stop the edges, which ship and close their epochs, then the others but the database."""
+        for node in self.nodes:
+            node.stop()
 
     def _start(self) -> None:
         dev = self.data_dir / "dev"
@@ -268,6 +269,9 @@ class Cluster(OperatorCalls):
             self.cores.append(self._core(number).start())
             # One after the other: the first makes keys and tables.
             self.until_serving(self.cores[-1])
+        if self.with_archiver:
+            self.archivers.append(self._archiver().start())
+            self.until_serving(self.archivers[-1])
         for number in range(self.edge_count):
             self.edges.append(self._edge(number).start())
         for edge in self.edges:
@@ -280,6 +284,15 @@ class Cluster(OperatorCalls):
         variables["DATABASE_URL"] = self._database_url_of(number)
         log = self.data_dir / f"core-{number}.log"
         return CoreNode(f"core-{number}", ("core",), port, variables, log)
+
+    def _archiver(self) -> CoreNode:
+        port = free_port()
+        settings = {
+            "ARCHIVER_PORT": str(port),
+            "CORE_TARGET": f"127.0.0.1:{self.cores[0].port}",
+        }
+        log = self.data_dir / "archiver.log"
+        return CoreNode("archiver", ("archiver",), port, self._variables(settings), log)
 
     def _database_url_of(self, number: int) -> str:
         if not self.loses_commits:
@@ -307,7 +320,10 @@ class Cluster(OperatorCalls):
             self.links.append(link)
             target = link.port
         port = free_port()
-        ours = {"EDGE_PORT": str(port), "CORE_TARGET": f"127.0.0.1:{target}", **self.edge_settings}
+        ours = {"EDGE_PORT": str(port), "CORE_TARGET": f"127.0.0.1:{target}"}
+        if self.archivers:
+            ours["ARCHIVER_TARGET"] = f"127.0.0.1:{self.archivers[0].port}"
+        ours |= self.edge_settings
         log = self.data_dir / f"edge-{number}.log"
         module = ("edge", "--slot", str(number))
         return EdgeNode(f"edge-{number}", module, port, self._variables(ours), log)
@@ -327,7 +343,7 @@ class Cluster(OperatorCalls):
     @property
     def nodes(self) -> list[EdgeNode | CoreNode]:
         """Return all processes of ours."""
-        return [*self.edges, *self.cores]
+        return [*self.edges, *self.archivers, *self.cores]
 
     def until_serving(self, node: EdgeNode | CoreNode) -> None:
         """Wait until a node takes requests; fail at once if it ended by itself."""

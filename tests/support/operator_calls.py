@@ -16,11 +16,12 @@ from oneapi.billing.v1 import (
     ledger_service_pb2_grpc,
 )
 from oneapi.common.v1.money_pb2 import Money
-from oneapi.keys.v1 import key_service_pb2, key_service_pb2_grpc
+from oneapi.keys.v1 import api_key_pb2, key_service_pb2, key_service_pb2_grpc
 from oneapi.metering.v1 import usage_service_pb2, usage_service_pb2_grpc
 from tests.support.processes import PATIENCE_SECONDS
 
 CALL_SECONDS_MAX = 30.0
+_Permission = api_key_pb2.Permission.ValueType
 
 
 class OperatorCalls(ABC):
@@ -88,13 +89,14 @@ class OperatorCalls(ABC):
         sums = {one.account: one.amount.amount_nanos for one in answer.sums}
         return {**sums, "total": answer.total.amount_nanos}
 
-    def make_key(self, workspace_id: str = "") -> tuple[str, str]:
-        """Make an API key; return its id and its secret."""
+    def make_key(self, workspace_id: str = "", *permissions: _Permission) -> tuple[str, str]:
+        """Make an API key that may do these things; return its id and its secret."""
         stub = key_service_pb2_grpc.KeyServiceStub(self.channel)
         asked = key_service_pb2.CreateKeyRequest(
             request_id=f"test-{time.monotonic_ns()}",
             workspace_id=workspace_id or self.workspace_id,
             display_name="Test key",
+            settings=api_key_pb2.KeySettings(permissions=permissions),
         )
         answer = stub.CreateKey(asked, timeout=CALL_SECONDS_MAX)
         return str(answer.key.key_id), str(answer.secret)

@@ -126,6 +126,49 @@ def test_a_downloaded_month_proves_itself(folder: Path, capsys: pytest.CaptureFi
     assert archive(capsys, "verify", str(folder))[0] == 0
 
 
+def test_one_file_is_proved_by_the_manifest_beside_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Among others' manifests too; it is said that it is not the whole month."""
+    (folder / "another.json").write_text("{}")
+    (folder / "usage-2.parquet").rename(folder / "late.parquet")
+    code, said = archive(capsys, "verify", str(folder / "late.parquet"))
+    assert (code, said["valid"], said["rows"]) == (0, True, COUNTS[1])
+    assert said["proves"].startswith("one of the month's 2 files")
+    (folder / "1api-keys.json").unlink()
+    code, said = archive(capsys, "verify", str(folder / "late.parquet"))
+    assert said["error"]["reason"] == "KEYS_MISSING"
+
+
+def test_one_file_alone_says_what_it_does_not_prove(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pages are whole or not; whether it is ours only a manifest says, and not just any."""
+    file = str(folder / "usage.parquet")
+    (folder / "manifest.json").rename(folder / "manifest")
+    code, said = archive(capsys, "verify", file)
+    assert (code, said["error"]["reason"]) == (1, "NEEDS_MANIFEST")
+    assert said["error"]["metadata"]["records"] == str(COUNTS[0])
+    assert "does not prove" in said["error"]["message"]
+    content = bytearray((folder / "usage.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "usage.parquet").write_bytes(content)
+    assert archive(capsys, "verify", file)[1]["error"]["metadata"]["check"] == "file_readable"
+    (folder / "manifest").rename(folder / "manifest.json")
+    assert archive(capsys, "verify", file)[1]["error"]["metadata"]["check"] == "file_named"
+    text = (folder / "manifest.json").read_text()
+    (folder / "costs.csv.gz").write_bytes(b"no table of ours")
+    (folder / "manifest.json").unlink()
+    code, said = archive(capsys, "verify", str(folder / "costs.csv.gz"))
+    assert (code, said["error"]["reason"]) == (1, "NEEDS_MANIFEST")
+    assert "records" not in said["error"]["metadata"]
+    other = text.replace('"revision":"1"', '"revision":"2"').replace('"revision":1', '"revision":2')
+    assert other != text
+    (folder / "manifest.json").write_text(other)
+    code, said = archive(capsys, "verify", str(folder / "usage-2.parquet"))
+    assert (code, said["error"]["metadata"]["check"]) == (1, "signature")
+
+
 def test_a_download_that_was_cut_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is there already is not fetched again, and what was damaged is found."""
     content = (folder / "usage.parquet").read_bytes()

@@ -4,51 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Route
 
 from archiver.settings import ArchiverSettings
 from archiver.store.objects import ObjectStore
 from archiver.store.opening import open_store
-from edge import errors
-from edge.admission.admit import Admission
-from edge.admission.grants import Grant
-from edge.api.archives import Archives
+from edge.api.archive_visits import DOWNLOADS_MAX, PER_MINUTE
 from oneapi.security.v1.access_service_pb2 import RecordAccessRequest
-from tests.support.archive_rows import workspace
-from tests.support.archive_shelf import (
-    MONTH_NAME,
-    OTHER_WORKSPACE,
-    WORKSPACE,
-    Core,
-    both_serving,
-    publish,
-)
-from tests.support.core_server import calling
+from tests.support.archive_edge import KEY, ORIGIN, PAGE, USAGE, edge_serving
+from tests.support.archive_shelf import MONTH_NAME, OTHER_WORKSPACE, WORKSPACE, Core, publish
 from tests.support.s3_server import s3_server
-from tests.unit.edge.admission.doubles import grant
-from tests.unit.edge.server.conftest import Running, running
+from tests.unit.edge.server.conftest import Running
 
-KEY = "the-key"
-USAGE = f"/v1/archives/{MONTH_NAME}/usage.parquet"
-ORIGIN = "https://api.example.com"
-
-
-class OneKey:
-    """An admission that knows one key."""
-
-    async def authenticate(self, secret: str, peer: str | None) -> Grant:
-        """Return the key's grant."""
-        if secret != KEY:
-            raise errors.unknown_key()
-        return replace(grant(), workspace_id=workspace(1), secrets={b"h" * 32: 0})
+OF_PAGE = {"sec_fetch_mode": "cors", "sec_fetch_site": "cross-site"}
+"""What a browser says of a request that a page's script makes."""
 
 
 @pytest.fixture
@@ -65,31 +38,10 @@ async def store(core: Core, tmp_path: Path) -> ObjectStore:
     return store
 
 
-@asynccontextmanager
-async def edge(core: Core, store: ObjectStore, folder: Path) -> AsyncIterator[Running]:
-    """Serve the paths of the archive."""
-    async with (
-        both_serving(core, store, folder) as (core_port, port),
-        calling(core_port, "edge") as to_core,
-        calling(port, "edge") as to_archiver,
-    ):
-        archives = Archives(to_core, to_archiver, cast("Admission", OneKey()), ORIGIN)
-        app = Starlette(
-            routes=[
-                Route("/v1/archives", archives.list),
-                Route("/v1/archives/{month}", archives.month),
-                Route("/v1/archives/{month}/{name}", archives.file),
-            ]
-        )
-        async with running(app) as front:
-            yield front
-            assert front.faults == []
-
-
 @pytest.fixture
 async def served(core: Core, store: ObjectStore, tmp_path: Path) -> AsyncIterator[Running]:
     """An edge with a month in a local folder."""
-    async with edge(core, store, tmp_path) as front:
+    async with edge_serving(core, store, tmp_path) as front:
         yield front
 
 
@@ -210,8 +162,42 @@ async def test_a_file_that_changed_is_cut(core: Core, served: Running, tmp_path:
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
-    with pytest.raises(httpx.RemoteProtocolError):
-        await ask(served, USAGE)
+    for _ in range(DOWNLOADS_MAX + 1):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await ask(served, USAGE)
+
+
+async def test_a_key_that_asks_too_often_is_told_when_to_come_again(
+    core: Core, served: Running
+) -> None:
+    """Denied visits count as well, so that nobody fills the audit log; then core is left alone."""
+    core.permissions = ()
+    for _ in range(PER_MINUTE):
+        assert (await ask(served, "/v1/archives")).status_code == 403
+    for path in ("/v1/archives", f"/v1/archives/{MONTH_NAME}", USAGE):
+        answer = await ask(served, path)
+        code = answer.json()["error"]["code"]
+        assert (answer.status_code, code) == (429, "rate_limit_exceeded")
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert len(core.told) == PER_MINUTE
+
+
+@pytest.mark.parametrize("path", ["/v1/archives", f"/v1/archives/{MONTH_NAME}", USAGE])
+async def test_pages_read_it_if_the_workspace_names_their_origin(
+    served: Running, path: str
+) -> None:
+    """With what goes on after a cut; a page of another origin may read only why it may not."""
+    named = await ask(served, path, origin=PAGE, **OF_PAGE)
+    assert named.status_code == 200
+    assert named.headers["access-control-allow-origin"] == PAGE
+    exposed = named.headers["access-control-expose-headers"].split(", ")
+    assert {"etag", "content-range", "accept-ranges"} <= set(exposed)
+    other = await ask(served, path, origin="https://other.example.com", **OF_PAGE)
+    assert (other.status_code, other.json()["error"]["code"]) == (403, "origin_not_allowed")
+    assert other.headers["access-control-allow-origin"] == "https://other.example.com"
+    missing = await ask(served, "/v1/archives/2026-04", origin=PAGE, **OF_PAGE)
+    assert (missing.status_code, missing.headers["access-control-allow-origin"]) == (404, PAGE)
+    assert "access-control-allow-origin" not in (await ask(served, path)).headers
 
 
 async def test_a_store_that_signs_hands_out_by_itself(core: Core, tmp_path: Path) -> None:
@@ -220,10 +206,12 @@ async def test_a_store_that_signs_hands_out_by_itself(core: Core, tmp_path: Path
         named: Mapping[str, Any] = dict(settings)
         store = open_store(ArchiverSettings(data_dir=tmp_path, **named))
         await publish(core, store, tmp_path, (50,))
-        async with edge(core, store, tmp_path) as front:
-            answer = await ask(front, USAGE, range="bytes=7-")
+        async with edge_serving(core, store, tmp_path) as front:
+            answer = await ask(front, USAGE, range="bytes=7-", origin=PAGE, **OF_PAGE)
             head = await ask(front, USAGE, "HEAD")
         assert (answer.status_code, answer.headers["cache-control"]) == (302, "no-store")
+        assert answer.headers["access-control-allow-origin"] == PAGE
+        assert not {"etag", "content-range", "content-disposition"} & set(answer.headers)
         async with httpx.AsyncClient(trust_env=False) as client:
             part = await client.get(answer.headers["location"], headers={"range": "bytes=7-"})
     assert (part.status_code, len(part.content)) == (206, core.files[0].size_bytes - 7)

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 from core.cli.demo import demo
 from core.db.database import Database
-from core.demo_usage.maker import Maker, MonthsArchived, NoPrices, Plan
+from core.demo_usage.maker import Maker, MonthsArchived, NoPrices, Plan, RecordsRefused
 from core.demo_usage.shape import month_counts, row_counts
 from core.keyring import load_or_make_keyring
 from core.metering.partitions import partition_name
@@ -21,6 +22,7 @@ from kit.cli import Exit
 from kit.ids import IdSource
 from tests.support.metering_world import MeteringWorld
 from tests.support.money_world import MoneyWorld
+from tests.support.postgres import PostgresServer
 
 PLAN = Plan(last=date(2026, 10, 1), months=3, rows=900, workspaces=4, seed="1")
 
@@ -95,6 +97,38 @@ async def test_no_usage_is_made_for_a_month_that_is_archived(
         await tx.commit()
     with pytest.raises(MonthsArchived):
         await maker(world, tmp_path).make(lambda _month, _rows: None)
+
+
+async def test_a_second_run_adds_as_much_in_workspaces_of_its_own(
+    world: MeteringWorld, tmp_path: Path
+) -> None:
+    """Also with the same seed: no id and no name of the first one is in the way."""
+    first = await maker(world, tmp_path).make(lambda _month, _rows: None)
+    second = await maker(world, tmp_path).make(lambda _month, _rows: None)
+    assert (second.rows, second.workspaces) == (first.rows, first.workspaces)
+    stored = await world.rows(
+        "SELECT count(*), count(DISTINCT workspace_id), CAST(sum(charge_nanos) AS bigint)"
+        " FROM usage_record"
+    )
+    charged = first.charged_nanos + second.charged_nanos
+    assert stored == [(2 * PLAN.rows, 2 * PLAN.workspaces, charged)]
+    assert await world.account("rev.usage") == charged
+    assert await world.money.findings() == []
+
+
+async def test_refused_records_end_the_run(
+    world: MeteringWorld, postgres_server: PostgresServer, database_url: str, tmp_path: Path
+) -> None:
+    """They would be missing from what it says that it made."""
+    made = maker(world, tmp_path)
+    await made.prepare()
+    month = PLAN.all_months()[0]
+    await made.make_month(month)
+    with psycopg.connect(postgres_server.superuser_url_of(database_url)) as connection:
+        # The same ids come again and say something else than what is stored.
+        connection.execute("UPDATE usage_record SET content_hash = sha256(content_hash)")
+    with pytest.raises(RecordsRefused):
+        await made.make_month(month)
 
 
 async def test_without_prices_nothing_is_made(database_url: str, tmp_path: Path) -> None:
