@@ -21,7 +21,6 @@ from oneapi.metering.v1 import usage_service_pb2, usage_service_pb2_grpc
 from tests.support.processes import PATIENCE_SECONDS
 
 CALL_SECONDS_MAX = 30.0
-_Permission = api_key_pb2.Permission.ValueType
 
 
 class OperatorCalls(ABC):
@@ -89,7 +88,9 @@ class OperatorCalls(ABC):
         sums = {one.account: one.amount.amount_nanos for one in answer.sums}
         return {**sums, "total": answer.total.amount_nanos}
 
-    def make_key(self, workspace_id: str = "", *permissions: _Permission) -> tuple[str, str]:
+    def make_key(
+        self, workspace_id: str = "", *permissions: api_key_pb2.Permission.ValueType
+    ) -> tuple[str, str]:
         """Make an API key that may do these things; return its id and its secret."""
         stub = key_service_pb2_grpc.KeyServiceStub(self.channel)
         asked = key_service_pb2.CreateKeyRequest(
