@@ -32,15 +32,22 @@ class CuttingRelay:
     def _relay(self, client: socket.socket) -> None:
         with client, suppress(OSError), socket.create_connection(("127.0.0.1", self.target)) as far:
             threading.Thread(target=self._forward, args=(client, far), daemon=True).start()
-            passed = 0
-            while piece := far.recv(READ_BYTES):
-                limit = min(self.cuts, default=None)
-                if limit is not None and passed + len(piece) > limit:
-                    self.cuts.remove(limit)
-                    client.sendall(piece[: limit - passed])
-                    return
-                client.sendall(piece)
-                passed += len(piece)
+            try:
+                self._answer(client, far)
+            finally:
+                # Closing alone says nothing while the other thread still reads.
+                client.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, client: socket.socket, far: socket.socket) -> None:
+        passed = 0
+        while piece := far.recv(READ_BYTES):
+            limit = min(self.cuts, default=None)
+            if limit is not None and passed + len(piece) > limit:
+                self.cuts.remove(limit)
+                client.sendall(piece[: limit - passed])
+                return
+            client.sendall(piece)
+            passed += len(piece)
 
     def _forward(self, client: socket.socket, far: socket.socket) -> None:
         with suppress(OSError):
