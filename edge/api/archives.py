@@ -45,6 +45,7 @@ AUDIENCE: Final = "archiver"
 PAGE_MAX: Final = 100
 _MONTH: Final = re.compile(r"^[0-9]{4}-(0[1-9]|1[0-2])$", re.ASCII)
 _NAME: Final = re.compile(r"^[a-z][a-z0-9.-]{0,47}$", re.ASCII)
+_LIMIT: Final = re.compile(r"^[0-9]{1,4}$", re.ASCII)
 _BASE_URL: Final = "$ONEAPI_BASE_URL"
 _OF_ANY_ANSWER: Final = frozenset(
     {
@@ -143,7 +144,7 @@ class Archives:
         if etag and is_fresh(header(sent, b"if-none-match"), etag):
             return Response(None, 304, headers)
         if request.method == "HEAD":
-            return Response(None, 200, {"content-length": str(file.size_bytes)} | headers)
+            return _head(file, headers)
         part = _part_of(sent, etag, file)
         where = (archive.workspace_id, archive.month, file.name)
         signing = pb.SignDownloadRequest(workspace_id=where[0], month=where[1], name=where[2])
@@ -242,6 +243,15 @@ def _file_of(archive: pb.Archive, name: str) -> pb.DownloadableFile:
     raise _not_found()
 
 
+def _head(file: pb.DownloadableFile, headers: dict[str, str]) -> Response:
+    """Say what a file is; how long text is that is made on demand, nobody knows before."""
+    answer = Response(None, 200, headers)
+    del answer.headers["content-length"]
+    if file.sha256:
+        answer.headers["content-length"] = str(file.size_bytes)
+    return answer
+
+
 def _headers_of(archive: pb.Archive, file: pb.DownloadableFile) -> dict[str, str]:
     stem, _, end = file.name.partition(".")
     headers = _plain_headers() | {
@@ -277,7 +287,7 @@ def _part_of(sent: Any, etag: str, file: pb.DownloadableFile) -> ByteRange | Non
 def _limit(text: str | None) -> int:
     if text is None:
         return 0
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:4]) <= PAGE_MAX:
+    if _LIMIT.fullmatch(text) is None or not 1 <= int(text) <= PAGE_MAX:
         raise invalid("invalid_limit", f"`limit` is a number from 1 to {PAGE_MAX}.", "limit")
     return int(text)
 

@@ -117,6 +117,9 @@ async def test_text_is_made_on_demand(served: Running) -> None:
     assert "content-length" not in answer.headers
     assert answer.headers["content-type"].startswith("text/csv")
     assert answer.text.count("\n") == 2_001
+    head = await ask(served, f"/v1/archives/{MONTH_NAME}/usage.csv", "HEAD")
+    assert (head.status_code, head.headers["content-type"]) == (200, answer.headers["content-type"])
+    assert "content-length" not in head.headers
 
 
 @pytest.mark.parametrize(
@@ -124,6 +127,7 @@ async def test_text_is_made_on_demand(served: Running) -> None:
     [
         ("/v1/archives?limit=0", 400, "invalid_limit"),
         ("/v1/archives?limit=9999999999999999999999", 400, "invalid_limit"),
+        ("/v1/archives?limit=00019999999999999", 400, "invalid_limit"),
         ("/v1/archives?after=x", 400, "invalid_month"),
         ("/v1/archives?workspace_id=ws_1", 400, "invalid_workspace_id"),
         ("/v1/archives/2026-04", 404, "archive_not_found"),
