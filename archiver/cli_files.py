@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import click
 
-from archiver.cli_verify import KEY_FILE
 from kit.cli import CommandFailed, json_option, output
 from kit.cli_calls import call, dollars
 
@@ -45,6 +44,8 @@ def download(
     context: click.Context, month: str, workspace: str | None, folder: Path | None
 ) -> None:
     """Write a month's files and the keys that prove them to a folder; goes on after a cut."""
+    from kit.platform_keys import KEY_FILE  # noqa: PLC0415 - commands start quickly
+
     owner, target = _workspace(workspace), folder or Path(month)
     target.mkdir(parents=True, exist_ok=True)
     archive = _archive("GetArchive", workspace_id=owner, month=month).archive

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from archiver.cli_keys import OPTION_HELP, keys_named
 from kit.cli import CommandFailed, Exit, json_option, output
 
 if TYPE_CHECKING:
@@ -18,40 +19,39 @@ if TYPE_CHECKING:
     from archiver.proof_file import FileAlone
     from kit.platform_keys import PublicKeys
 
-KEY_FILE: Final = "1api-keys.json"
 _KEY_VARIABLE: Final = "ONEAPI_API_KEY"
-_EXISTING: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("target")
-@click.option("--keys", "key_file", type=_EXISTING, help="Published keys; see `download`.")
+@click.option("--keys", "named", metavar="URL|FILE", help=OPTION_HELP)
 @json_option
 @click.pass_context
-def verify(context: click.Context, target: str, key_file: Path | None) -> None:
-    """Prove a month from its files alone: a folder, a manifest, or the month's https:// URL.
+def verify(context: click.Context, target: str, named: str | None) -> None:
+    """Prove a month from its files and the platform's keys: a folder, a manifest, or its URL.
 
     One file of a month is proved by the manifest that lies beside it. A URL is read with the API
     key in ONEAPI_API_KEY. Exit code 1 if the files do not prove it.
     """
+    from archiver.fetching import origin_of  # noqa: PLC0415 - commands start quickly
+
     if target.startswith(("https://", "http://")):
         with TemporaryDirectory() as folder:
-            keys = _fetch(target, Path(folder))
-            found = _proved(Path(folder), None, _keys(key_file.read_bytes() if key_file else keys))
+            _fetch(target, Path(folder))
+            found = _proved(Path(folder), None, keys_named(named or origin_of(target)))
     else:
         path = Path(target)
         if not path.exists():
             raise CommandFailed("No such file or folder.", code=Exit.NOT_FOUND, reason="NOT_FOUND")
         if path.is_file() and path.suffix != ".json":
-            output(context, _one_file(path, key_file))
+            output(context, _one_file(path, named))
             return
         folder_path = path if path.is_dir() else path.parent
-        keys = _read_keys(key_file or folder_path / KEY_FILE)
-        found = _proved(folder_path, None if path.is_dir() else path, _keys(keys))
+        found = _proved(folder_path, None if path.is_dir() else path, keys_named(named))
     output(context, _proof(found))
 
 
-def _fetch(url: str, folder: Path) -> bytes:
+def _fetch(url: str, folder: Path) -> None:
     from archiver.fetching import Fetcher  # noqa: PLC0415
 
     api_key = os.environ.get(_KEY_VARIABLE, "")
@@ -61,37 +61,11 @@ def _fetch(url: str, folder: Path) -> bytes:
             code=Exit.USAGE,
             reason="API_KEY_MISSING",
         )
-    fetcher = Fetcher(url, api_key)
-    fetcher.fetch_month(folder)
-    return fetcher.fetch_keys()
-
-
-def _read_keys(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        raise CommandFailed(
-            "Name the published keys with --keys: they are at /.well-known/1api-keys.json.",
-            code=Exit.USAGE,
-            reason="KEYS_MISSING",
-        ) from None
-
-
-def _keys(text: bytes) -> PublicKeys:
-    from kit.platform_keys import InvalidKeySet, parse_keys  # noqa: PLC0415
-
-    try:
-        return parse_keys(text)
-    except InvalidKeySet:
-        raise CommandFailed(
-            "The keys are no JSON Web Key Set with Ed25519 keys.",
-            code=Exit.USAGE,
-            reason="KEYS_NOT_VALID",
-        ) from None
+    Fetcher(url, api_key).fetch_month(folder)
 
 
 def _proved(folder: Path, manifest: Path | None, keys: PublicKeys) -> Manifest:
-    from archiver.proof_folder import NoManifest, verify_folder  # noqa: PLC0415
+    from archiver.proof_folder import FolderTooLarge, NoManifest, verify_folder  # noqa: PLC0415
 
     with _told():
         try:
@@ -100,11 +74,18 @@ def _proved(folder: Path, manifest: Path | None, keys: PublicKeys) -> Manifest:
             raise CommandFailed(
                 "The folder has no manifest, or several.", code=Exit.USAGE, reason="NO_MANIFEST"
             ) from None
+        except FolderTooLarge:
+            raise CommandFailed(
+                "The folder has more in it than a month: give the month's files one of their own.",
+                code=Exit.USAGE,
+                reason="FOLDER_TOO_LARGE",
+            ) from None
 
 
-def _one_file(path: Path, key_file: Path | None) -> dict[str, Any]:
+def _one_file(path: Path, named: str | None) -> dict[str, Any]:
     """Prove one file of a month; without its manifest, say what it is worth alone."""
     from archiver.calendar import format_month  # noqa: PLC0415
+    from archiver.manifest import read_manifest  # noqa: PLC0415
     from archiver.proof_file import look_at, manifest_beside, verify_file  # noqa: PLC0415
     from kit.ids import format_id  # noqa: PLC0415
 
@@ -112,8 +93,7 @@ def _one_file(path: Path, key_file: Path | None) -> dict[str, Any]:
         manifest = manifest_beside(path)
         if manifest is None:
             raise _needs_manifest(look_at(path))
-        keys = _keys(_read_keys(key_file or path.parent / KEY_FILE))
-        found, part = verify_file(path, manifest.read_bytes(), keys)
+        found, part = verify_file(path, read_manifest(manifest), keys_named(named))
     return {
         "valid": True,
         "proves": f"one of the month's {len(found.parts)} files; a folder proves all of it",

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from archiver.manifest import Manifest, ManifestNotValid, parse_manifest
+from archiver.manifest import Manifest, ManifestNotValid, parse_manifest, read_manifest
 from archiver.model import Part, Totals
 from archiver.proof_folder import sha256_of
 from archiver.verify import NotProved, read_totals, verify_bytes
 from kit.platform_keys import PublicKeys
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
-MANIFEST_BYTES_MAX: Final = 256 * 1024 * 1024
 BESIDE_MAX: Final = 1_000
 USAGE_SUFFIX: Final = ".parquet"
 
@@ -49,10 +48,12 @@ def manifest_beside(path: Path) -> Path | None:
     found: Path | None = None
     digest = sha256_of(path)
     for number, other in enumerate(sorted(path.parent.glob("*.json"))):
-        if number >= BESIDE_MAX or other.stat().st_size > MANIFEST_BYTES_MAX:
+        if number >= BESIDE_MAX:
+            break
+        if not other.is_file():
             continue
         try:
-            manifest = parse_manifest(other.read_bytes())
+            manifest = parse_manifest(read_manifest(other))
         except (ManifestNotValid, OSError):
             continue
         if any(part.sha256 == digest for part in manifest.parts):

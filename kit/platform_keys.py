@@ -22,6 +22,8 @@ from kit.canonical import Canonical, encode
 ALGORITHM: Final = "Ed25519"
 KEY_BYTES: Final = 32
 KEYS_MAX: Final = 1_000
+KEY_FILE: Final = "1api-keys.json"
+"""What the published keys are called, under `/.well-known/` and as a file."""
 _KEY_ID_DIGITS: Final = 16
 
 

@@ -1,9 +1,8 @@
-"""`1api archive list|download|verify`: files come whole, and prove themselves, or do not."""
+"""`1api archive list|download|verify`: files come whole, and are proved by our keys, or not."""
 
 from __future__ import annotations
 
 import asyncio
-import http.server
 import json
 import threading
 from collections.abc import Iterator
@@ -12,18 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archiver.cli import commands
-from archiver.fetching import Fetcher
+from archiver.manifest import parse_manifest
+from archiver.proof_folder import FILES_MAX
 from archiver.settings import ArchiverSettings
 from archiver.store.opening import open_store
-from kit.cli import CommandFailed, Commands, Exit, run
+from kit.archive_manifest import manifest_message
+from kit.cli import Commands, Exit, run
 from kit.files import write_private
 from kit.ids import format_id
+from kit.platform_keys import PublicKeys, key_id_of
 from tests.support.archive_shelf import KEYS, MONTH_NAME, WORKSPACE, Core, both_serving, publish
 from tests.support.core_server import TOKENS
 
 COUNTS = (300, 40)
+TRUSTED = "trusted.json"
 NAMES = ["usage.parquet", "usage-2.parquet", "manifest.json"]
 
 
@@ -95,7 +99,14 @@ def folder(reachable: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     words = ("download", MONTH_NAME, "--workspace", WORKSPACE, "--output", str(target))
     code, said = archive(capsys, *words)
     assert (code, said["files"]) == (0, NAMES)
+    (tmp_path / TRUSTED).write_bytes(KEYS.to_json())
     return target
+
+
+def verify(capsys: pytest.CaptureFixture[str], target: Path) -> tuple[int, Any]:
+    """Verify by the keys that we trust."""
+    trusted = next(path / TRUSTED for path in target.parents if (path / TRUSTED).exists())
+    return archive(capsys, "verify", str(target), "--keys", str(trusted))
 
 
 @pytest.mark.usefixtures("reachable")
@@ -117,13 +128,13 @@ def test_keys_are_erased_by_name_or_all(capsys: pytest.CaptureFixture[str]) -> N
     assert archive(capsys, "erase", "--key", "key_1", "--workspace", WORKSPACE)[0] != 0
 
 
-def test_a_downloaded_month_proves_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_downloaded_month_is_proved(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Offline, by folder or by manifest, whatever its files are called."""
     for target in (folder, folder / "manifest.json"):
-        code, said = archive(capsys, "verify", str(target))
+        code, said = verify(capsys, target)
         assert (code, said["valid"], said["records"]) == (0, True, sum(COUNTS))
     (folder / "usage-2.parquet").rename(folder / "the rest of march.parquet")
-    assert archive(capsys, "verify", str(folder))[0] == 0
+    assert verify(capsys, folder)[0] == 0
 
 
 def test_one_file_is_proved_by_the_manifest_beside_it(
@@ -132,40 +143,37 @@ def test_one_file_is_proved_by_the_manifest_beside_it(
     """Among others' manifests too; it is said that it is not the whole month."""
     (folder / "another.json").write_text("{}")
     (folder / "usage-2.parquet").rename(folder / "late.parquet")
-    code, said = archive(capsys, "verify", str(folder / "late.parquet"))
+    code, said = verify(capsys, folder / "late.parquet")
     assert (code, said["valid"], said["rows"]) == (0, True, COUNTS[1])
     assert said["proves"].startswith("one of the month's 2 files")
-    (folder / "1api-keys.json").unlink()
-    code, said = archive(capsys, "verify", str(folder / "late.parquet"))
-    assert said["error"]["reason"] == "KEYS_MISSING"
 
 
 def test_one_file_alone_says_what_it_does_not_prove(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its pages are whole or not; whether it is ours only a manifest says, and not just any."""
-    file = str(folder / "usage.parquet")
+    file = folder / "usage.parquet"
     (folder / "manifest.json").rename(folder / "manifest")
-    code, said = archive(capsys, "verify", file)
+    code, said = verify(capsys, file)
     assert (code, said["error"]["reason"]) == (1, "NEEDS_MANIFEST")
     assert said["error"]["metadata"]["records"] == str(COUNTS[0])
     assert "does not prove" in said["error"]["message"]
     content = bytearray((folder / "usage.parquet").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "usage.parquet").write_bytes(content)
-    assert archive(capsys, "verify", file)[1]["error"]["metadata"]["check"] == "file_readable"
+    assert verify(capsys, file)[1]["error"]["metadata"]["check"] == "file_readable"
     (folder / "manifest").rename(folder / "manifest.json")
-    assert archive(capsys, "verify", file)[1]["error"]["metadata"]["check"] == "file_named"
+    assert verify(capsys, file)[1]["error"]["metadata"]["check"] == "file_named"
     text = (folder / "manifest.json").read_text()
     (folder / "costs.csv.gz").write_bytes(b"no table of ours")
     (folder / "manifest.json").unlink()
-    code, said = archive(capsys, "verify", str(folder / "costs.csv.gz"))
+    code, said = verify(capsys, folder / "costs.csv.gz")
     assert (code, said["error"]["reason"]) == (1, "NEEDS_MANIFEST")
     assert "records" not in said["error"]["metadata"]
     other = text.replace('"revision":"1"', '"revision":"2"').replace('"revision":1', '"revision":2')
     assert other != text
     (folder / "manifest.json").write_text(other)
-    code, said = archive(capsys, "verify", str(folder / "usage-2.parquet"))
+    code, said = verify(capsys, folder / "usage-2.parquet")
     assert (code, said["error"]["metadata"]["check"]) == (1, "signature")
 
 
@@ -192,106 +200,78 @@ def test_one_changed_byte_is_found(
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
-    code, said = archive(capsys, "verify", str(folder))
+    code, said = verify(capsys, folder)
     assert code == 1
     assert said["error"]["reason"] in {"NOT_PROVED", "MANIFEST_NOT_VALID"}
 
 
 def test_what_is_missing_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file, the keys, the manifest, the folder."""
+    """A file, the manifest, the folder."""
     (folder / "usage-2.parquet").unlink()
-    code, said = archive(capsys, "verify", str(folder))
+    code, said = verify(capsys, folder)
     assert (code, said["error"]["metadata"]["check"]) == (1, "file_missing")
-    (folder / "1api-keys.json").rename(folder / "keys")
-    assert archive(capsys, "verify", str(folder))[1]["error"]["reason"] == "KEYS_MISSING"
     (folder / "manifest.json").unlink()
-    keys = ("--keys", str(folder / "keys"))
-    assert archive(capsys, "verify", str(folder), *keys)[1]["error"]["reason"] == "NO_MANIFEST"
-    assert archive(capsys, "verify", str(folder / "none"))[0] == 3
+    assert verify(capsys, folder)[1]["error"]["reason"] == "NO_MANIFEST"
+    assert verify(capsys, folder / "none")[0] == 3
 
 
-class Site(http.server.BaseHTTPRequestHandler):
-    """An edge that redirects to a store on another port, and cuts the first answer there."""
-
-    root: Path
-    store_port = 0
-    cuts = 1
-    keys_at_store: list[str]
-
-    def do_GET(self) -> None:
-        """Answer a month, its files, or the keys."""
-        if self.path.startswith("/v1/archives/") and self.path.endswith((".parquet", ".json")):
-            where = f"http://127.0.0.1:{self.store_port}/{self.path.rsplit('/', 1)[-1]}"
-            self.send_response(302)
-            self.send_header("location", where)
-            self.end_headers()
-            return
-        if self.path.startswith("/v1/archives/"):
-            files = [
-                {"name": name, "size_bytes": (self.root / name).stat().st_size, "sha256": "aa"}
-                for name in NAMES
-            ]
-            self._send(json.dumps({"files": files}).encode())
-        elif self.path.startswith("/.well-known/"):
-            self._send(KEYS.to_json())
-        else:
-            self._from_store()
-
-    def _from_store(self) -> None:
-        type(self).keys_at_store.append(self.headers.get("authorization", ""))
-        content = (self.root / self.path.strip("/")).read_bytes()
-        start = int(self.headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        cut = type(self).cuts > 0
-        type(self).cuts -= 1
-        self.send_response(206 if start else 200)
-        self.send_header("content-length", str(len(content) - start))
-        self.end_headers()
-        self.wfile.write(content[start : start + 500] if cut else content[start:])
-        self.close_connection = True
-
-    def _send(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def site(handler: type[Site]) -> Iterator[int]:
-    """Serve; yields the port."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
-
-
-def test_a_month_is_proved_by_its_url(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_what_is_to_be_proved_does_not_say_by_which_keys(
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Through the store's own URL, which is not told the API key, and after a cut."""
-    handler: Any = type("OurSite", (Site,), {"root": folder, "keys_at_store": []})
-    monkeypatch.delenv("ONEAPI_API_KEY", raising=False)
-    with site(handler) as store_port, site(handler) as port:
-        handler.store_port = store_port
-        url = f"http://127.0.0.1:{port}/v1/archives/{MONTH_NAME}"
-        assert archive(capsys, "verify", url)[1]["error"]["reason"] == "API_KEY_MISSING"
-        monkeypatch.setenv("ONEAPI_API_KEY", "a-secret")
-        code, said = archive(capsys, "verify", url)
-    assert (code, said["valid"], said["records"]) == (0, True, sum(COUNTS))
-    assert len(handler.keys_at_store) == len(NAMES) + 1
-    assert set(handler.keys_at_store) == {""}
+    """A stranger's month has a stranger's keys beside it: without ours there is no answer."""
+    text = (folder / "manifest.json").read_bytes()
+    for target in (folder, folder / "manifest.json", folder / "usage.parquet"):
+        code, said = archive(capsys, "verify", str(target))
+        assert (code, said["error"]["reason"]) == (Exit.USAGE, "KEYS_MISSING")
+        assert "valid" not in said
+    stranger = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
+    public = stranger.public_key().public_bytes_raw()
+    manifest = parse_manifest(text)
+    message = manifest_message(WORKSPACE, MONTH_NAME, manifest.revision, manifest.sha256())
+    forged = manifest.signed(key_id_of(public), stranger.sign(message))
+    (folder / "manifest.json").write_bytes(forged.to_bytes())
+    (folder / "1api-keys.json").write_bytes(PublicKeys({key_id_of(public): public}).to_json())
+    for target in (folder, folder / "manifest.json", folder / "usage.parquet"):
+        assert archive(capsys, "verify", str(target))[0] == Exit.USAGE
+        code, said = verify(capsys, target)
+        assert (code, said["error"]["metadata"]["check"]) == (1, "signature")
 
 
-def test_a_key_never_goes_in_the_clear() -> None:
-    """Over the net only by TLS."""
-    for url in ("http://api.example.com/v1/archives/2026-03", "ftp://x/", "http://"):
-        with pytest.raises(CommandFailed):
-            Fetcher(url, "a-secret")
+def test_keys_that_are_none_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No file, another file, an address in the clear."""
+    for named, reason in (
+        (folder / "none", "KEYS_NOT_READ"),
+        (folder / "usage.parquet", "KEYS_NOT_VALID"),
+        ("http://api.example.com", "URL_NOT_SAFE"),
+        ("https://user:word@api.example.com", "URL_NOT_SAFE"),
+    ):
+        code, said = archive(capsys, "verify", str(folder), "--keys", str(named))
+        assert (code, said["error"]["reason"]) == (Exit.USAGE, reason)
+
+
+def test_files_that_a_browser_fetched_are_found(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the names that our answers give them, among the keys and others' files."""
+    for name in NAMES:
+        stem, _, end = name.partition(".")
+        (folder / name).rename(folder / f"{stem}-{MONTH_NAME}.{end}")
+    (folder / "notes.json").write_text("{}")
+    with (folder / "film").open("wb") as large:
+        # To read it would take a minute.
+        large.truncate(1 << 36)
+    assert verify(capsys, folder)[0] == 0
+    (folder / "notes.json").unlink()
+    assert verify(capsys, folder)[0] == 0
+
+
+def test_files_are_not_looked_for_among_too_many(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is under its own name is found all the same."""
+    for number in range(FILES_MAX):
+        (folder / f"{number}.txt").touch()
+    assert verify(capsys, folder / "manifest.json")[0] == 0
+    (folder / "usage.parquet").rename(folder / "march.parquet")
+    code, said = verify(capsys, folder / "manifest.json")
+    assert (code, said["error"]["reason"]) == (Exit.USAGE, "FOLDER_TOO_LARGE")
