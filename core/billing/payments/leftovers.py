@@ -39,11 +39,11 @@ _END_SURPLUS: Final = """
 UPDATE payment_surplus SET done_at = :now, refund_id = nullif(:refund, ''), failure = :failure
  WHERE intent_id = :intent AND done_at IS NULL
 """
+# Of ours only: what somebody made by hand says nothing of what we still have to give back.
 _COMES_BACK: Final = """
-UPDATE payment_surplus SET refund_id = :refund, failure = :failure,
+UPDATE payment_surplus SET failure = :failure,
        done_at = coalesce(done_at, CAST(:now AS timestamptz))
- WHERE intent_id = :intent AND failure = ''
-RETURNING amount_minor
+ WHERE intent_id = :intent AND refund_id = :refund AND failure = ''
 """
 _KEEP_CARD: Final = """
 INSERT INTO card_detach (method_id, created_at, not_before) VALUES (:method, :now, :now)
@@ -114,7 +114,8 @@ async def surplus_stays(tx: Transaction, surplus: Surplus, failure: str, act: Ac
 async def follow_refund(tx: Transaction, act: Act, seen: StripeRefund) -> None:
     """Book what a refund of money that gave no credit has moved; may run again and again.
 
-    What comes back is ours again and nothing is tried anew: somebody has to look.
+    What comes back is ours again and nothing is tried anew: somebody has to look, at each refund
+    that came back, whether we made it or somebody by hand.
     """
     nanos = seen.amount * NANOS_PER_CENT
     if seen.currency == CURRENCY and seen.balance_transaction is not None:
@@ -123,15 +124,14 @@ async def follow_refund(tx: Transaction, act: Act, seen: StripeRefund) -> None:
         await house.surplus_returned(tx, seen.id, nanos, actor=act.actor, now=act.now)
     if seen.status not in DEAD:
         return
-    row = await tx.one(
+    await tx.run(
         _COMES_BACK,
         intent=seen.intent_id,
         refund=seen.id,
         failure=seen.failure or seen.status,
         now=act.now,
     )
-    if row is not None:
-        await raise_alarm(tx, act, NOT_RETURNED, seen.intent_id[:96], found=seen.amount)
+    await raise_alarm(tx, act, NOT_RETURNED, seen.id[:96], found=seen.amount)
 
 
 async def keep_card(tx: Transaction, method_id: str, now: datetime) -> None:

@@ -238,6 +238,42 @@ async def test_money_that_went_back_and_did_not_arrive_is_alarmed(world: Payment
     assert await world.alarms() == ["payment_paid_twice", "payment_not_returned"]
     (row,) = await world.rows("SELECT failure FROM payment_surplus")
     assert row.failure
+    # Somebody gives it back by hand, as the alarm asks for: that is lost as well.
+    by_hand = await world.gateway.make_refund(
+        refund="", intent_id=refund["payment_intent"], amount=1_000, key="by-hand-1"
+    )
+    world.simulator.order(f"refunds/{by_hand.id}/fail")
+    for _ in range(2):
+        await desk.converge(by_hand.id)
+    rows = await world.rows("SELECT object_id FROM alarm WHERE kind = 'payment_not_returned'")
+    assert {row.object_id for row in rows} == {refund["id"], by_hand.id}
+    assert len(rows) == 2
+    (kept,) = await world.rows("SELECT refund_id FROM payment_surplus")
+    assert kept.refund_id == refund["id"]
+    assert await surplus(world) == 1_000
+
+
+async def test_a_part_given_back_by_hand_that_is_lost_keeps_nothing_from_going_back(
+    world: PaymentWorld,
+) -> None:
+    """It was before ours was made; somebody is told, and ours is made all the same."""
+    payment = await world.bought(await world.workspace())
+    await world.pay_aside(payment)
+    await world.hear()
+    (aside,) = [
+        one for one in world.simulator.objects("payment_intent") if one["id"] != payment.intent_id
+    ]
+    by_hand = await world.gateway.make_refund(
+        refund="", intent_id=aside["id"], amount=400, key="by-hand-1"
+    )
+    world.simulator.order(f"refunds/{by_hand.id}/fail")
+    await refund_desk(world).converge(by_hand.id)
+    assert await world.alarms() == ["payment_paid_twice", "payment_not_returned"]
+    await world.desk.work()
+    refunds = {one["id"]: one["amount"] for one in world.simulator.objects("refund")}
+    (row,) = await world.rows("SELECT refund_id, failure FROM payment_surplus")
+    assert (refunds[row.refund_id], row.failure) == (1_000, "")
+    assert await surplus(world) == 0
 
 
 async def test_money_that_the_provider_keeps_is_alarmed(world: PaymentWorld) -> None:
