@@ -30,7 +30,7 @@ from core.billing.payments.model import (
     PaymentKind,
     PaymentState,
 )
-from core.billing.stripe.gateway import Charge, Intent
+from core.billing.stripe.gateway import GONE, Charge, Intent
 from core.db.database import Transaction
 from core.ledger.credits import GrantRequest, grant_with_balance
 from core.ledger.model import GrantKind
@@ -38,14 +38,20 @@ from core.mail import outbox
 from kit.money import NANOS_PER_CENT
 from kit.reasons import AmountOutOfRange
 
-CARD_IS_GONE: Final = frozenset({"resource_missing", "payment_method_unexpected_state"})
+CARD_IS_GONE: Final = frozenset({GONE, "payment_method_unexpected_state"})
 """What the provider says of a saved card, or of a customer, that it has no more."""
+_OVER: Final = frozenset({PaymentState.FAILED, PaymentState.EXPIRED})
 
 
 async def apply(
     tx: Transaction, act: Act, payment: Payment, outcome: Outcome, documents: Documents
 ) -> Payment:
-    """Move a payment to an outcome, and everything that goes with it; return it as it stands."""
+    """Move a payment to an outcome, and everything that goes with it; return it as it stands.
+
+    `payment` is as it was read before the provider was asked: if it was given a page since then,
+    what was found without that page says nothing, unless money came.
+    """
+    read_page = payment.session_id
     account = await accounts.lock(tx, payment.workspace_id, act.now)
     payment = await store.lock(tx, payment.payment_id)
     if payment.state.is_final:
@@ -55,7 +61,7 @@ async def apply(
         await _fulfil(tx, act, payment, outcome, account, documents)
     elif outcome.state is PaymentState.QUARANTINED:
         await _quarantine(tx, act, payment, outcome)
-    elif payment.state in {PaymentState.FAILED, PaymentState.EXPIRED}:
+    elif payment.state in _OVER or payment.session_id != read_page:
         await store.touch(tx, payment.payment_id, act.now)
     else:
         await store.move(tx, payment.payment_id, outcome, act.now)
@@ -148,7 +154,9 @@ async def _tell_account(
     elif outcome.state is PaymentState.NEEDS_ACTION:
         auto = stopped(auto, AutoStop.AUTHENTICATION)
     await accounts.set_auto(tx, payment.workspace_id, auto, act.now)
-    if auto.state is not account.auto.state and failed:
+    # Of one that waited for its owner the page was refused: nobody has been written to yet.
+    is_news = auto.state is not account.auto.state or payment.state is PaymentState.NEEDS_ACTION
+    if failed and is_news:
         await outbox.put(tx, act, payment.workspace_id, "top_up_stopped", payment.payment_id)
 
 

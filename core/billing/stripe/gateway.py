@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from kit.reasons import DomainError
 from oneapi.common.v1.error_reason_pb2 import ErrorReason
 
 Item = TypeVar("Item")
+
+GONE: Final = "resource_missing"
+"""The code of a refusal: what the call names is not there, or not any more."""
+NO_PLACE: Final = "customer_tax_location_invalid"
+"""What is known of a customer does not say where tax is due (docs.stripe.com/error-codes)."""
 
 
 class PaymentUnknown(DomainError):
@@ -238,7 +243,7 @@ class StripeGateway(Protocol):
         """Make the customer of a workspace; return its id."""
 
     async def update_customer(self, customer_id: str, details: CustomerDetails) -> None:
-        """Change what is known of a customer, the tax id with it."""
+        """Change what is known of a customer; its tax id is another call's."""
 
     async def set_tax_id(self, customer_id: str, tax_id: TaxId | None) -> None:
         """Let a customer have this tax id and no other."""
@@ -252,12 +257,17 @@ class StripeGateway(Protocol):
         tax: int,
         currency: str,
         automatic_tax: bool,
+        keeps_place: bool,
         saves_card: bool,
         success_url: str,
         cancel_url: str,
         key: str,
     ) -> Checkout:
-        """Make a Checkout Session, on whose page the customer pays."""
+        """Make a Checkout Session, on whose page the customer pays.
+
+        With automatic tax, `keeps_place` lets its page ask where the customer is, and keeps that
+        with the customer; else what is known of the customer counts, and has to suffice.
+        """
 
     async def get_checkout(self, session_id: str) -> Checkout:
         """Fetch a Checkout Session."""

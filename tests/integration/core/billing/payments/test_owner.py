@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from core.billing.accounts.model import AutoState, AutoStop
 from core.billing.payments.desk import PaymentDesk
 from core.billing.payments.model import Payment, PaymentState
 from core.billing.stripe.client import StripeAdapter
-from core.billing.stripe.gateway import Checkout
+from core.billing.stripe.gateway import Checkout, StripeRefused
 from tests.support.payment_world import PaymentWorld
 from tests.support.stripe import WEBHOOK_SECRET
 
@@ -106,3 +108,59 @@ async def dies(desk: PaymentDesk, payment: Payment, provider: Counting) -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+async def test_an_owner_whose_page_is_refused_is_told_that_it_stopped(world: PaymentWorld) -> None:
+    """There is no page to confirm it on, so the letter about that was never written."""
+    payment = await refused(world)
+    first, refusing = (
+        world.gateway,
+        Refusing(
+            world.simulator.api_key, [WEBHOOK_SECRET], base_url=world.simulator.origin, retries=0
+        ),
+    )
+    world.gateway = refusing
+    try:
+        world.pass_time(minutes=20)
+        await world.another_desk().work()
+    finally:
+        world.gateway = first
+        await refusing.close()
+    after = await world.payment(payment)
+    assert (after.state, after.failure) == (PaymentState.FAILED, "no_pages_today")
+    auto = (await world.account(payment.workspace_id)).auto
+    assert (auto.state, auto.stop_reason) == (AutoState.STOPPED, AutoStop.AUTHENTICATION)
+    rows = await world.rows("SELECT template FROM mail_outbox")
+    assert [row.template for row in rows] == ["top_up_stopped"]
+
+
+class Refusing(StripeAdapter):
+    """Makes no pages."""
+
+    async def make_checkout(self, **_: Any) -> Checkout:
+        """Refuse."""
+        raise StripeRefused(code="no_pages_today")
+
+
+async def test_an_older_look_closes_no_page(world: PaymentWorld) -> None:
+    """The charge was cancelled for its page: who read the payment before takes that for its end."""
+    asked = await refused(world)
+    world.pass_time(minutes=20)
+    await world.desk.work()
+    open_page = await world.payment(asked)
+    assert open_page.session_url
+    # As it was while the bank thought about it.
+    older = replace(asked, state=PaymentState.PENDING)
+    after = await world.desk._settle(older)
+    assert (after.state, after.session_id) == (open_page.state, open_page.session_id)
+    world.pay(after)
+    assert (await world.desk._settle(after)).state is PaymentState.SUCCEEDED
+
+
+async def test_an_older_look_that_finds_money_counts(world: PaymentWorld) -> None:
+    """Whatever page there is by now."""
+    payment = await world.checkout(await world.workspace())
+    world.pay(payment)
+    (intent,) = world.simulator.objects("payment_intent")
+    older = replace(payment, state=PaymentState.CREATED, session_id="", intent_id=intent["id"])
+    assert (await world.desk._settle(older)).state is PaymentState.SUCCEEDED
