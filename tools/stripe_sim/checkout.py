@@ -50,7 +50,7 @@ def create(world: World, call: Call) -> Json:
     given = call.params
     _check_modes(given)
     if customer := given.get("customer"):
-        customers.living(world, customer)
+        _check_place(customers.living(world, customer), given)
     items, currency = _items(world, given)
     session = world.add(
         KIND,
@@ -73,7 +73,7 @@ def create(world: World, call: Call) -> Json:
         _line_items=items,
         _breakdown=None,
         _intent=given.get("payment_intent_data", {}),
-        _keeps_address=given.get("customer_update", {}).get("address") == "auto",
+        _keeps_address=_keeps_address(given),
     )
     metadata.merged({}, session["_intent"].get("metadata"))
     _tax(world, session)
@@ -91,6 +91,21 @@ def _check_modes(given: Json) -> None:
         raise MissingParameter("success_url")
     if "customer" in given and "customer_email" in given:
         raise InvalidRequest("Name a customer or an address, not both", param="customer_email")
+
+
+def _keeps_address(given: Json) -> bool:
+    return bool(given.get("customer_update", {}).get("address") == "auto")
+
+
+def _check_place(customer: Json, given: Json) -> None:
+    """Refuse a page that neither knows nor asks where its customer is, by which tax is added."""
+    is_taxed = given.get("automatic_tax", {}).get("enabled", False)
+    is_known = (customer.get("address") or {}).get("country")
+    if is_taxed and not is_known and not _keeps_address(given):
+        raise InvalidRequest(
+            "Automatic tax needs a customer whose address is known, or customer_update",
+            code="customer_tax_location_invalid",
+        )
 
 
 def _settings(given: Json) -> Json:
@@ -263,9 +278,13 @@ def pay(world: World, session: Json, method: Json) -> Json:
 
 
 def asks_for_country(session: Json) -> bool:
-    """Say whether the page asks where the customer is."""
+    """Say whether the page asks where the customer is.
+
+    For tax, not of a customer whose own address counts (docs.stripe.com/tax/checkout).
+    """
     is_required = session["billing_address_collection"] == "required"
-    return is_required or bool(session["automatic_tax"]["enabled"])
+    counts = session["customer"] is not None and not session["_keeps_address"]
+    return is_required or (bool(session["automatic_tax"]["enabled"]) and not counts)
 
 
 def locate(world: World, session: Json, method: Json, country: str) -> None:

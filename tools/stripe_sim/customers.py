@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tools.stripe_sim import lists, metadata, payment_methods, tax_ids
 from tools.stripe_sim.calls import Call, Operation, words
-from tools.stripe_sim.errors import Json
+from tools.stripe_sim.errors import InvalidRequest, Json
 from tools.stripe_sim.world import World
 
 KIND: Final = "customer"
 _PLAIN: Final = ("address", "description", "email", "name", "phone", "preferred_locales")
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 _CHANGEABLE: Final = words(
     "address description email name phone preferred_locales metadata tax_exempt"
     " invoice_settings.default_payment_method"
@@ -30,9 +32,21 @@ def living(world: World, customer_id: str, *, in_path: bool = False) -> Json:
     return customer
 
 
+def _check_email(given: Json) -> None:
+    """Refuse an address that no mail can go to.
+
+    Raises:
+        InvalidRequest: this is one.
+    """
+    email = given.get("email")
+    if email and not _EMAIL.fullmatch(email):
+        raise InvalidRequest("Invalid email address", param="email", code="email_invalid")
+
+
 def create(world: World, call: Call) -> Json:
     """Create a customer."""
     given = call.params
+    _check_email(given)
     kept = metadata.merged({}, given.get("metadata"))
     customer = world.add(
         KIND,
@@ -67,6 +81,7 @@ def update(world: World, call: Call) -> Json:
     """Change a customer."""
     customer = living(world, call.id, in_path=True)
     given = call.params
+    _check_email(given)
     kept = metadata.merged(customer["metadata"], given.get("metadata"))
     settings = given.get("invoice_settings", {})
     if method := settings.get("default_payment_method"):

@@ -8,6 +8,7 @@ at home by itself (reverse charge).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from core.billing.accounts import store as accounts
@@ -17,8 +18,11 @@ from core.billing.payments import store
 from core.billing.payments.calls import content_key
 from core.billing.payments.model import Payment
 from core.billing.stripe.gateway import (
+    GONE,
+    NO_PLACE,
     Address,
     CustomerDetails,
+    PaymentUnknown,
     StripeGateway,
     StripeRefused,
     TaxId,
@@ -29,8 +33,10 @@ from kit.ids import format_id
 from kit.log import EventLog
 from kit.reasons import InvalidArgument
 
-WRONG_TAX_ID: Final = "tax_id_invalid"
-"""docs.stripe.com/error-codes: it is not of the form that its country gives them."""
+FIELD_OF_REFUSAL: Final = {"email_invalid": "email", NO_PLACE: "address"}
+"""What of a profile a refusal is about (docs.stripe.com/error-codes)."""
+PROFILE_TRIES_MAX: Final = 3
+"""How often a new customer is told what its profile has become while it was told."""
 _POSTAL_CODES: Final = {
     "US": re.compile(r"\b([0-9]{5}(?:-[0-9]{4})?)\W*$", re.ASCII),
     "CA": re.compile(r"\b([A-Z][0-9][A-Z][ -]?[0-9][A-Z][0-9])\W*$", re.ASCII | re.IGNORECASE),
@@ -141,38 +147,77 @@ class Customers:
         """Tell the provider what a profile has become.
 
         Raises:
-            InvalidArgument: the provider does not take the tax id.
+            InvalidArgument: the provider does not take the email address, the address or the tax
+                id.
+            StripeRefused: it does not take something else.
             PaymentUnknown: the provider does not answer: to be repeated.
         """
+        details = details_of(profile, self._tax_mode)
         try:
-            await self._gateway.update_customer(customer_id, details_of(profile, self._tax_mode))
+            await self._gateway.update_customer(customer_id, details)
         except StripeRefused as refusal:
-            if refusal.code == WRONG_TAX_ID:
-                raise InvalidArgument(fields="tax_id") from None
-            # It is gone there, which is as good as erased.
             self._log.event("customer_not_updated", code=refusal.code or "unknown")
+            if refusal.code == GONE:  # which is as good as erased
+                return
+            if refusal.code not in FIELD_OF_REFUSAL:
+                raise
+            raise InvalidArgument(fields=FIELD_OF_REFUSAL[refusal.code]) from None
+        try:
+            await self._gateway.set_tax_id(customer_id, details.tax_id)
+        except StripeRefused as refusal:
+            self._log.event("tax_id_not_taken", code=refusal.code or "unknown")
+            raise InvalidArgument(fields="tax_id") from None
+
+    async def has_place(self, payment: Payment) -> bool:
+        """Say whether the provider is told by the profile where a payment's customer is."""
+        if payment.tax_mode is not TaxMode.STRIPE:
+            return False
+        async with self._pool.transaction("system") as tx:
+            account = await accounts.read(tx, payment.workspace_id)
+        address = self._details(account.profile).address
+        return address is not None and bool(address.country)
 
     async def give(self, payment: Payment) -> Payment:
         """Give a payment, and its workspace, a customer at the provider.
 
         Raises:
-            PaymentUnknown: the provider does not answer.
+            PaymentUnknown: the provider does not answer, or the profile changes all the time.
             StripeRefused: it refuses to make one.
         """
         if payment.customer_id:
             return payment
         async with self._pool.transaction("system") as tx:
             account = await accounts.read(tx, payment.workspace_id)
-        customer = account.customer_id or await self._make(payment, account.profile)
+        told = account.profile
+        customer = account.customer_id or await self._make(payment, told)
+        for _ in range(PROFILE_TRIES_MAX):
+            payment, changed = await self._name(payment, customer, told)
+            if changed is None:
+                return payment
+            # Whoever changed it could not tell a customer that was not named yet.
+            told = changed
+            await self._tell_new(customer, self._details(told))
+        raise PaymentUnknown(code="profile_changes")
+
+    async def _name(
+        self, payment: Payment, customer: str, told: Profile
+    ) -> tuple[Payment, Profile | None]:
+        """Name a customer of an account and a payment, or that which the account has.
+
+        Nothing is written if the new one was told of another profile than this; then that is
+        returned as well.
+        """
         async with self._pool.transaction("system") as tx:
             moment = now(self._clock)
-            await accounts.lock(tx, payment.workspace_id, moment)
-            await accounts.name_customer(tx, payment.workspace_id, customer, moment)
-            account = await accounts.read(tx, payment.workspace_id)
-            await store.set_customer(tx, payment.payment_id, account.customer_id, moment)
+            account = await accounts.lock(tx, payment.workspace_id, moment)
+            if not account.customer_id and account.profile != told:
+                return payment, account.profile
+            named = account.customer_id or customer
+            await accounts.name_customer(tx, payment.workspace_id, named, moment)
+            await store.set_customer(tx, payment.payment_id, named, moment)
             payment = await store.get(tx, payment.payment_id)
             await tx.commit()
-        return payment
+        return payment, None
 
     async def _make(self, payment: Payment, profile: Profile) -> str:
         details = self._details(profile)
@@ -181,12 +226,21 @@ class Customers:
             details,
             key=content_key(f"{payment.name}:customer", *details.words),
         )
+        await self._set_tax_id(made, details)
+        return made
+
+    async def _tell_new(self, customer: str, details: CustomerDetails) -> None:
+        # No page has asked this one yet where it is: what it was told of that goes.
+        address = details.address or Address()
+        await self._gateway.update_customer(customer, replace(details, address=address))
+        await self._set_tax_id(customer, details)
+
+    async def _set_tax_id(self, customer: str, details: CustomerDetails) -> None:
         try:
-            await self._gateway.set_tax_id(made, details.tax_id)
+            await self._gateway.set_tax_id(customer, details.tax_id)
         except StripeRefused as refusal:
             # Whoever wrote it down is told when they change it; meanwhile tax is added.
             self._log.event("tax_id_not_taken", code=refusal.code or "unknown")
-        return made
 
     def _details(self, profile: Profile) -> CustomerDetails:
         try:

@@ -34,6 +34,7 @@ from core.billing.payments.model import (
 )
 from core.billing.payments.sending import Verdict, claim, claim_page, is_over
 from core.billing.stripe.gateway import (
+    NO_PLACE,
     Checkout,
     Intent,
     IntentStatus,
@@ -153,7 +154,8 @@ class PaymentDesk:
         Raises:
             NotFound: no such workspace.
             InvalidArgument: tax cannot be calculated by it, or (written here all the same) the
-                provider does not take the tax id.
+                provider does not take its email address, address or tax id.
+            StripeRefused: written here all the same, the provider does not take something else.
             PaymentUnknown: it is written here, but the provider does not answer: to be repeated.
         """
         self._customers.check(profile)
@@ -307,7 +309,26 @@ class PaymentDesk:
         return await self._keep_page(payment, checkout)
 
     async def _make_page(self, payment: Payment, key: str) -> Checkout:
-        made = self._gateway.make_checkout(
+        return await in_time(self._placed_page(payment, key))
+
+    async def _placed_page(self, payment: Payment, key: str) -> Checkout:
+        """Make a page that asks where the customer is only if their profile does not say it.
+
+        What it asks for is kept with the customer, in place of what came from the profile.
+        """
+        if await self._customers.has_place(payment):
+            try:
+                return await self._page(payment, key, keeps_place=False)
+            except StripeRefused as refusal:
+                if refusal.code != NO_PLACE:
+                    raise
+                # Named when we calculated tax ourselves, or nowhere that the provider knows.
+        return await self._page(payment, key, keeps_place=True)
+
+    async def _page(self, payment: Payment, key: str, *, keeps_place: bool) -> Checkout:
+        # What the row does not pin is in the key: it changes between two tries.
+        content = [self._terms.success_url, self._terms.cancel_url]
+        return await self._gateway.make_checkout(
             payment=payment.name,
             customer_id=payment.customer_id,
             net=payment.net,
@@ -315,13 +336,12 @@ class PaymentDesk:
             tax=0 if payment.tax_mode is TaxMode.STRIPE else payment.tax,
             currency=payment.currency,
             automatic_tax=payment.tax_mode is TaxMode.STRIPE,
+            keeps_place=keeps_place,
             saves_card=payment.saves_card,
             success_url=self._terms.success_url,
             cancel_url=self._terms.cancel_url,
-            # What the row does not pin is in the key: settings change between two tries.
-            key=content_key(key, self._terms.success_url, self._terms.cancel_url),
+            key=content_key(key, *content, *([] if keeps_place else ["known place"])),
         )
-        return await in_time(made)
 
     async def _keep_page(self, payment: Payment, checkout: Checkout) -> Payment:
         async with self._pool.transaction("system") as tx:

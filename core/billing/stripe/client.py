@@ -27,6 +27,7 @@ from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineI
 
 from core.billing.stripe import reading
 from core.billing.stripe.gateway import (
+    GONE,
     Address,
     BalanceTransaction,
     Checkout,
@@ -120,12 +121,11 @@ class StripeAdapter:
         return await _read(made, lambda answer: reading.identifier(answer["id"]))
 
     async def update_customer(self, customer_id: str, details: CustomerDetails) -> None:
-        """Change what is known of a customer, the tax id with it."""
+        """Change what is known of a customer; its tax id is another call's."""
         wanted: CustomerUpdateParams = {"name": details.name, "email": details.email}
         if details.address is not None:
             wanted["address"] = _address(details.address) if details.address.country else ""
         await _read(self._v1.customers.update_async(customer_id, wanted), lambda _: None)
-        await self.set_tax_id(customer_id, details.tax_id)
 
     async def set_tax_id(self, customer_id: str, tax_id: TaxId | None) -> None:
         """Let a customer have this tax id and no other.
@@ -138,7 +138,11 @@ class StripeAdapter:
         )
         known = {each["id"]: TaxId(str(each["type"]), str(each["value"])) for each in found}
         for name in [name for name, each in known.items() if each != tax_id]:
-            await _read(tax_ids.delete_async(customer_id, name), lambda _: None)
+            try:
+                await _read(tax_ids.delete_async(customer_id, name), lambda _: None)
+            except StripeRefused as refusal:
+                if refusal.code != GONE:  # somebody else was faster
+                    raise
         if tax_id is not None and tax_id not in known.values():
             made = tax_ids.create_async(customer_id, {"type": tax_id.kind, "value": tax_id.value})
             await _read(made, lambda _: None)
@@ -152,12 +156,13 @@ class StripeAdapter:
         tax: int,
         currency: str,
         automatic_tax: bool,
+        keeps_place: bool,
         saves_card: bool,
         success_url: str,
         cancel_url: str,
         key: str,
     ) -> Checkout:
-        """Make a Checkout Session, on whose page the customer pays."""
+        """Make a Checkout Session, on whose page the customer pays; see the gateway."""
         parts = [(PRODUCT, net), (TAX, tax)]
         wanted: SessionCreateParams = {
             "mode": "payment",
@@ -175,7 +180,8 @@ class StripeAdapter:
         if automatic_tax:
             wanted["automatic_tax"] = {"enabled": True}
             wanted["expand"] = _TAXED
-            wanted["customer_update"] = {"address": "auto"}
+            if keeps_place:
+                wanted["customer_update"] = {"address": "auto"}
         made = self._v1.checkout.sessions.create_async(wanted, {"idempotency_key": key})
         return await _read(made, reading.checkout_of)
 

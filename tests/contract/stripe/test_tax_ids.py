@@ -99,12 +99,41 @@ async def test_who_owes_its_own_tax_pays_none(
 async def test_the_page_counts_where_somebody_says_they_are(
     client: stripe.StripeClient, simulator: StripeSimulator
 ) -> None:
-    """At home, a tax id of elsewhere changes nothing."""
+    """If it asks; at home, a tax id of elsewhere changes nothing."""
     owner = await client.v1.customers.create_async(
         {"address": {"country": "DE"}, "tax_id_data": [DE]}
     )
-    session = await worlds.session(client, automatic_tax={"enabled": True}, customer=owner.id)
-    assert session.amount_total == 2_500
-    simulator.order(f"checkout/{session.id}/pay", country="IE")
-    paid = await client.v1.checkout.sessions.retrieve_async(session.id)
-    assert (paid.amount_total, paid.payment_status) == (3_000, "paid")
+    for asks, total, place in ((False, 2_500, "DE"), (True, 3_000, "IE")):
+        more: Any = {"customer_update": {"address": "auto"}} if asks else {}
+        session = await worlds.session(
+            client, automatic_tax={"enabled": True}, customer=owner.id, **more
+        )
+        assert session.amount_total == 2_500
+        simulator.order(f"checkout/{session.id}/pay", country="IE")
+        paid = await client.v1.checkout.sessions.retrieve_async(session.id)
+        assert (paid.amount_total, paid.payment_status) == (total, "paid")
+        known = await client.v1.customers.retrieve_async(owner.id)
+        assert known.address is not None
+        assert known.address.country == place
+
+
+async def test_a_page_that_neither_knows_nor_asks_where_somebody_is_is_refused(
+    client: stripe.StripeClient,
+) -> None:
+    """No tax can be calculated."""
+    owner = await client.v1.customers.create_async({"email": "a@example.org"})
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await worlds.session(client, automatic_tax={"enabled": True}, customer=owner.id)
+    assert refused.value.code == "customer_tax_location_invalid"
+
+
+async def test_an_address_that_no_mail_can_go_to_is_refused(client: stripe.StripeClient) -> None:
+    """Of a new customer and of one that has another."""
+    owner = await client.v1.customers.create_async({"email": "a@example.org"})
+    for call in (
+        client.v1.customers.create_async({"email": "a@example"}),
+        client.v1.customers.update_async(owner.id, {"email": "a@example"}),
+    ):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            await call
+        assert refused.value.code == "email_invalid"
