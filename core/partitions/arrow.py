@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ import adbc_driver_manager
 import pyarrow as pa
 from psycopg.conninfo import conninfo_to_dict
 
+from core.db.database import CONNECT_SECONDS
 from kit.reasons import Unavailable
 
 PART_BYTES_MAX: Final = 1024 * 1024
@@ -25,6 +27,9 @@ _OPTIONS: Final = (
     "-c role=oneapi_system -c timezone=UTC -c statement_timeout=0 -c search_path=public -c jit=off"
     " -c cursor_tuple_fraction=1.0"
 )
+
+_BROKEN: Final = (adbc_driver_manager.Error, OSError, pa.ArrowException)
+"""What a connection ends with: the driver's error while asked, pyarrow's while rows are read."""
 
 Shape = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -41,20 +46,27 @@ async def arrow_parts(dsn: str, sql: str, shape: Shape) -> AsyncIterator[bytes]:
     upcoming = asyncio.create_task(asyncio.to_thread(reading.next_parts))
     try:
         while True:
-            parts = await upcoming
+            # Not cancelled with us: its thread goes on, and only one may use the connection.
+            await asyncio.wait({upcoming})
+            parts = upcoming.result()
             if parts is None:
                 return
             # While these are sent, the next ones are read.
             upcoming = asyncio.create_task(asyncio.to_thread(reading.next_parts))
             for part in parts:
                 yield part
-    except adbc_driver_manager.Error as error:
-        # Its text quotes the server's, which may quote a row.
-        raise Unavailable(sqlstate=getattr(error, "sqlstate", None) or "none") from None
     finally:
-        reading.cancel()
-        await asyncio.gather(upcoming, return_exceptions=True)
-        await asyncio.to_thread(reading.close)
+        # If we are cancelled once more, it ends by itself.
+        await asyncio.wait({asyncio.create_task(_put_away(reading, upcoming))})
+
+
+async def _put_away(reading: _Reading, upcoming: asyncio.Task[list[bytes] | None]) -> None:
+    """Let a read that is under way end, and give everything back, whatever fails of it."""
+    if not upcoming.done():
+        # A connection of its own to PostgreSQL, which may not answer.
+        await asyncio.gather(asyncio.to_thread(reading.cancel), upcoming, return_exceptions=True)
+    await asyncio.gather(upcoming, return_exceptions=True)
+    await asyncio.to_thread(reading.close)
 
 
 class _Reading:
@@ -69,14 +81,17 @@ class _Reading:
         self._batches: Any = None
 
     def next_parts(self) -> list[bytes] | None:
-        """Return the next rows; None after the last."""
-        if self._batches is None:
-            self._open()
+        """Return the next rows; None after the last.
+
+        Raises:
+            Unavailable: PostgreSQL could not be reached, or went away meanwhile.
+        """
         try:
-            batch = self._batches.read_next_batch()
-        except StopIteration:
-            return None
-        return ipc_parts(self._shape(batch))
+            batch = self._next_batch()
+        except _BROKEN as error:
+            # Its text quotes the server's, which may quote a row.
+            raise Unavailable(sqlstate=getattr(error, "sqlstate", None) or "none") from None
+        return None if batch is None else ipc_parts(self._shape(batch))
 
     def cancel(self) -> None:
         """Let a read that waits for PostgreSQL end; one that is done does not mind."""
@@ -84,9 +99,18 @@ class _Reading:
             self._statement.cancel()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Give everything back; of a broken connection some of it is gone already."""
         for each in reversed(self._opened):
-            each.close()
+            with suppress(*_BROKEN):
+                each.close()
+
+    def _next_batch(self) -> pa.RecordBatch | None:
+        if self._batches is None:
+            self._open()
+        try:
+            return self._batches.read_next_batch()
+        except StopIteration:
+            return None
 
     def _open(self) -> None:
         # Not needed to start. The layer for Python's database interface is left out: it would
@@ -130,4 +154,5 @@ def _url(dsn: str) -> str:
     All of it stands in the query, where libpq takes every parameter.
     """
     parameters = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
-    return f"postgresql:///?{urlencode(parameters | {'options': _OPTIONS}, quote_via=quote)}"
+    ours = {"options": _OPTIONS, "connect_timeout": str(CONNECT_SECONDS)}
+    return f"postgresql:///?{urlencode(parameters | ours, quote_via=quote)}"
