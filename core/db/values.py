@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 
@@ -12,6 +13,14 @@ def to_uuid(identifier: bytes) -> UUID:
         ValueError: not 16 bytes.
     """
     return UUID(bytes=identifier)
+
+
+def uuid_array(identifiers: Iterable[bytes]) -> str:
+    """Return ids as one text parameter to be cast to `uuid[]`.
+
+    Of some hundred thousand: a list of values would keep the event loop for half a second.
+    """
+    return "{" + ",".join(map(bytes.hex, identifiers)) + "}"
 
 
 def from_uuid(value: UUID) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -10,11 +10,13 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from core.db.database import Transaction
-from core.db.values import to_uuid
+from core.db.values import to_uuid, uuid_array
 from core.ledger.store import optional_bytes, optional_uuid
 from core.metering.partitions import id_range
 from core.partitions.model import File, FileKind, Totals
 
+FILES_AT_ONCE: Final = 2_000
+"""In one statement: the event loop turns rows into values, and serves others in between."""
 _FILE: Final = (
     "name, month, workspace_id, kind, revision, size_bytes, records, sha256, charges_nanos,"
     " published_at, deleted_at"
@@ -35,7 +37,8 @@ UPDATE archive_file SET current = false
    AND (workspace_id = ANY(CAST(:workspaces AS uuid[])) OR (workspace_id IS NULL AND :shared))
 """
 _KEPT: Final = f"""
-SELECT {_FILE} FROM archive_file WHERE month = :month AND deleted_at IS NULL ORDER BY name
+SELECT {_FILE} FROM archive_file
+ WHERE month = :month AND deleted_at IS NULL AND name > :after ORDER BY name LIMIT :limit
 """  # noqa: S608 - constant
 _BY_NAME: Final = f"""
 SELECT {_FILE}, current FROM archive_file WHERE name = ANY(CAST(:names AS text[]))
@@ -69,19 +72,27 @@ _TOTALS: Final = (
     "workspace_id, revision, records, charges_nanos, waived_nanos, quantities, ids_hash,"
     " manifest_sha256, key_id, signature"
 )
+# What was signed for a revision that came without it was never published: another one took its
+# number.
+IS_PUBLISHED: Final = f"""EXISTS (
+    SELECT 1 FROM archive_file AS f
+     WHERE f.month = t.month AND f.workspace_id = t.workspace_id AND f.revision = t.revision
+       AND f.kind = {int(FileKind.MANIFEST)})
+"""  # noqa: S608 - constant
 _NEWEST_TOTALS: Final = f"""
-SELECT {_TOTALS} FROM archive_totals
- WHERE month = :month AND workspace_id = :workspace AND revision < :revision
+SELECT {_TOTALS} FROM archive_totals AS t
+ WHERE month = :month AND workspace_id = :workspace AND revision < :revision AND {IS_PUBLISHED}
  ORDER BY revision DESC LIMIT 1
 """  # noqa: S608 - constants
 _OF_REVISION: Final = f"""
 SELECT {_TOTALS} FROM archive_totals WHERE month = :month AND revision = :revision
    AND (CAST(:workspace AS uuid) IS NULL OR workspace_id = CAST(:workspace AS uuid))
 """  # noqa: S608 - constants
-_BEFORE: Final = """
-SELECT DISTINCT ON (workspace_id) workspace_id, records FROM archive_totals
- WHERE month = :month AND revision < :revision ORDER BY workspace_id, revision DESC
-"""
+_BEFORE: Final = f"""
+SELECT DISTINCT ON (workspace_id) workspace_id, records FROM archive_totals AS t
+ WHERE month = :month AND revision < :revision AND {IS_PUBLISHED}
+ ORDER BY workspace_id, revision DESC
+"""  # noqa: S608 - constants
 # Of records that wait, and of this month only: what else was named is no late record of it.
 _MARK_LATE: Final = """
 INSERT INTO usage_late_archived (id, workspace_id, month, revision, duplicate, archived_at)
@@ -121,19 +132,21 @@ class SignedTotals:
 
 async def insert_files(tx: Transaction, month: date, files: Sequence[File], now: datetime) -> None:
     """Write files that are not there yet."""
-    await tx.run(
-        _INSERT,
-        month=month,
-        now=now,
-        names=[file.name for file in files],
-        workspaces=[optional_uuid(file.workspace_id) for file in files],
-        kinds=[int(file.kind) for file in files],
-        revisions=[file.revision for file in files],
-        sizes=[file.size_bytes for file in files],
-        records=[file.rows for file in files],
-        hashes=[file.sha256 for file in files],
-        charges=[file.charges for file in files],
-    )
+    for start in range(0, len(files), FILES_AT_ONCE):
+        part = files[start : start + FILES_AT_ONCE]
+        await tx.run(
+            _INSERT,
+            month=month,
+            now=now,
+            names=[file.name for file in part],
+            workspaces=[optional_uuid(file.workspace_id) for file in part],
+            kinds=[int(file.kind) for file in part],
+            revisions=[file.revision for file in part],
+            sizes=[file.size_bytes for file in part],
+            records=[file.rows for file in part],
+            hashes=[file.sha256 for file in part],
+            charges=[file.charges for file in part],
+        )
 
 
 async def supersede(tx: Transaction, month: date, files: Sequence[File]) -> None:
@@ -150,12 +163,22 @@ async def supersede(tx: Transaction, month: date, files: Sequence[File]) -> None
 
 async def kept_files(tx: Transaction, month: date) -> list[File]:
     """Read all files of a month that are not deleted."""
-    return [file_of(row) for row in await tx.all(_KEPT, month=month)]
+    files: list[File] = []
+    while True:
+        after = files[-1].name if files else ""
+        rows = await tx.all(_KEPT, month=month, after=after, limit=FILES_AT_ONCE)
+        files += map(file_of, rows)
+        if len(rows) < FILES_AT_ONCE:
+            return files
 
 
-async def files_by_name(tx: Transaction, names: Iterable[str]) -> dict[str, Row[Any]]:
+async def files_by_name(tx: Transaction, names: Sequence[str]) -> dict[str, Row[Any]]:
     """Read the rows of files by their names."""
-    return {row.name: row for row in await tx.all(_BY_NAME, names=list(names))}
+    found: dict[str, Row[Any]] = {}
+    for start in range(0, len(names), FILES_AT_ONCE):
+        part = list(names[start : start + FILES_AT_ONCE])
+        found |= {row.name: row for row in await tx.all(_BY_NAME, names=part)}
+    return found
 
 
 async def list_files(
@@ -208,7 +231,7 @@ async def write_signed(tx: Transaction, month: date, signed: SignedTotals, now: 
 async def signed_before(
     tx: Transaction, month: date, workspace_id: bytes, revision: int
 ) -> SignedTotals | None:
-    """Read what was signed last of a workspace's month, before a revision."""
+    """Read what was signed and published last of a workspace's month, before a revision."""
     row = await tx.one(
         _NEWEST_TOTALS, month=month, workspace=to_uuid(workspace_id), revision=revision
     )
@@ -245,7 +268,7 @@ async def mark_late(
     return await tx.run(
         _MARK_LATE,
         month=month,
-        ids=[to_uuid(each) for each in ids],
+        ids=uuid_array(ids),
         revision=revision,
         duplicate=duplicate,
         now=now,

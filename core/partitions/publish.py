@@ -114,7 +114,9 @@ def _check_sums(revision: Revision, signed: Mapping[bytes, SignedTotals]) -> Non
         if file.workspace_id is not None and file.kind is FileKind.USAGE_PARQUET:
             rows[file.workspace_id] += file.rows
             charges[file.workspace_id] += file.charges
-        if file.workspace_id is not None and file.kind is FileKind.MANIFEST:
+        # The file of this revision, which says that what was signed for it is published.
+        is_manifest = file.kind is FileKind.MANIFEST and file.revision == revision.number
+        if file.workspace_id is not None and is_manifest:
             manifests[file.workspace_id] += 1
     for owner, each in signed.items():
         if (rows[owner], charges[owner]) != (each.totals.records, each.totals.charges):

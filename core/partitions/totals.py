@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, Final
 
 from core.db.database import Transaction
-from core.db.values import to_uuid
+from core.db.values import to_uuid, uuid_array
 from core.ledger.model import LATE_WAIVER
 from core.ledger.proofs.finding import stream
 from core.ledger.settlement import SETTLEMENT
@@ -154,7 +154,7 @@ async def late_totals(
         _LATE_BY_ID,
         **_range(month),
         workspace=to_uuid(workspace_id),
-        ids=[to_uuid(each) for each in ids],
+        ids=uuid_array(ids),
     )
     return _totals(workspace_id, row)
 

@@ -12,7 +12,7 @@ from oneapi.partitions.v1 import partition_pb2 as months
 from oneapi.partitions.v1 import partition_service_pb2 as pb
 from tests.integration.core.partitions.conftest import IN_JULY, JULY, World
 from tests.integration.core.partitions.test_months import listed, refused
-from tests.support.archive_world import manifest_file, totals_of, usage_file
+from tests.support.archive_world import by_workspace, manifest_file, totals_of, usage_file
 
 LATE = months.REVISION_REASON_LATE
 ERASURE = months.REVISION_REASON_ERASURE
@@ -66,6 +66,38 @@ async def test_late_records_become_a_revision(world: World) -> None:
     assert not (await metering.report([record, again])).rejected
     assert await metering.rows("SELECT count(*) FROM usage_late") == [(0,)]
     assert await metering.money.findings() == []
+
+
+async def test_what_was_signed_and_never_published_is_no_base(world: World) -> None:
+    """An archiver died behind its signature, and another revision took the number."""
+    archiver, metering = world.archiver, world.metering
+    mine, other = await world.requests(2), await world.requests(1)
+    await archiver.lead()
+    await archiver.freeze(JULY)
+    july = by_workspace(await archiver.export(JULY))
+    await archiver.archive(JULY)
+    record = metering.record(mine, moment=IN_JULY)
+    await metering.report([record])
+    late = await archiver.export_late(JULY)
+    totals = totals_of(mine, [*july[mine], *late])
+    ids = [record.request_id]
+    await archiver.sign(JULY, totals, late_ids=ids, revision=2, reason=LATE)
+    same = totals_of(other, july[other])
+    await archiver.sign(JULY, same, revision=2, reason=ERASURE)
+    erased = [usage_file(JULY, same, revision=2), manifest_file(JULY, same, revision=2)]
+    await archiver.publish(JULY, erased, revision=2, reason=ERASURE)
+    await archiver.sign(JULY, totals, late_ids=ids, revision=3, reason=LATE)
+    (first,) = [
+        file
+        for file in archiver.published[JULY]
+        if file.kind == file.KIND_USAGE_PARQUET and file.workspace_id == totals.workspace_id
+    ]
+    part = usage_file(JULY, totals_of(mine, late), part=2, revision=3)
+    older = manifest_file(JULY, totals, revision=2)
+    words: dict[str, Any] = {"late_ids": ids, "revision": 3, "reason": LATE}
+    assert await refused(archiver.publish(JULY, [first, part, older], **words)) == FAILED
+    files = [first, part, manifest_file(JULY, totals, revision=3)]
+    assert (await archiver.publish(JULY, files, **words)).revision == 3
 
 
 async def test_late_records_of_a_dropped_month_leave_the_hot_store_too(world: World) -> None:
