@@ -10,6 +10,7 @@ from core.ledger.model import LATE_WAIVER
 from core.ledger.proofs.finding import Finding, Tally, differing, stream
 from core.ledger.settlement import SETTLEMENT
 from core.ledger.store import optional_uuid
+from core.partitions.file_store import IS_PUBLISHED
 from core.partitions.model import month_name
 from kit.archive_manifest import manifest_message
 from kit.ids import format_id
@@ -17,6 +18,7 @@ from kit.platform_keys import PublicKeys
 
 TOTALS: Final = "archive_totals"
 SIGNATURE: Final = "archive_signature"
+LATE: Final = "archive_late"
 
 # The first revision has what was settled in time; what came late was charged nothing.
 _MONTHS: Final = """
@@ -48,6 +50,52 @@ SELECT a.month, a.workspace_id, a.revision, a.manifest_sha256, a.key_id, a.signa
  WHERE CAST(%(workspace)s AS uuid) IS NULL OR a.workspace_id = CAST(%(workspace)s AS uuid)
  ORDER BY a.month, a.workspace_id, a.revision
 """
+# What came late is in a file, or waits here: the rows of what is in files go, their ids stay.
+_WAIVED: Final = """
+WITH waived AS (
+    SELECT usage_month AS month, workspace_id, sum(record_count) AS records FROM ledger_txn
+     WHERE records_root IS NOT NULL AND kind = %(late)s GROUP BY usage_month, workspace_id
+), kept AS (
+    SELECT month, workspace_id, count(*) AS records
+      FROM (SELECT month, workspace_id FROM usage_late_archived
+            UNION ALL
+            SELECT t.usage_month, r.workspace_id
+              FROM usage_late AS r JOIN ledger_txn AS t ON t.id = r.settlement_id
+             WHERE NOT EXISTS (SELECT 1 FROM usage_late_archived AS a WHERE a.id = r.id)) AS each
+     GROUP BY month, workspace_id
+)
+SELECT month, workspace_id, CAST(coalesce(w.records, 0) AS bigint) AS expected,
+       coalesce(k.records, 0) AS found
+  FROM waived AS w FULL JOIN kept AS k USING (month, workspace_id)
+ WHERE CAST(%(workspace)s AS uuid) IS NULL OR workspace_id = CAST(%(workspace)s AS uuid)
+ ORDER BY month, workspace_id
+"""
+# The newest manifest has what the first one had, and what came late since. What only came after
+# the files were gone is known, and was in none.
+_NEWEST: Final = f"""
+WITH signed AS (
+    SELECT t.month, t.workspace_id, t.revision, t.records
+      FROM archive_totals AS t JOIN archive_month AS m
+        ON m.month = t.month AND t.revision <= m.revision
+     WHERE {IS_PUBLISHED}
+), newest AS (
+    SELECT DISTINCT ON (month, workspace_id) month, workspace_id, records FROM signed
+     ORDER BY month, workspace_id, revision DESC
+), added AS (
+    SELECT a.month, a.workspace_id, count(*) AS records
+      FROM usage_late_archived AS a JOIN archive_month AS m ON m.month = a.month
+     WHERE NOT a.duplicate AND (m.expired_at IS NULL OR a.archived_at < m.expired_at)
+     GROUP BY a.month, a.workspace_id
+), first AS (
+    SELECT month, workspace_id, records FROM signed WHERE revision = 1
+)
+SELECT month, workspace_id, coalesce(f.records, 0) + coalesce(a.records, 0) AS expected,
+       coalesce(n.records, 0) AS found
+  FROM newest AS n FULL JOIN first AS f USING (month, workspace_id)
+  FULL JOIN added AS a USING (month, workspace_id)
+ WHERE CAST(%(workspace)s AS uuid) IS NULL OR workspace_id = CAST(%(workspace)s AS uuid)
+ ORDER BY month, workspace_id
+"""  # noqa: S608 - constants
 # Told from the chain only: what the records' own proof had no record of.
 _CHAIN_ONLY: Final = """
 SELECT count(*) AS settlements, CAST(coalesce(sum(t.record_count), 0) AS bigint) AS records
@@ -72,10 +120,18 @@ class ArchiveProofs:
         self, tx: Transaction, workspace_id: bytes | None, tally: Tally
     ) -> AsyncIterator[Finding]:
         """Yield months whose signed totals are not the ledger's, or are not signed by us."""
-        scope = {"workspace": optional_uuid(workspace_id), "settlement": SETTLEMENT}
+        scope = {
+            "workspace": optional_uuid(workspace_id),
+            "settlement": SETTLEMENT,
+            "late": LATE_WAIVER,
+        }
         async for row in stream(tx, "archived", _MONTHS, scope):
             for finding in _compare(row):
                 yield finding
+        for name, sql in (("waived", _WAIVED), ("newest", _NEWEST)):
+            async for row in stream(tx, name, sql, scope):
+                for finding in differing(LATE, _name(row), row["expected"], row["found"]):
+                    yield finding
         async for row in stream(tx, "signed", _SIGNED, scope):
             for finding in self._check_signature(row):
                 yield finding
@@ -93,7 +149,10 @@ class ArchiveProofs:
 
 
 def _compare(row: Mapping[str, Any]) -> list[Finding]:
-    name = f"{month_name(row['month'])}:{format_id('ws', row['workspace_id'].bytes)}"
     settled = (row["settled_records"] or 0, row["settled_charges"] or 0)
     signed = (row["signed_records"] or 0, row["signed_charges"] or 0)
-    return differing(TOTALS, name, settled, signed)
+    return differing(TOTALS, _name(row), settled, signed)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{month_name(row['month'])}:{format_id('ws', row['workspace_id'].bytes)}"
