@@ -95,9 +95,10 @@ class Core:
         self._billing = Billing(
             settings, self._stripe, self._database, clock, self._ids, log, self._documents
         )
-        # A proof takes long, and nobody is to wait for a connection because of it.
+        # A proof takes long, and nobody is to wait for a connection because of it: one for that
+        # of each day, one for those that are asked for.
         self._proof_pool = open_pool(
-            settings.database_url, size=1, statement_timeout_ms=PROOF_STATEMENT_MS
+            settings.database_url, size=2, statement_timeout_ms=PROOF_STATEMENT_MS
         )
         self._feed = ChangeFeed(self._database.rpc, clock, log)
         self._intake = Intake(self._database.metering, clock, self._ids, log)
@@ -176,7 +177,7 @@ class Core:
             catalog_service(pool, clock, ids, self._upstreams),
             credit_service(pool, clock, ids, self._settings.support_goodwill_nanos),
             *self._billing.services(),
-            ledger_service(pool, self._database.jobs, self._proofs()),
+            ledger_service(pool, self._proof_pool, self._proofs()),
             statement_service(pool),
             proof_service(pool, self._prover()),
             receipt_service(pool, clock, ids, self._platform_key),

@@ -69,7 +69,7 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
         """Read one usage record."""
         request_id = parse_id("req", request.request_id)
-        async with self._pool.transaction("system") as tx:
+        async with self._pool.transaction("system", snapshot=True) as tx:
             row = await usage_store.get_usage(tx, request_id)
             hot_from = await read_archived_before(tx)
         if row is None:
@@ -127,10 +127,13 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
             return await usage_store.settled_since(tx, workspace_id, since, TAIL_ROWS_MAX)
 
     def _reading(self, workspace_id: bytes | None) -> Any:
-        """Read as the workspace itself where one is named, else over all."""
+        """Read as the workspace itself where one is named, else over all.
+
+        At one moment: what is hot and what is said to be archived are never both.
+        """
         if workspace_id is None:
-            return self._pool.transaction("system")
-        return self._pool.transaction("app", workspace_id)
+            return self._pool.transaction("system", snapshot=True)
+        return self._pool.transaction("app", workspace_id, snapshot=True)
 
 
 def usage_service(pool: Pool, clock: Clock) -> Service:
