@@ -22,6 +22,8 @@ _NEXT: Final = {
     Month.STATE_ELIGIBLE: FREEZE,
     Month.STATE_FROZEN: EXPORT,
     Month.STATE_PUBLISHED: DETACH,
+    # Core agrees that two years are over.
+    Month.STATE_EXPIRING: EXPIRE,
 }
 
 
@@ -65,8 +67,9 @@ def _is_idle(month: Month) -> bool:
 
 
 def is_in_files(month: Month) -> bool:
-    """Say whether a month is read from the archive, and not gone from there yet."""
-    return month.HasField("published_at") and month.state != Month.STATE_EXPIRED
+    """Say whether a month is read from the archive, and is not to go from there."""
+    leaving = {Month.STATE_EXPIRING, Month.STATE_EXPIRED}
+    return month.HasField("published_at") and month.state not in leaving
 
 
 def due_at(month: Month) -> datetime | None:

@@ -18,6 +18,7 @@ from core.partitions.model import (
     State,
     Totals,
     eligible_at,
+    expires_at,
     month_name,
 )
 from core.partitions.totals import Settlement
@@ -43,7 +44,14 @@ def month_message(facts: MonthFacts, state: State) -> pb.Month:
         late_records=facts.late_records,
         late_removable_at=_removable_at(facts),
         empty=facts.empty,
+        expires_at=_expires_at(facts),
     )
+
+
+def _expires_at(facts: MonthFacts) -> Timestamp | None:
+    if facts.published_at is None:
+        return None
+    return to_timestamp(expires_at(facts.published_at))
 
 
 def _removable_at(facts: MonthFacts) -> Timestamp | None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from core.metering.model import add_months
 from kit.charge import NOTHING, Quantities
+from kit.reasons import InvalidArgument
 
 HOT_DAYS: Final = 90
 """A month stays hot until all of it is older."""
@@ -29,6 +30,8 @@ class State(IntEnum):
     DETACHED = 5
     DROPPED = 6
     EXPIRED = 7
+    EXPIRING = 8
+    """Between dropped and expired: two years are over, and its files are to be deleted."""
 
 
 class Reason(IntEnum):
@@ -75,7 +78,7 @@ class MonthFacts:
         if self.expired_at is not None:
             return State.EXPIRED
         if self.dropped_at is not None:
-            return State.DROPPED
+            return State.EXPIRING if self._is_over(now) else State.DROPPED
         if self.published_at is not None:
             # A detach is done once it is written down. One that was cut off hides the rows, and may
             # even have ended, but nobody knows of it: it is asked for again.
@@ -84,6 +87,9 @@ class MonthFacts:
         if self.frozen_at is not None:
             return State.FROZEN
         return State.ELIGIBLE if now >= eligible_at(self.month) else State.HOT
+
+    def _is_over(self, now: datetime) -> bool:
+        return self.published_at is not None and now >= expires_at(self.published_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,5 +188,12 @@ def month_name(month: date) -> str:
 
 
 def parse_month(text: str) -> date:
-    """Return the first day of a month that the contract let through."""
-    return date.fromisoformat(f"{text}-01")
+    """Return the first day of a month.
+
+    Raises:
+        InvalidArgument: there is no such month.
+    """
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise InvalidArgument(fields="month") from None

@@ -9,7 +9,7 @@ from typing import Final
 
 from core.audit import Act
 from core.db.database import Pool, Transaction
-from core.partitions import file_store, month_store
+from core.partitions import file_store, month_store, totals
 from core.partitions.errors import ArchiveDiffers, MonthNotReady
 from core.partitions.lease import hold_fence
 from core.partitions.model import (
@@ -17,7 +17,6 @@ from core.partitions.model import (
     File,
     MonthFacts,
     State,
-    expires_at,
     month_name,
 )
 from kit.charge import DIMENSIONS
@@ -113,6 +112,7 @@ async def drop(pool: Pool, act: Act, fence: int, month: date, files: Sequence[Fi
         ArchiveDiffers: the second look at the store found other files than were published.
     """
     async with pool.transaction("system") as tx:
+        await totals.take_time(tx)
         await hold_fence(tx, fence)
         facts = await read_month(tx, month)
         state = require(facts, act, State.DETACHED, State.DROPPED)
@@ -139,15 +139,15 @@ async def record_deletion(
     one: no file will be written any more, and nothing of the month is kept any longer.
 
     Raises:
-        MonthNotReady: it was published less than two years ago.
+        MonthNotReady: its rows are still here, or it was published less than two years ago.
         ArchiveDiffers: a file is not of this month, or the newest manifest still names it.
     """
     async with pool.transaction("system") as tx:
+        await totals.take_time(tx)
         await hold_fence(tx, fence)
         facts = await read_month(tx, month)
-        published = facts.published_at
-        if reason == EXPIRED and (published is None or act.now < expires_at(published)):
-            raise MonthNotReady(month=month_name(month), state=facts.state(act.now).name.lower())
+        if reason == EXPIRED:
+            require(facts, act, State.EXPIRING, State.EXPIRED)
         known = await file_store.files_by_name(tx, names)
         for name in names:
             row = known.get(name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any, Final
 
 from core.audit import Act
-from core.db.database import Pool, Transaction
+from core.db.database import Pool, Role, Transaction
 from core.db.paging import split_page
 from core.partitions import export, file_store, lease, month_store, months, signing, totals
 from core.partitions.bulk import (
@@ -165,14 +166,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
         self, request: pb.PublishMonthRequest, context: Any
     ) -> pb.PublishMonthResponse:
         """Publish a revision."""
-        revision = Revision(
-            month=parse_month(request.month),
-            number=request.revision,
-            reason=Reason(request.reason),
-            files=files_of(request.files, PUBLISHED_FILES_MAX),
-            late_ids=ids_of(request.late_ids, "late_ids"),
-            duplicate_ids=ids_of(request.duplicate_ids, "duplicate_ids"),
-        )
+        revision = await asyncio.to_thread(_revision, request)
         facts = await publish(self._pool, self._act(), request.fence, revision)
         return pb.PublishMonthResponse(month=self._message(facts))
 
@@ -186,24 +180,29 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
 
     async def DropMonth(self, request: pb.DropMonthRequest, context: Any) -> pb.DropMonthResponse:
         """Drop a partition."""
-        month, files = parse_month(request.month), files_of(request.files, KEPT_FILES_MAX)
+        month = parse_month(request.month)
+        files = await asyncio.to_thread(files_of, request.files, KEPT_FILES_MAX)
         facts = await months.drop(self._pool, self._act(), request.fence, month, files)
         return pb.DropMonthResponse(month=self._message(facts))
 
     async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
         """List files."""
         size = min(request.page_size, FILES_MAX) or FILES_DEFAULT
-        async with self._pool.transaction("system") as tx:
+        workspace_id = _workspace(request.workspace_id)
+        # A workspace's files are read as that workspace.
+        role: Role = "system" if workspace_id is None else "app"
+        async with self._pool.transaction(role, workspace_id) as tx:
             rows = await file_store.list_files(
                 tx,
-                workspace_id=_workspace(request.workspace_id),
+                workspace_id=workspace_id,
                 month=parse_month(request.month) if request.month else None,
                 newest_only=request.newest_only,
                 after=request.page_token,
                 limit=size + 1,
             )
         page, token = split_page(rows, size, lambda row: str(row.name))
-        return pb.ListFilesResponse(entries=map(entry_message, page), next_page_token=token)
+        entries = await asyncio.to_thread(lambda: list(map(entry_message, page)))
+        return pb.ListFilesResponse(entries=entries, next_page_token=token)
 
     async def RecordDeletion(
         self, request: pb.RecordDeletionRequest, context: Any
@@ -214,7 +213,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
             self._act(),
             request.fence,
             parse_month(request.month),
-            names_of(request.names),
+            await asyncio.to_thread(names_of, request.names),
             reason=int(request.reason),
         )
         return pb.RecordDeletionResponse(month=self._message(facts))
@@ -265,6 +264,17 @@ def _part(each: Totals, waiting: list[Settlement], *, first: bool) -> partition_
     if first:
         return totals_message(each, waiting)
     return settlements_message(each.workspace_id, waiting)
+
+
+def _revision(request: pb.PublishMonthRequest) -> Revision:
+    return Revision(
+        month=parse_month(request.month),
+        number=request.revision,
+        reason=Reason(request.reason),
+        files=files_of(request.files, PUBLISHED_FILES_MAX),
+        late_ids=ids_of(request.late_ids, "late_ids"),
+        duplicate_ids=ids_of(request.duplicate_ids, "duplicate_ids"),
+    )
 
 
 def _workspace(text: str) -> bytes | None:

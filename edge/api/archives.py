@@ -43,7 +43,7 @@ from oneapi.security.v1 import access_service_pb2, access_service_pb2_grpc
 CALL_SECONDS: Final = 10.0
 AUDIENCE: Final = "archiver"
 PAGE_MAX: Final = 100
-_MONTH: Final = re.compile(r"^[0-9]{4}-(0[1-9]|1[0-2])$", re.ASCII)
+_MONTH: Final = re.compile(r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$", re.ASCII)
 _NAME: Final = re.compile(r"^[a-z][a-z0-9.-]{0,47}$", re.ASCII)
 _LIMIT: Final = re.compile(r"^[0-9]{1,4}$", re.ASCII)
 _BASE_URL: Final = "$ONEAPI_BASE_URL"

@@ -18,7 +18,7 @@ from edge.translate.operation import (
 )
 
 STATUSES: Final = ("400", "401", "403", "405", "408", "414", "431", "500", "503")
-MONTH: Final = "^[0-9]{4}-(0[1-9]|1[0-2])$"
+MONTH: Final = "^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 DOLLARS: Final[Schema] = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]+$"}
 REQUEST_ID: Final[Schema] = {"type": "string", "pattern": "^req_[0-9a-f]{32}$"}

@@ -34,6 +34,7 @@ def month(state: Month.State.ValueType, late: int = 0) -> Month:
         (Month.STATE_DROPPED, TWO_YEARS - SECOND, 0, None),
         (Month.STATE_DROPPED, TWO_YEARS - SECOND, 2, "late"),
         (Month.STATE_DROPPED, TWO_YEARS, 2, "expire"),
+        (Month.STATE_EXPIRING, TWO_YEARS, 2, "expire"),
         (Month.STATE_EXPIRED, TWO_YEARS, 0, None),
         (Month.STATE_EXPIRED, TWO_YEARS, 2, "expire"),
         (Month.STATE_UNSPECIFIED, TWO_YEARS, 0, None),

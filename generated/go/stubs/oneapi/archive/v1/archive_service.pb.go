@@ -1090,7 +1090,7 @@ type GetArchiveStatusResponse_MonthStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `2026-08`.
 	Month string `protobuf:"bytes,1,opt,name=month,proto3" json:"month,omitempty"`
-	// `hot`, `eligible`, `frozen`, `published`, `detached`, `dropped` or `expired`.
+	// `hot`, `eligible`, `frozen`, `published`, `detached`, `dropped`, `expiring` or `expired`.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Records, 0 where not known.
 	Records int64 `protobuf:"varint,3,opt,name=records,proto3" json:"records,omitempty"`

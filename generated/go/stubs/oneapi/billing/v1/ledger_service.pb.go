@@ -527,7 +527,7 @@ type VerifyFinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
 	// `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
-	// `corrections`, `archive_totals`, `archive_signature`.
+	// `corrections`, `archive_totals`, `archive_signature`, `archive_late`.
 	Check string `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
 	// Which object, by its id.
 	ObjectId string `protobuf:"bytes,2,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`

@@ -100,6 +100,9 @@ const (
 	Month_STATE_DROPPED Month_State = 6
 	// Its files are deleted, two years after they were published.
 	Month_STATE_EXPIRED Month_State = 7
+	// Its partition is gone and two years have passed since it was published: its files are to be
+	// deleted. The archiver deletes none before a month is said to be here.
+	Month_STATE_EXPIRING Month_State = 8
 )
 
 // Enum value maps for Month_State.
@@ -113,6 +116,7 @@ var (
 		5: "STATE_DETACHED",
 		6: "STATE_DROPPED",
 		7: "STATE_EXPIRED",
+		8: "STATE_EXPIRING",
 	}
 	Month_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
@@ -123,6 +127,7 @@ var (
 		"STATE_DETACHED":    5,
 		"STATE_DROPPED":     6,
 		"STATE_EXPIRED":     7,
+		"STATE_EXPIRING":    8,
 	}
 )
 
@@ -246,7 +251,10 @@ type Month struct {
 	LateRemovableAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=late_removable_at,json=lateRemovableAt,proto3" json:"late_removable_at,omitempty"`
 	// It is hot, and nothing was used, bought, given or paid back in it: there is nothing to archive
 	// before a younger month has something.
-	Empty         bool `protobuf:"varint,12,opt,name=empty,proto3" json:"empty,omitempty"`
+	Empty bool `protobuf:"varint,12,opt,name=empty,proto3" json:"empty,omitempty"`
+	// From when on its files are to be deleted: the day of publication two years later; the 29th of
+	// February becomes the 1st of March. Unset while it is not published.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -363,6 +371,13 @@ func (x *Month) GetEmpty() bool {
 		return x.Empty
 	}
 	return false
+}
+
+func (x *Month) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
 }
 
 // What one workspace's records of a month add up to, in the hot store.
@@ -696,7 +711,7 @@ var File_oneapi_partitions_v1_partition_proto protoreflect.FileDescriptor
 
 const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"$oneapi/partitions/v1/partition.proto\x12\x14oneapi.partitions.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\"\x80\x06\n" +
+	"$oneapi/partitions/v1/partition.proto\x12\x14oneapi.partitions.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\x1a!oneapi/common/v1/quantities.proto\"\xcf\x06\n" +
 	"\x05Month\x12\x14\n" +
 	"\x05month\x18\x01 \x01(\tR\x05month\x127\n" +
 	"\x05state\x18\x02 \x01(\x0e2!.oneapi.partitions.v1.Month.StateR\x05state\x12;\n" +
@@ -714,7 +729,9 @@ const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\flate_records\x18\n" +
 	" \x01(\x03R\vlateRecords\x12F\n" +
 	"\x11late_removable_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0flateRemovableAt\x12\x14\n" +
-	"\x05empty\x18\f \x01(\bR\x05empty\"\xa2\x01\n" +
+	"\x05empty\x18\f \x01(\bR\x05empty\x129\n" +
+	"\n" +
+	"expires_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xb6\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSTATE_HOT\x10\x01\x12\x12\n" +
@@ -723,7 +740,8 @@ const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\x0fSTATE_PUBLISHED\x10\x04\x12\x12\n" +
 	"\x0eSTATE_DETACHED\x10\x05\x12\x11\n" +
 	"\rSTATE_DROPPED\x10\x06\x12\x11\n" +
-	"\rSTATE_EXPIRED\x10\a\"\xc7\x03\n" +
+	"\rSTATE_EXPIRED\x10\a\x12\x12\n" +
+	"\x0eSTATE_EXPIRING\x10\b\"\xc7\x03\n" +
 	"\x0fWorkspaceTotals\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\tR\vworkspaceId\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x03R\arecords\x12\x19\n" +
@@ -805,19 +823,20 @@ var file_oneapi_partitions_v1_partition_proto_depIdxs = []int32{
 	7,  // 5: oneapi.partitions.v1.Month.dropped_at:type_name -> google.protobuf.Timestamp
 	7,  // 6: oneapi.partitions.v1.Month.expired_at:type_name -> google.protobuf.Timestamp
 	7,  // 7: oneapi.partitions.v1.Month.late_removable_at:type_name -> google.protobuf.Timestamp
-	8,  // 8: oneapi.partitions.v1.WorkspaceTotals.quantities:type_name -> oneapi.common.v1.Quantities
-	9,  // 9: oneapi.partitions.v1.WorkspaceTotals.charges:type_name -> oneapi.common.v1.Money
-	9,  // 10: oneapi.partitions.v1.WorkspaceTotals.waived:type_name -> oneapi.common.v1.Money
-	9,  // 11: oneapi.partitions.v1.WorkspaceTotals.ledger_charges:type_name -> oneapi.common.v1.Money
-	5,  // 12: oneapi.partitions.v1.WorkspaceTotals.settlements:type_name -> oneapi.partitions.v1.SettlementRoot
-	2,  // 13: oneapi.partitions.v1.ArchiveFile.kind:type_name -> oneapi.partitions.v1.ArchiveFile.Kind
-	9,  // 14: oneapi.partitions.v1.ArchiveFile.charges:type_name -> oneapi.common.v1.Money
-	7,  // 15: oneapi.partitions.v1.ArchiveFile.deleted_at:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	7,  // 8: oneapi.partitions.v1.Month.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 9: oneapi.partitions.v1.WorkspaceTotals.quantities:type_name -> oneapi.common.v1.Quantities
+	9,  // 10: oneapi.partitions.v1.WorkspaceTotals.charges:type_name -> oneapi.common.v1.Money
+	9,  // 11: oneapi.partitions.v1.WorkspaceTotals.waived:type_name -> oneapi.common.v1.Money
+	9,  // 12: oneapi.partitions.v1.WorkspaceTotals.ledger_charges:type_name -> oneapi.common.v1.Money
+	5,  // 13: oneapi.partitions.v1.WorkspaceTotals.settlements:type_name -> oneapi.partitions.v1.SettlementRoot
+	2,  // 14: oneapi.partitions.v1.ArchiveFile.kind:type_name -> oneapi.partitions.v1.ArchiveFile.Kind
+	9,  // 15: oneapi.partitions.v1.ArchiveFile.charges:type_name -> oneapi.common.v1.Money
+	7,  // 16: oneapi.partitions.v1.ArchiveFile.deleted_at:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_partitions_v1_partition_proto_init() }

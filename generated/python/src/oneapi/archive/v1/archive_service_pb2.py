@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oneapi.common.v1 import money_pb2 as oneapi_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'oneapi/archive/v1/archive_service.proto\x12\x11oneapi.archive.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\"\xe0\x02\n\x07\x41rchive\x12!\n\x0cworkspace_id\x18\x01 \x01(\tR\x0bworkspaceId\x12\x14\n\x05month\x18\x02 \x01(\tR\x05month\x12\x1a\n\x08revision\x18\x03 \x01(\x05R\x08revision\x12\x18\n\x07records\x18\x04 \x01(\x03R\x07records\x12\x31\n\x07\x63harges\x18\x05 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x07\x63harges\x12=\n\x0cpublished_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bpublishedAt\x12\x39\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x39\n\x05\x66iles\x18\x08 \x03(\x0b\x32#.oneapi.archive.v1.DownloadableFileR\x05\x66iles\"\x90\x01\n\x10\x44ownloadableFile\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x12\n\x04rows\x18\x04 \x01(\x03R\x04rows\x12\x16\n\x06sha256\x18\x05 \x01(\x0cR\x06sha256\"\xa1\x01\n\x13ListArchivesRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"v\n\x14ListArchivesResponse\x12\x36\n\x08\x61rchives\x18\x01 \x03(\x0b\x32\x1a.oneapi.archive.v1.ArchiveR\x08\x61rchives\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x89\x01\n\x11GetArchiveRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"\xd8\x01\n\x12GetArchiveResponse\x12\x34\n\x07\x61rchive\x18\x01 \x01(\x0b\x32\x1a.oneapi.archive.v1.ArchiveR\x07\x61rchive\x12O\n\x08snippets\x18\x02 \x03(\x0b\x32\x33.oneapi.archive.v1.GetArchiveResponse.SnippetsEntryR\x08snippets\x1a;\n\rSnippetsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xbf\x01\n\x13SignDownloadRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12\x32\n\x04name\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9.-]{0,47}$R\x04name\"c\n\x14SignDownloadResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\"\xfd\x01\n\x0f\x44ownloadRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\x12\x32\n\x04name\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9.-]{0,47}$R\x04name\x12\x1f\n\x06offset\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06offset\x12\x1f\n\x06length\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06length\"_\n\x10\x44ownloadResponse\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\x12\x37\n\x04\x66ile\x18\x02 \x01(\x0b\x32#.oneapi.archive.v1.DownloadableFileR\x04\x66ile\"O\n\x11RunArchiveRequest\x12:\n\x05month\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{4}-(0[1-9]|1[0-2]))?$R\x05month\"\x8e\x01\n\x12RunArchiveResponse\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x12\n\x04step\x18\x02 \x01(\tR\x04step\x12\x1b\n\trows_done\x18\x03 \x01(\x03R\x08rowsDone\x12\x1d\n\nrows_total\x18\x04 \x01(\x03R\trowsTotal\x12\x12\n\x04\x64one\x18\x05 \x01(\x08R\x04\x64one\"\x84\x01\n\x10\x45raseKeysRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x33\n\x06key_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(key_[0-9a-f]{32})?$R\x05keyId\"\x9c\x01\n\x11\x45raseKeysResponse\x12H\n\x06months\x18\x01 \x03(\x0b\x32\x30.oneapi.archive.v1.EraseKeysResponse.ErasedMonthR\x06months\x1a=\n\x0b\x45rasedMonth\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x18\n\x07records\x18\x02 \x01(\x03R\x07records\"\x19\n\x17GetArchiveStatusRequest\"\xe2\x02\n\x18GetArchiveStatusResponse\x12O\n\x06months\x18\x01 \x03(\x0b\x32\x37.oneapi.archive.v1.GetArchiveStatusResponse.MonthStatusR\x06months\x12\x14\n\x05store\x18\x02 \x01(\tR\x05store\x12\x18\n\x07leading\x18\x03 \x01(\x08R\x07leading\x1a\xc4\x01\n\x0bMonthStatus\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x14\n\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n\x07records\x18\x03 \x01(\x03R\x07records\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x1d\n\nlast_error\x18\x05 \x01(\tR\tlastError\x12\x31\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05\x64ueAt2\xa6\x05\n\x0e\x41rchiveService\x12_\n\x0cListArchives\x12&.oneapi.archive.v1.ListArchivesRequest\x1a\'.oneapi.archive.v1.ListArchivesResponse\x12Y\n\nGetArchive\x12$.oneapi.archive.v1.GetArchiveRequest\x1a%.oneapi.archive.v1.GetArchiveResponse\x12_\n\x0cSignDownload\x12&.oneapi.archive.v1.SignDownloadRequest\x1a\'.oneapi.archive.v1.SignDownloadResponse\x12U\n\x08\x44ownload\x12\".oneapi.archive.v1.DownloadRequest\x1a#.oneapi.archive.v1.DownloadResponse0\x01\x12[\n\nRunArchive\x12$.oneapi.archive.v1.RunArchiveRequest\x1a%.oneapi.archive.v1.RunArchiveResponse0\x01\x12V\n\tEraseKeys\x12#.oneapi.archive.v1.EraseKeysRequest\x1a$.oneapi.archive.v1.EraseKeysResponse\x12k\n\x10GetArchiveStatus\x12*.oneapi.archive.v1.GetArchiveStatusRequest\x1a+.oneapi.archive.v1.GetArchiveStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'oneapi/archive/v1/archive_service.proto\x12\x11oneapi.archive.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1coneapi/common/v1/money.proto\"\xe0\x02\n\x07\x41rchive\x12!\n\x0cworkspace_id\x18\x01 \x01(\tR\x0bworkspaceId\x12\x14\n\x05month\x18\x02 \x01(\tR\x05month\x12\x1a\n\x08revision\x18\x03 \x01(\x05R\x08revision\x12\x18\n\x07records\x18\x04 \x01(\x03R\x07records\x12\x31\n\x07\x63harges\x18\x05 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x07\x63harges\x12=\n\x0cpublished_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bpublishedAt\x12\x39\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x39\n\x05\x66iles\x18\x08 \x03(\x0b\x32#.oneapi.archive.v1.DownloadableFileR\x05\x66iles\"\x90\x01\n\x10\x44ownloadableFile\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x12\n\x04rows\x18\x04 \x01(\x03R\x04rows\x12\x16\n\x06sha256\x18\x05 \x01(\x0cR\x06sha256\"\xa1\x01\n\x13ListArchivesRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"v\n\x14ListArchivesResponse\x12\x36\n\x08\x61rchives\x18\x01 \x03(\x0b\x32\x1a.oneapi.archive.v1.ArchiveR\x08\x61rchives\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8e\x01\n\x11GetArchiveRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12<\n\x05month\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[1-9][0-9]{3}-(0[1-9]|1[0-2])$R\x05month\"\xd8\x01\n\x12GetArchiveResponse\x12\x34\n\x07\x61rchive\x18\x01 \x01(\x0b\x32\x1a.oneapi.archive.v1.ArchiveR\x07\x61rchive\x12O\n\x08snippets\x18\x02 \x03(\x0b\x32\x33.oneapi.archive.v1.GetArchiveResponse.SnippetsEntryR\x08snippets\x1a;\n\rSnippetsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xc4\x01\n\x13SignDownloadRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12<\n\x05month\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[1-9][0-9]{3}-(0[1-9]|1[0-2])$R\x05month\x12\x32\n\x04name\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9.-]{0,47}$R\x04name\"c\n\x14SignDownloadResponse\x12\x10\n\x03url\x18\x01 \x01(\tR\x03url\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\"\x82\x02\n\x0f\x44ownloadRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12<\n\x05month\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[1-9][0-9]{3}-(0[1-9]|1[0-2])$R\x05month\x12\x32\n\x04name\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9.-]{0,47}$R\x04name\x12\x1f\n\x06offset\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06offset\x12\x1f\n\x06length\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x06length\"_\n\x10\x44ownloadResponse\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\x12\x37\n\x04\x66ile\x18\x02 \x01(\x0b\x32#.oneapi.archive.v1.DownloadableFileR\x04\x66ile\"T\n\x11RunArchiveRequest\x12?\n\x05month\x18\x01 \x01(\tB)\xbaH&r$2\"^([1-9][0-9]{3}-(0[1-9]|1[0-2]))?$R\x05month\"\x8e\x01\n\x12RunArchiveResponse\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x12\n\x04step\x18\x02 \x01(\tR\x04step\x12\x1b\n\trows_done\x18\x03 \x01(\x03R\x08rowsDone\x12\x1d\n\nrows_total\x18\x04 \x01(\x03R\trowsTotal\x12\x12\n\x04\x64one\x18\x05 \x01(\x08R\x04\x64one\"\x84\x01\n\x10\x45raseKeysRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x33\n\x06key_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^(key_[0-9a-f]{32})?$R\x05keyId\"\x9c\x01\n\x11\x45raseKeysResponse\x12H\n\x06months\x18\x01 \x03(\x0b\x32\x30.oneapi.archive.v1.EraseKeysResponse.ErasedMonthR\x06months\x1a=\n\x0b\x45rasedMonth\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x18\n\x07records\x18\x02 \x01(\x03R\x07records\"\x19\n\x17GetArchiveStatusRequest\"\xe2\x02\n\x18GetArchiveStatusResponse\x12O\n\x06months\x18\x01 \x03(\x0b\x32\x37.oneapi.archive.v1.GetArchiveStatusResponse.MonthStatusR\x06months\x12\x14\n\x05store\x18\x02 \x01(\tR\x05store\x12\x18\n\x07leading\x18\x03 \x01(\x08R\x07leading\x1a\xc4\x01\n\x0bMonthStatus\x12\x14\n\x05month\x18\x01 \x01(\tR\x05month\x12\x14\n\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n\x07records\x18\x03 \x01(\x03R\x07records\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x1d\n\nlast_error\x18\x05 \x01(\tR\tlastError\x12\x31\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05\x64ueAt2\xa6\x05\n\x0e\x41rchiveService\x12_\n\x0cListArchives\x12&.oneapi.archive.v1.ListArchivesRequest\x1a\'.oneapi.archive.v1.ListArchivesResponse\x12Y\n\nGetArchive\x12$.oneapi.archive.v1.GetArchiveRequest\x1a%.oneapi.archive.v1.GetArchiveResponse\x12_\n\x0cSignDownload\x12&.oneapi.archive.v1.SignDownloadRequest\x1a\'.oneapi.archive.v1.SignDownloadResponse\x12U\n\x08\x44ownload\x12\".oneapi.archive.v1.DownloadRequest\x1a#.oneapi.archive.v1.DownloadResponse0\x01\x12[\n\nRunArchive\x12$.oneapi.archive.v1.RunArchiveRequest\x1a%.oneapi.archive.v1.RunArchiveResponse0\x01\x12V\n\tEraseKeys\x12#.oneapi.archive.v1.EraseKeysRequest\x1a$.oneapi.archive.v1.EraseKeysResponse\x12k\n\x10GetArchiveStatus\x12*.oneapi.archive.v1.GetArchiveStatusRequest\x1a+.oneapi.archive.v1.GetArchiveStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,19 +43,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETARCHIVEREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_GETARCHIVEREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\025r\0232\021^ws_[0-9a-f]{32}$'
   _globals['_GETARCHIVEREQUEST'].fields_by_name['month']._loaded_options = None
-  _globals['_GETARCHIVEREQUEST'].fields_by_name['month']._serialized_options = b'\272H\036r\0342\032^[0-9]{4}-(0[1-9]|1[0-2])$'
+  _globals['_GETARCHIVEREQUEST'].fields_by_name['month']._serialized_options = b'\272H#r!2\037^[1-9][0-9]{3}-(0[1-9]|1[0-2])$'
   _globals['_GETARCHIVERESPONSE_SNIPPETSENTRY']._loaded_options = None
   _globals['_GETARCHIVERESPONSE_SNIPPETSENTRY']._serialized_options = b'8\001'
   _globals['_SIGNDOWNLOADREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_SIGNDOWNLOADREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\025r\0232\021^ws_[0-9a-f]{32}$'
   _globals['_SIGNDOWNLOADREQUEST'].fields_by_name['month']._loaded_options = None
-  _globals['_SIGNDOWNLOADREQUEST'].fields_by_name['month']._serialized_options = b'\272H\036r\0342\032^[0-9]{4}-(0[1-9]|1[0-2])$'
+  _globals['_SIGNDOWNLOADREQUEST'].fields_by_name['month']._serialized_options = b'\272H#r!2\037^[1-9][0-9]{3}-(0[1-9]|1[0-2])$'
   _globals['_SIGNDOWNLOADREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_SIGNDOWNLOADREQUEST'].fields_by_name['name']._serialized_options = b'\272H\033r\0312\027^[a-z][a-z0-9.-]{0,47}$'
   _globals['_DOWNLOADREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_DOWNLOADREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\025r\0232\021^ws_[0-9a-f]{32}$'
   _globals['_DOWNLOADREQUEST'].fields_by_name['month']._loaded_options = None
-  _globals['_DOWNLOADREQUEST'].fields_by_name['month']._serialized_options = b'\272H\036r\0342\032^[0-9]{4}-(0[1-9]|1[0-2])$'
+  _globals['_DOWNLOADREQUEST'].fields_by_name['month']._serialized_options = b'\272H#r!2\037^[1-9][0-9]{3}-(0[1-9]|1[0-2])$'
   _globals['_DOWNLOADREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DOWNLOADREQUEST'].fields_by_name['name']._serialized_options = b'\272H\033r\0312\027^[a-z][a-z0-9.-]{0,47}$'
   _globals['_DOWNLOADREQUEST'].fields_by_name['offset']._loaded_options = None
@@ -63,7 +63,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADREQUEST'].fields_by_name['length']._loaded_options = None
   _globals['_DOWNLOADREQUEST'].fields_by_name['length']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_RUNARCHIVEREQUEST'].fields_by_name['month']._loaded_options = None
-  _globals['_RUNARCHIVEREQUEST'].fields_by_name['month']._serialized_options = b'\272H!r\0372\035^([0-9]{4}-(0[1-9]|1[0-2]))?$'
+  _globals['_RUNARCHIVEREQUEST'].fields_by_name['month']._serialized_options = b'\272H&r$2\"^([1-9][0-9]{3}-(0[1-9]|1[0-2]))?$'
   _globals['_ERASEKEYSREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_ERASEKEYSREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\025r\0232\021^ws_[0-9a-f]{32}$'
   _globals['_ERASEKEYSREQUEST'].fields_by_name['key_id']._loaded_options = None
@@ -77,35 +77,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTARCHIVESRESPONSE']._serialized_start=820
   _globals['_LISTARCHIVESRESPONSE']._serialized_end=938
   _globals['_GETARCHIVEREQUEST']._serialized_start=941
-  _globals['_GETARCHIVEREQUEST']._serialized_end=1078
-  _globals['_GETARCHIVERESPONSE']._serialized_start=1081
-  _globals['_GETARCHIVERESPONSE']._serialized_end=1297
-  _globals['_GETARCHIVERESPONSE_SNIPPETSENTRY']._serialized_start=1238
-  _globals['_GETARCHIVERESPONSE_SNIPPETSENTRY']._serialized_end=1297
-  _globals['_SIGNDOWNLOADREQUEST']._serialized_start=1300
-  _globals['_SIGNDOWNLOADREQUEST']._serialized_end=1491
-  _globals['_SIGNDOWNLOADRESPONSE']._serialized_start=1493
-  _globals['_SIGNDOWNLOADRESPONSE']._serialized_end=1592
-  _globals['_DOWNLOADREQUEST']._serialized_start=1595
-  _globals['_DOWNLOADREQUEST']._serialized_end=1848
-  _globals['_DOWNLOADRESPONSE']._serialized_start=1850
-  _globals['_DOWNLOADRESPONSE']._serialized_end=1945
-  _globals['_RUNARCHIVEREQUEST']._serialized_start=1947
-  _globals['_RUNARCHIVEREQUEST']._serialized_end=2026
-  _globals['_RUNARCHIVERESPONSE']._serialized_start=2029
-  _globals['_RUNARCHIVERESPONSE']._serialized_end=2171
-  _globals['_ERASEKEYSREQUEST']._serialized_start=2174
-  _globals['_ERASEKEYSREQUEST']._serialized_end=2306
-  _globals['_ERASEKEYSRESPONSE']._serialized_start=2309
-  _globals['_ERASEKEYSRESPONSE']._serialized_end=2465
-  _globals['_ERASEKEYSRESPONSE_ERASEDMONTH']._serialized_start=2404
-  _globals['_ERASEKEYSRESPONSE_ERASEDMONTH']._serialized_end=2465
-  _globals['_GETARCHIVESTATUSREQUEST']._serialized_start=2467
-  _globals['_GETARCHIVESTATUSREQUEST']._serialized_end=2492
-  _globals['_GETARCHIVESTATUSRESPONSE']._serialized_start=2495
-  _globals['_GETARCHIVESTATUSRESPONSE']._serialized_end=2849
-  _globals['_GETARCHIVESTATUSRESPONSE_MONTHSTATUS']._serialized_start=2653
-  _globals['_GETARCHIVESTATUSRESPONSE_MONTHSTATUS']._serialized_end=2849
-  _globals['_ARCHIVESERVICE']._serialized_start=2852
-  _globals['_ARCHIVESERVICE']._serialized_end=3530
+  _globals['_GETARCHIVEREQUEST']._serialized_end=1083
+  _globals['_GETARCHIVERESPONSE']._serialized_start=1086
+  _globals['_GETARCHIVERESPONSE']._serialized_end=1302
+  _globals['_GETARCHIVERESPONSE_SNIPPETSENTRY']._serialized_start=1243
+  _globals['_GETARCHIVERESPONSE_SNIPPETSENTRY']._serialized_end=1302
+  _globals['_SIGNDOWNLOADREQUEST']._serialized_start=1305
+  _globals['_SIGNDOWNLOADREQUEST']._serialized_end=1501
+  _globals['_SIGNDOWNLOADRESPONSE']._serialized_start=1503
+  _globals['_SIGNDOWNLOADRESPONSE']._serialized_end=1602
+  _globals['_DOWNLOADREQUEST']._serialized_start=1605
+  _globals['_DOWNLOADREQUEST']._serialized_end=1863
+  _globals['_DOWNLOADRESPONSE']._serialized_start=1865
+  _globals['_DOWNLOADRESPONSE']._serialized_end=1960
+  _globals['_RUNARCHIVEREQUEST']._serialized_start=1962
+  _globals['_RUNARCHIVEREQUEST']._serialized_end=2046
+  _globals['_RUNARCHIVERESPONSE']._serialized_start=2049
+  _globals['_RUNARCHIVERESPONSE']._serialized_end=2191
+  _globals['_ERASEKEYSREQUEST']._serialized_start=2194
+  _globals['_ERASEKEYSREQUEST']._serialized_end=2326
+  _globals['_ERASEKEYSRESPONSE']._serialized_start=2329
+  _globals['_ERASEKEYSRESPONSE']._serialized_end=2485
+  _globals['_ERASEKEYSRESPONSE_ERASEDMONTH']._serialized_start=2424
+  _globals['_ERASEKEYSRESPONSE_ERASEDMONTH']._serialized_end=2485
+  _globals['_GETARCHIVESTATUSREQUEST']._serialized_start=2487
+  _globals['_GETARCHIVESTATUSREQUEST']._serialized_end=2512
+  _globals['_GETARCHIVESTATUSRESPONSE']._serialized_start=2515
+  _globals['_GETARCHIVESTATUSRESPONSE']._serialized_end=2869
+  _globals['_GETARCHIVESTATUSRESPONSE_MONTHSTATUS']._serialized_start=2673
+  _globals['_GETARCHIVESTATUSRESPONSE_MONTHSTATUS']._serialized_end=2869
+  _globals['_ARCHIVESERVICE']._serialized_start=2872
+  _globals['_ARCHIVESERVICE']._serialized_end=3550
 # @@protoc_insertion_point(module_scope)

@@ -548,7 +548,7 @@ class GetArchiveStatusResponse(_message.Message):
         month: _builtins.str
         """`2026-08`."""
         state: _builtins.str
-        """`hot`, `eligible`, `frozen`, `published`, `detached`, `dropped` or `expired`."""
+        """`hot`, `eligible`, `frozen`, `published`, `detached`, `dropped`, `expiring` or `expired`."""
         records: _builtins.int
         """Records, 0 where not known."""
         size_bytes: _builtins.int

@@ -272,7 +272,7 @@ class VerifyFinding(_message.Message):
     check: _builtins.str
     """Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
     `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
-    `corrections`, `archive_totals`, `archive_signature`.
+    `corrections`, `archive_totals`, `archive_signature`, `archive_late`.
     """
     object_id: _builtins.str
     """Which object, by its id."""

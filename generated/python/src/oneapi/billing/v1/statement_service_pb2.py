@@ -28,7 +28,7 @@ from oneapi.billing.v1 import ledger_pb2 as oneapi_dot_billing_dot_v1_dot_ledger
 from oneapi.common.v1 import money_pb2 as oneapi_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oneapi/billing/v1/statement_service.proto\x12\x11oneapi.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eoneapi/billing/v1/ledger.proto\x1a\x1coneapi/common/v1/money.proto\"\x8b\x01\n\x13GetStatementRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12\x37\n\x05month\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[0-9]{4}-(0[1-9]|1[0-2])$R\x05month\"R\n\x14GetStatementResponse\x12:\n\tstatement\x18\x01 \x01(\x0b\x32\x1c.oneapi.billing.v1.StatementR\tstatement\"\x86\x05\n\tStatement\x12!\n\x0cworkspace_id\x18\x01 \x01(\tR\x0bworkspaceId\x12\x14\n\x05month\x18\x02 \x01(\tR\x05month\x12=\n\x07opening\x18\x03 \x01(\x0b\x32#.oneapi.billing.v1.StatementBalanceR\x07opening\x12=\n\x07\x63losing\x18\x04 \x01(\x0b\x32#.oneapi.billing.v1.StatementBalanceR\x07\x63losing\x12\x33\n\x04sums\x18\x05 \x03(\x0b\x32\x1f.oneapi.billing.v1.StatementSumR\x04sums\x12\x36\n\x05lines\x18\x06 \x03(\x0b\x32 .oneapi.billing.v1.StatementLineR\x05lines\x12#\n\romitted_lines\x18\x07 \x01(\x03R\x0comittedLines\x12\x37\n\x05usage\x18\x08 \x03(\x0b\x32!.oneapi.billing.v1.StatementUsageR\x05usage\x12\x17\n\x07\x61\x64\x64s_up\x18\t \x01(\x08R\x06\x61\x64\x64sUp\"\xdd\x01\n\x07Section\x12\x17\n\x13SECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11SECTION_PURCHASES\x10\x01\x12\x12\n\x0eSECTION_GRANTS\x10\x02\x12\x11\n\rSECTION_USAGE\x10\x03\x12\x17\n\x13SECTION_CORRECTIONS\x10\x04\x12\x13\n\x0fSECTION_REFUNDS\x10\x05\x12\x14\n\x10SECTION_DISPUTES\x10\x06\x12\x12\n\x0eSECTION_EXPIRY\x10\x07\x12\x10\n\x0cSECTION_DEBT\x10\x08\x12\x11\n\rSECTION_OTHER\x10\t\"\x9e\x01\n\x10StatementBalance\x12-\n\x05total\x18\x01 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x05total\x12+\n\x04\x64\x65\x62t\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x04\x64\x65\x62t\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\x12\x12\n\x04hash\x18\x04 \x01(\x0cR\x04hash\"\x95\x01\n\x0cStatementSum\x12>\n\x07section\x18\x01 \x01(\x0e\x32$.oneapi.billing.v1.Statement.SectionR\x07section\x12/\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x61mount\x12\x14\n\x05\x63ount\x18\x03 \x01(\x03R\x05\x63ount\"\x9d\x02\n\rStatementLine\x12\x37\n\tposted_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08postedAt\x12>\n\x07section\x18\x02 \x01(\x0e\x32$.oneapi.billing.v1.Statement.SectionR\x07section\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\x12%\n\x0etransaction_id\x18\x04 \x01(\tR\rtransactionId\x12/\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x61mount\x12\'\n\x0f\x64ocument_number\x18\x06 \x01(\tR\x0e\x64ocumentNumber\"\x85\x01\n\x0eStatementUsage\x12\x10\n\x03\x64\x61y\x18\x01 \x01(\tR\x03\x64\x61y\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x1a\n\x08requests\x18\x03 \x01(\x03R\x08requests\x12/\n\x06\x63harge\x18\x04 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x63harge\"\xd9\x01\n\x19\x45xportTransactionsRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\x12;\n\x0bposted_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\npostedFrom\x12?\n\rposted_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpostedBefore\"f\n\x1a\x45xportTransactionsResponse\x12H\n\x0ctransactions\x18\x01 \x03(\x0b\x32$.oneapi.billing.v1.LedgerTransactionR\x0ctransactions2\xe8\x01\n\x10StatementService\x12_\n\x0cGetStatement\x12&.oneapi.billing.v1.GetStatementRequest\x1a\'.oneapi.billing.v1.GetStatementResponse\x12s\n\x12\x45xportTransactions\x12,.oneapi.billing.v1.ExportTransactionsRequest\x1a-.oneapi.billing.v1.ExportTransactionsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oneapi/billing/v1/statement_service.proto\x12\x11oneapi.billing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eoneapi/billing/v1/ledger.proto\x1a\x1coneapi/common/v1/money.proto\"\x90\x01\n\x13GetStatementRequest\x12;\n\x0cworkspace_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^ws_[0-9a-f]{32}$R\x0bworkspaceId\x12<\n\x05month\x18\x02 \x01(\tB&\xbaH#r!2\x1f^[1-9][0-9]{3}-(0[1-9]|1[0-2])$R\x05month\"R\n\x14GetStatementResponse\x12:\n\tstatement\x18\x01 \x01(\x0b\x32\x1c.oneapi.billing.v1.StatementR\tstatement\"\x86\x05\n\tStatement\x12!\n\x0cworkspace_id\x18\x01 \x01(\tR\x0bworkspaceId\x12\x14\n\x05month\x18\x02 \x01(\tR\x05month\x12=\n\x07opening\x18\x03 \x01(\x0b\x32#.oneapi.billing.v1.StatementBalanceR\x07opening\x12=\n\x07\x63losing\x18\x04 \x01(\x0b\x32#.oneapi.billing.v1.StatementBalanceR\x07\x63losing\x12\x33\n\x04sums\x18\x05 \x03(\x0b\x32\x1f.oneapi.billing.v1.StatementSumR\x04sums\x12\x36\n\x05lines\x18\x06 \x03(\x0b\x32 .oneapi.billing.v1.StatementLineR\x05lines\x12#\n\romitted_lines\x18\x07 \x01(\x03R\x0comittedLines\x12\x37\n\x05usage\x18\x08 \x03(\x0b\x32!.oneapi.billing.v1.StatementUsageR\x05usage\x12\x17\n\x07\x61\x64\x64s_up\x18\t \x01(\x08R\x06\x61\x64\x64sUp\"\xdd\x01\n\x07Section\x12\x17\n\x13SECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11SECTION_PURCHASES\x10\x01\x12\x12\n\x0eSECTION_GRANTS\x10\x02\x12\x11\n\rSECTION_USAGE\x10\x03\x12\x17\n\x13SECTION_CORRECTIONS\x10\x04\x12\x13\n\x0fSECTION_REFUNDS\x10\x05\x12\x14\n\x10SECTION_DISPUTES\x10\x06\x12\x12\n\x0eSECTION_EXPIRY\x10\x07\x12\x10\n\x0cSECTION_DEBT\x10\x08\x12\x11\n\rSECTION_OTHER\x10\t\"\x9e\x01\n\x10StatementBalance\x12-\n\x05total\x18\x01 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x05total\x12+\n\x04\x64\x65\x62t\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x04\x64\x65\x62t\x12\x1a\n\x08sequence\x18\x03 \x01(\x03R\x08sequence\x12\x12\n\x04hash\x18\x04 \x01(\x0cR\x04hash\"\x95\x01\n\x0cStatementSum\x12>\n\x07section\x18\x01 \x01(\x0e\x32$.oneapi.billing.v1.Statement.SectionR\x07section\x12/\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x61mount\x12\x14\n\x05\x63ount\x18\x03 \x01(\x03R\x05\x63ount\"\x9d\x02\n\rStatementLine\x12\x37\n\tposted_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08postedAt\x12>\n\x07section\x18\x02 \x01(\x0e\x32$.oneapi.billing.v1.Statement.SectionR\x07section\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\x12%\n\x0etransaction_id\x18\x04 \x01(\tR\rtransactionId\x12/\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x61mount\x12\'\n\x0f\x64ocument_number\x18\x06 \x01(\tR\x0e\x64ocumentNumber\"\x85\x01\n\x0eStatementUsage\x12\x10\n\x03\x64\x61y\x18\x01 \x01(\tR\x03\x64\x61y\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x1a\n\x08requests\x18\x03 \x01(\x03R\x08requests\x12/\n\x06\x63harge\x18\x04 \x01(\x0b\x32\x17.oneapi.common.v1.MoneyR\x06\x63harge\"\xd9\x01\n\x19\x45xportTransactionsRequest\x12>\n\x0cworkspace_id\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^(ws_[0-9a-f]{32})?$R\x0bworkspaceId\x12;\n\x0bposted_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\npostedFrom\x12?\n\rposted_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cpostedBefore\"f\n\x1a\x45xportTransactionsResponse\x12H\n\x0ctransactions\x18\x01 \x03(\x0b\x32$.oneapi.billing.v1.LedgerTransactionR\x0ctransactions2\xe8\x01\n\x10StatementService\x12_\n\x0cGetStatement\x12&.oneapi.billing.v1.GetStatementRequest\x1a\'.oneapi.billing.v1.GetStatementResponse\x12s\n\x12\x45xportTransactions\x12,.oneapi.billing.v1.ExportTransactionsRequest\x1a-.oneapi.billing.v1.ExportTransactionsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,29 +38,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\025r\0232\021^ws_[0-9a-f]{32}$'
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['month']._loaded_options = None
-  _globals['_GETSTATEMENTREQUEST'].fields_by_name['month']._serialized_options = b'\272H\036r\0342\032^[0-9]{4}-(0[1-9]|1[0-2])$'
+  _globals['_GETSTATEMENTREQUEST'].fields_by_name['month']._serialized_options = b'\272H#r!2\037^[1-9][0-9]{3}-(0[1-9]|1[0-2])$'
   _globals['_EXPORTTRANSACTIONSREQUEST'].fields_by_name['workspace_id']._loaded_options = None
   _globals['_EXPORTTRANSACTIONSREQUEST'].fields_by_name['workspace_id']._serialized_options = b'\272H\030r\0262\024^(ws_[0-9a-f]{32})?$'
   _globals['_GETSTATEMENTREQUEST']._serialized_start=189
-  _globals['_GETSTATEMENTREQUEST']._serialized_end=328
-  _globals['_GETSTATEMENTRESPONSE']._serialized_start=330
-  _globals['_GETSTATEMENTRESPONSE']._serialized_end=412
-  _globals['_STATEMENT']._serialized_start=415
-  _globals['_STATEMENT']._serialized_end=1061
-  _globals['_STATEMENT_SECTION']._serialized_start=840
-  _globals['_STATEMENT_SECTION']._serialized_end=1061
-  _globals['_STATEMENTBALANCE']._serialized_start=1064
-  _globals['_STATEMENTBALANCE']._serialized_end=1222
-  _globals['_STATEMENTSUM']._serialized_start=1225
-  _globals['_STATEMENTSUM']._serialized_end=1374
-  _globals['_STATEMENTLINE']._serialized_start=1377
-  _globals['_STATEMENTLINE']._serialized_end=1662
-  _globals['_STATEMENTUSAGE']._serialized_start=1665
-  _globals['_STATEMENTUSAGE']._serialized_end=1798
-  _globals['_EXPORTTRANSACTIONSREQUEST']._serialized_start=1801
-  _globals['_EXPORTTRANSACTIONSREQUEST']._serialized_end=2018
-  _globals['_EXPORTTRANSACTIONSRESPONSE']._serialized_start=2020
-  _globals['_EXPORTTRANSACTIONSRESPONSE']._serialized_end=2122
-  _globals['_STATEMENTSERVICE']._serialized_start=2125
-  _globals['_STATEMENTSERVICE']._serialized_end=2357
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=333
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=335
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=417
+  _globals['_STATEMENT']._serialized_start=420
+  _globals['_STATEMENT']._serialized_end=1066
+  _globals['_STATEMENT_SECTION']._serialized_start=845
+  _globals['_STATEMENT_SECTION']._serialized_end=1066
+  _globals['_STATEMENTBALANCE']._serialized_start=1069
+  _globals['_STATEMENTBALANCE']._serialized_end=1227
+  _globals['_STATEMENTSUM']._serialized_start=1230
+  _globals['_STATEMENTSUM']._serialized_end=1379
+  _globals['_STATEMENTLINE']._serialized_start=1382
+  _globals['_STATEMENTLINE']._serialized_end=1667
+  _globals['_STATEMENTUSAGE']._serialized_start=1670
+  _globals['_STATEMENTUSAGE']._serialized_end=1803
+  _globals['_EXPORTTRANSACTIONSREQUEST']._serialized_start=1806
+  _globals['_EXPORTTRANSACTIONSREQUEST']._serialized_end=2023
+  _globals['_EXPORTTRANSACTIONSRESPONSE']._serialized_start=2025
+  _globals['_EXPORTTRANSACTIONSRESPONSE']._serialized_end=2127
+  _globals['_STATEMENTSERVICE']._serialized_start=2130
+  _globals['_STATEMENTSERVICE']._serialized_end=2362
 # @@protoc_insertion_point(module_scope)

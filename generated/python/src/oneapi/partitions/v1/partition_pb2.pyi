@@ -78,6 +78,10 @@ class Month(_message.Message):
         """Its partition is gone."""
         STATE_EXPIRED: Month._State.ValueType  # 7
         """Its files are deleted, two years after they were published."""
+        STATE_EXPIRING: Month._State.ValueType  # 8
+        """Its partition is gone and two years have passed since it was published: its files are to be
+        deleted. The archiver deletes none before a month is said to be here.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far it is. Decided by facts; this is what they say."""
@@ -98,6 +102,10 @@ class Month(_message.Message):
     """Its partition is gone."""
     STATE_EXPIRED: Month.State.ValueType  # 7
     """Its files are deleted, two years after they were published."""
+    STATE_EXPIRING: Month.State.ValueType  # 8
+    """Its partition is gone and two years have passed since it was published: its files are to be
+    deleted. The archiver deletes none before a month is said to be here.
+    """
 
     MONTH_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -111,6 +119,7 @@ class Month(_message.Message):
     LATE_RECORDS_FIELD_NUMBER: _builtins.int
     LATE_REMOVABLE_AT_FIELD_NUMBER: _builtins.int
     EMPTY_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     month: _builtins.str
     """`2026-08`."""
     state: Global___Month.State.ValueType
@@ -153,6 +162,12 @@ class Month(_message.Message):
         such rows are left.
         """
 
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """From when on its files are to be deleted: the day of publication two years later; the 29th of
+        February becomes the 1st of March. Unset while it is not published.
+        """
+
     def __init__(
         self,
         *,
@@ -168,10 +183,11 @@ class Month(_message.Message):
         late_records: _builtins.int = ...,
         late_removable_at: _timestamp_pb2.Timestamp | None = ...,
         empty: _builtins.bool = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_removable_at", b"late_removable_at", "published_at", b"published_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "expired_at", b"expired_at", "expires_at", b"expires_at", "frozen_at", b"frozen_at", "late_removable_at", b"late_removable_at", "published_at", b"published_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "empty", b"empty", "expired_at", b"expired_at", "frozen_at", b"frozen_at", "late_records", b"late_records", "late_removable_at", b"late_removable_at", "month", b"month", "published_at", b"published_at", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_at", b"detached_at", "dropped_at", b"dropped_at", "eligible_at", b"eligible_at", "empty", b"empty", "expired_at", b"expired_at", "expires_at", b"expires_at", "frozen_at", b"frozen_at", "late_records", b"late_records", "late_removable_at", b"late_removable_at", "month", b"month", "published_at", b"published_at", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

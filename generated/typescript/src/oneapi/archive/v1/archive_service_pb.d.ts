@@ -585,7 +585,7 @@ export declare type GetArchiveStatusResponse_MonthStatus = Message<"oneapi.archi
   month: string;
 
   /**
-   * `hot`, `eligible`, `frozen`, `published`, `detached`, `dropped` or `expired`.
+   * `hot`, `eligible`, `frozen`, `published`, `detached`, `dropped`, `expiring` or `expired`.
    *
    * @generated from field: string state = 2;
    */

@@ -253,7 +253,7 @@ export declare type VerifyFinding = Message<"oneapi.billing.v1.VerifyFinding"> &
   /**
    * Which check: `entries_sum`, `wallet_sums`, `wallet_chain`, `records_root`, `record_charge`,
    * `record_content`, `grant_sums`, `lease_sums`, `settlement_sum`, `rollup_sums`,
-   * `corrections`, `archive_totals`, `archive_signature`.
+   * `corrections`, `archive_totals`, `archive_signature`, `archive_late`.
    *
    * @generated from field: string check = 1;
    */

@@ -104,6 +104,14 @@ export declare type Month = Message<"oneapi.partitions.v1.Month"> & {
    * @generated from field: bool empty = 12;
    */
   empty: boolean;
+
+  /**
+   * From when on its files are to be deleted: the day of publication two years later; the 29th of
+   * February becomes the 1st of March. Unset while it is not published.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 13;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -173,6 +181,14 @@ export enum Month_State {
    * @generated from enum value: STATE_EXPIRED = 7;
    */
   EXPIRED = 7,
+
+  /**
+   * Its partition is gone and two years have passed since it was published: its files are to be
+   * deleted. The archiver deletes none before a month is said to be here.
+   *
+   * @generated from enum value: STATE_EXPIRING = 8;
+   */
+  EXPIRING = 8,
 }
 
 /**
