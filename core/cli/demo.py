@@ -47,6 +47,7 @@ def usage(context: click.Context, months: int, rows: int, workspaces: int, seed:
 
 async def _make(plan: Plan) -> dict[str, object]:
     from core.db.database import Database  # noqa: PLC0415
+    from core.demo_usage.hold import ArchiveHold, ArchiverWorks  # noqa: PLC0415
     from core.demo_usage.maker import (  # noqa: PLC0415
         Maker,
         MonthsArchived,
@@ -54,6 +55,7 @@ async def _make(plan: Plan) -> dict[str, object]:
         RecordsRefused,
     )
     from core.keyring import load_or_make_keyring  # noqa: PLC0415
+    from kit.clock import clock_for  # noqa: PLC0415
     from kit.ids import IdSource  # noqa: PLC0415
     from kit.money import format_dollars  # noqa: PLC0415
 
@@ -61,8 +63,10 @@ async def _make(plan: Plan) -> dict[str, object]:
     database = Database.connect(settings.database_url)
     try:
         peppers = load_or_make_keyring(settings.peppers)
-        maker = Maker(database.jobs, IdSource(), peppers, plan)
-        made = await maker.make(_show)
+        ids = IdSource()
+        clock = clock_for(settings.test_clock, settings.profile)
+        hold = ArchiveHold(database.jobs, clock, ids)
+        made = await Maker(database.jobs, ids, peppers, plan, hold).make(_show)
     except NoPrices:
         raise CommandFailed("The catalogue has no price yet.", reason="NO_PRICES") from None
     except MonthsArchived as error:
@@ -72,6 +76,9 @@ async def _make(plan: Plan) -> dict[str, object]:
         found = error.metadata
         message = f"{found['records']} made-up records of {found['month']} were refused."
         raise CommandFailed(message, reason="RECORDS_REFUSED") from None
+    except ArchiverWorks:
+        message = "The archiver is at work; try again when it is through."
+        raise CommandFailed(message, code=Exit.UNREACHABLE, reason="ARCHIVER_WORKS") from None
     finally:
         await database.close()
     return {

@@ -11,12 +11,14 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import Final
 
 from core.accounts import service as accounts
 from core.admission.epochs import close_epoch, open_epoch
 from core.audit import Act
-from core.db.database import Pool
+from core.db.database import Pool, Transaction
+from core.demo_usage.hold import ArchiveHold
 from core.demo_usage.shape import (
     KEYS_MAX,
     Customer,
@@ -35,11 +37,12 @@ from core.metering.model import Record, add_months, figure_of
 from core.metering.partitions import ensure_month, read_watermark
 from core.metering.prices import read_prices
 from core.metering.settle import Reported, settle_group
+from core.metering.store import FROZEN
 from kit.charge import Price
 from kit.clock import from_micros
 from kit.ids import IdSource, unix_ms_of
 from kit.money import NANOS_PER_DOLLAR
-from kit.reasons import InvalidState
+from kit.reasons import InvalidState, Unavailable
 
 EDGE_ID: Final = 1_000_000
 """A slot that no real edge takes."""
@@ -93,12 +96,20 @@ class Made:
 class Maker:
     """Makes the usage of a plan, month by month."""
 
-    def __init__(self, pool: Pool, ids: IdSource, peppers: Keyring, plan: Plan) -> None:
-        """Make it on a database."""
+    def __init__(
+        self,
+        pool: Pool,
+        ids: IdSource,
+        peppers: Keyring,
+        plan: Plan,
+        hold: ArchiveHold | None = None,
+    ) -> None:
+        """Make it on a database. Without a hold nothing may archive meanwhile."""
         self._pool = pool
         self._ids = ids
         self._peppers = peppers
         self._plan = plan
+        self._hold = hold
         self._epoch = 0
         self._prices: list[Price] = []
         self.customers: list[Customer] = []
@@ -110,15 +121,31 @@ class Maker:
             NoPrices: the catalogue is empty.
             MonthsArchived: a month is no longer hot.
             RecordsRefused: a mistake of ours; what was made before stays.
+            ArchiverWorks: the archiver is at work, and does not come to an end.
         """
-        await self.prepare()
+        if self._hold is None:
+            return await self._make(tell)
+        await self._hold.take()
+        try:
+            return await self._make(tell)
+        finally:
+            await self._hold.release()
+
+    async def _make(self, tell: Tell) -> Made:
+        try:
+            await self.prepare()
+            charged = await self._all_months(tell)
+        finally:
+            await self.finish()
+        return Made(len(self.customers), self._plan.rows, charged)
+
+    async def _all_months(self, tell: Tell) -> int:
         charged = 0
         for month in self._plan.all_months():
             rows, cost = await self.make_month(month)
             charged += cost
             tell(month, rows)
-        await self.finish()
-        return Made(len(self.customers), self._plan.rows, charged)
+        return charged
 
     async def prepare(self) -> None:
         """Make workspaces and keys, as of the start of the first month.
@@ -163,7 +190,9 @@ class Maker:
         return rows, charged
 
     async def finish(self) -> None:
-        """End the epoch under which the usage was reported."""
+        """End the epoch under which the usage was reported, if one was begun."""
+        if not self._epoch:
+            return
         at = start_of(add_months(self._plan.last, 1))
         async with self._pool.transaction("system") as tx:
             await close_epoch(tx, Act(ACTOR, at, self._ids), EDGE_ID, self._epoch, 0)
@@ -198,46 +227,62 @@ class Maker:
         owner = customer.workspace_id.hex()
         source = random.Random(f"{self._plan.seed} {owner} {month}")  # noqa: S311 - no secret is made
         by_number = {price.number: price for price in self._prices}
-        reported = [
-            _reported(record, by_number, self._epoch)
-            for record in records(
-                source, customer, self._prices, request_times(source, month, rows)
-            )
-        ]
-        reported.sort(key=lambda each: each.record.request_id)
-        charged = sum(0 if each.record.waive_reason else each.figure for each in reported)
-        await self._grant(customer, charged, month)
+        made = records(source, customer, self._prices, request_times(source, month, rows))
+        charged = credit = 0
+        # A part at a time: a record takes a kilobyte.
         for start in range(0, rows, ROWS_PER_SETTLEMENT):
-            await self._settle(customer, month, reported[start : start + ROWS_PER_SETTLEMENT])
+            group = [
+                _reported(record, by_number, self._epoch)
+                for record in islice(made, ROWS_PER_SETTLEMENT)
+            ]
+            group.sort(key=lambda each: each.record.request_id)
+            charged += sum(0 if each.record.waive_reason else each.figure for each in group)
+            if charged >= credit:
+                credit += await self._grant(customer, charged - credit, month, start)
+            await self._settle(customer, month, group)
         return charged
 
-    async def _grant(self, customer: Customer, needed: int, month: date) -> None:
-        """Give the credit that a month takes, in whole steps."""
+    async def _grant(self, customer: Customer, needed: int, month: date, place: int) -> int:
+        """Give the credit that a part of a month takes, in whole steps; return how much it is."""
         owner = customer.workspace_id
+        amount = CREDIT_STEP_NANOS * (needed // CREDIT_STEP_NANOS + 1)
         async with self._pool.transaction("system") as tx:
             await ledger_credits.grant_credit(
                 tx,
                 workspace_id=owner,
                 kind=GrantKind.PROMOTIONAL,
-                amount=CREDIT_STEP_NANOS * (needed // CREDIT_STEP_NANOS + 1),
+                amount=amount,
                 expires_at=None,
-                business_key=f"promo:demo:{owner.hex()}:{month:%Y-%m}",
+                business_key=f"promo:demo:{owner.hex()}:{month:%Y-%m}:{place}",
                 actor=ACTOR,
                 now=start_of(month),
             )
             await tx.commit()
+        return amount
 
     async def _settle(self, customer: Customer, month: date, group: Sequence[Reported]) -> None:
+        try:
+            async with self._pool.transaction("system") as tx:
+                if self._hold is not None:
+                    await self._hold.renew(tx)
+                await self._write(tx, customer, month, group)
+                await tx.commit()
+        except Unavailable as error:
+            if error.metadata.get("cause") == FROZEN:
+                raise MonthsArchived(month=f"{month:%Y-%m}") from None
+            raise
+
+    async def _write(
+        self, tx: Transaction, customer: Customer, month: date, group: Sequence[Reported]
+    ) -> None:
+        if month < await read_watermark(tx):
+            raise MonthsArchived(month=f"{month:%Y-%m}")
         moment = from_micros(unix_ms_of(group[-1].record.request_id) * 1_000)
-        async with self._pool.transaction("system") as tx:
-            if month < await read_watermark(tx):
-                raise MonthsArchived(month=f"{month:%Y-%m}")
-            verdict = await settle_group(
-                tx, customer.workspace_id, month, group, ids=self._ids, now=moment
-            )
-            if verdict.refused:
-                raise RecordsRefused(month=f"{month:%Y-%m}", records=str(len(verdict.refused)))
-            await tx.commit()
+        verdict = await settle_group(
+            tx, customer.workspace_id, month, group, ids=self._ids, now=moment
+        )
+        if verdict.refused:
+            raise RecordsRefused(month=f"{month:%Y-%m}", records=str(len(verdict.refused)))
 
 
 def _reported(record: Record, prices: dict[int, Price], epoch: int) -> Reported:

@@ -22,6 +22,8 @@ from kit.reasons import Unavailable
 
 UsageTable = Literal["usage_record", "usage_late"]
 FROZEN_CONSTRAINT: Final = "usage_frozen"
+FROZEN: Final = "frozen"
+"""The cause that is told of a month that was frozen meanwhile."""
 """What stands before the rows of a month that is on its way to the archive."""
 
 _INCOMING: Final = (
@@ -139,7 +141,7 @@ async def insert_records(
         (row,) = await tx.all(_INSERT[table], expected=len(records))
     except exc.IntegrityError as error:
         if _is_frozen(error.orig):
-            raise Unavailable(cause="frozen") from None
+            raise Unavailable(cause=FROZEN) from None
         raise
     if row.ids is None:
         return {priced.record.request_id for priced in records}

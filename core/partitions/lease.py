@@ -17,12 +17,18 @@ UPDATE archive_lease
  WHERE holder = :holder OR expires_at <= :now
 RETURNING fence
 """
+_RELEASE: Final = "UPDATE archive_lease SET expires_at = :now WHERE holder = :holder"
 
 
 async def acquire(tx: Transaction, holder: str, now: datetime) -> int:
     """Take or renew the lease; return the fencing number, 0 while another archiver has it."""
     row = await tx.one(_TAKE, holder=holder, now=now, expires_at=now + LIFETIME)
     return 0 if row is None else int(row.fence)
+
+
+async def release(tx: Transaction, holder: str, now: datetime) -> None:
+    """Give a lease back before its time; of one that another has taken nothing changes."""
+    await tx.run(_RELEASE, holder=holder, now=now)
 
 
 async def hold_fence(tx: Transaction, fence: int) -> None:

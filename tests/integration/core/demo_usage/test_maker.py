@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
 import psycopg
@@ -14,11 +15,15 @@ from click.testing import CliRunner, Result
 
 from core.cli.demo import demo
 from core.db.database import Database
+from core.demo_usage.hold import ArchiveHold, ArchiverWorks
 from core.demo_usage.maker import Maker, MonthsArchived, NoPrices, Plan, RecordsRefused
 from core.demo_usage.shape import month_counts, row_counts
 from core.keyring import load_or_make_keyring
+from core.metering.model import add_months
 from core.metering.partitions import partition_name
+from core.partitions import lease
 from kit.cli import Exit
+from kit.clock import now
 from kit.ids import IdSource
 from tests.support.metering_world import MeteringWorld
 from tests.support.money_world import MoneyWorld
@@ -37,10 +42,45 @@ async def world(database_url: str) -> AsyncIterator[MeteringWorld]:
     await database.close()
 
 
-def maker(world: MeteringWorld, folder: Path, plan: Plan = PLAN) -> Maker:
+@dataclass
+class Ticking:
+    """A clock that a test moves; each look at its intervals takes it on by a step."""
+
+    seconds: float = 0
+    step_seconds: float = 0
+    looks: int = 0
+
+    def now_ns(self) -> int:
+        """Return the time of the test."""
+        return 1_790_000_000 * 10**9 + int(self.seconds * 1e9)
+
+    def monotonic(self) -> float:
+        """Return seconds that go on by themselves."""
+        self.looks += 1
+        return self.looks * self.step_seconds
+
+
+def hold(world: MeteringWorld, clock: Ticking) -> ArchiveHold:
+    """A hold of the archive's lease at a test's time."""
+    return ArchiveHold(world.money.database.jobs, clock, IdSource())
+
+
+def _lease_seconds(dsn: str, clock: Ticking) -> float:
+    """For how long the archive's lease is somebody's."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET ROLE oneapi_system")
+        row = connection.execute("SELECT expires_at FROM archive_lease").fetchone()
+    assert row is not None
+    expires_at: datetime = row[0]
+    return (expires_at - now(clock)).total_seconds()
+
+
+def maker(
+    world: MeteringWorld, folder: Path, plan: Plan = PLAN, hold: ArchiveHold | None = None
+) -> Maker:
     """A maker on the world's database."""
     peppers = load_or_make_keyring(folder / "keys" / "pepper.json")
-    return Maker(world.money.database.jobs, IdSource(), peppers, plan)
+    return Maker(world.money.database.jobs, IdSource(), peppers, plan, hold)
 
 
 async def test_made_months_are_charged_and_can_be_proved(
@@ -129,6 +169,69 @@ async def test_refused_records_end_the_run(
         connection.execute("UPDATE usage_record SET content_hash = sha256(content_hash)")
     with pytest.raises(RecordsRefused):
         await made.make_month(month)
+
+
+async def test_the_archiver_waits_while_months_are_filled(
+    world: MeteringWorld, database_url: str, tmp_path: Path
+) -> None:
+    """The archive's lease is renewed all the while, and free as soon as everything is made."""
+    clock, left = Ticking(), []
+
+    def tell(_month: date, _rows: int) -> None:
+        left.append(_lease_seconds(database_url, clock))
+        clock.seconds += 45
+
+    await maker(world, tmp_path, hold=hold(world, clock)).make(tell)
+    assert left == [60, 60, 60]
+    assert _lease_seconds(database_url, clock) <= 0
+
+
+async def test_nothing_is_made_while_the_archiver_works(
+    world: MeteringWorld, tmp_path: Path
+) -> None:
+    """It is waited for, but not for ever."""
+    clock = Ticking(step_seconds=76)
+    async with world.money.database.jobs.transaction("system") as tx:
+        assert await lease.acquire(tx, "a" * 32, now(clock))
+        await tx.commit()
+    with pytest.raises(ArchiverWorks):
+        await maker(world, tmp_path, hold=hold(world, clock)).make(lambda _month, _rows: None)
+    assert await world.rows("SELECT count(*) FROM workspace") == [(0,)]
+    clock.seconds += 60
+    made = await maker(world, tmp_path, hold=hold(world, clock)).make(lambda _month, _rows: None)
+    assert made.rows == PLAN.rows
+
+
+async def test_a_run_that_fails_ends_its_epoch_and_its_hold(
+    world: MeteringWorld, database_url: str, tmp_path: Path
+) -> None:
+    """Here by a month that was frozen all the same: it is told by name."""
+    clock = Ticking()
+
+    def freeze(month: date, _rows: int) -> None:
+        with psycopg.connect(database_url) as connection:
+            connection.execute("SET ROLE oneapi_partitions")
+            connection.execute(
+                f"ALTER TABLE {partition_name(add_months(month, 1))}"
+                " ADD CONSTRAINT usage_frozen CHECK (false) NOT VALID"
+            )
+
+    with pytest.raises(MonthsArchived):
+        await maker(world, tmp_path, hold=hold(world, clock)).make(freeze)
+    closed = await world.rows("SELECT closed_at IS NOT NULL FROM edge_epoch WHERE edge_id > 1")
+    assert closed == [(True,)]
+    assert _lease_seconds(database_url, clock) <= 0
+    assert await world.money.findings() == []
+
+
+async def test_a_large_month_is_made_part_by_part(world: MeteringWorld, tmp_path: Path) -> None:
+    """Each part has its credit before it is charged, and is settled before the next one is made."""
+    plan = Plan(last=date(2026, 10, 1), months=1, rows=4_500, workspaces=1, seed="1")
+    made = await maker(world, tmp_path, plan).make(lambda _month, _rows: None)
+    assert await world.rows("SELECT count(DISTINCT settlement_id) FROM usage_record") == [(3,)]
+    assert await world.account("rev.usage") == made.charged_nanos
+    assert await world.account("receivable") == 0
+    assert await world.money.findings() == []
 
 
 async def test_without_prices_nothing_is_made(database_url: str, tmp_path: Path) -> None:
