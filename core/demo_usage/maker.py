@@ -7,12 +7,14 @@ and `1api audit verify` finds nothing. A wallet's months are made in their order
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from core.accounts import service as accounts
 from core.admission.epochs import close_epoch, open_epoch
@@ -49,6 +51,9 @@ EDGE_ID: Final = 1_000_000
 ROWS_PER_SETTLEMENT: Final = 2_000
 CREDIT_STEP_NANOS: Final = 50 * NANOS_PER_DOLLAR
 ACTOR: Final = "operator"
+TRIES: Final = 5
+PAUSE_SECONDS: Final = 2.0
+_T = TypeVar("_T")
 _PRICES: Final = """
 SELECT max(v.number) AS number FROM price_version AS v JOIN model AS m ON m.number = v.model_number
  WHERE m.enabled GROUP BY v.model_number, v.lane ORDER BY number
@@ -167,7 +172,8 @@ class Maker:
             self._epoch = await open_epoch(tx, act, EDGE_ID, self._ids.new())
             await tx.commit()
         for place in range(self._plan.workspaces):
-            self.customers.append(await self._customer(act, place))
+            run = self._ids.new().hex()
+            self.customers.append(await _patiently(partial(self._customer, act, place, run)))
 
     async def make_month(self, month: date) -> tuple[int, int]:
         """Make one month; months come in their order. Returns its rows and what they cost.
@@ -198,8 +204,7 @@ class Maker:
             await close_epoch(tx, Act(ACTOR, at, self._ids), EDGE_ID, self._epoch, 0)
             await tx.commit()
 
-    async def _customer(self, act: Act, place: int) -> Customer:
-        run = self._ids.new().hex()
+    async def _customer(self, act: Act, place: int, run: str) -> Customer:
         async with self._pool.transaction("system") as tx:
             workspace = await accounts.create_workspace(
                 tx, act, request_id=f"demo-{run}", display_name=f"Demo {place + 1}", default_lane=0
@@ -238,8 +243,9 @@ class Maker:
             group.sort(key=lambda each: each.record.request_id)
             charged += sum(0 if each.record.waive_reason else each.figure for each in group)
             if charged >= credit:
-                credit += await self._grant(customer, charged - credit, month, start)
-            await self._settle(customer, month, group)
+                needed = charged - credit
+                credit += await _patiently(partial(self._grant, customer, needed, month, start))
+            await _patiently(partial(self._settle, customer, month, group))
         return charged
 
     async def _grant(self, customer: Customer, needed: int, month: date, place: int) -> int:
@@ -283,6 +289,20 @@ class Maker:
         )
         if verdict.refused:
             raise RecordsRefused(month=f"{month:%Y-%m}", records=str(len(verdict.refused)))
+
+
+async def _patiently(step: Callable[[], Awaitable[_T]]) -> _T:
+    """Do a step, which may be repeated, again where the database has too much to do.
+
+    Raises:
+        Unavailable: it has for too long.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return await step()
+        except Unavailable:
+            await asyncio.sleep(PAUSE_SECONDS)
+    return await step()
 
 
 def _reported(record: Record, prices: dict[int, Price], epoch: int) -> Reported:

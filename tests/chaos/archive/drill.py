@@ -35,7 +35,7 @@ from archiver.core_link import CoreLink
 from archiver.focus import FocusFiles
 from archiver.metrics import ArchiverMetrics
 from archiver.parts import Workshop
-from archiver.runner import Runner
+from archiver.runner import Runner, StepFailed
 from archiver.store.objects import ObjectStore
 from core.db.values import to_uuid
 from core.demo_usage.maker import Maker
@@ -54,6 +54,7 @@ HOT_DAYS_MAX = 122
 HOT_MONTHS_MAX = 5
 """The month that is used, and those whose last day is not 90 days and a second check ago."""
 EXACT_ROWS_MAX = 20_000
+ATTEMPTS = 3
 State = Month.State
 _HOT = frozenset({State.STATE_HOT, State.STATE_ELIGIBLE, State.STATE_FROZEN})
 
@@ -132,10 +133,20 @@ class Drill:
         if make is not None:
             await self._make(make)
         began = self._took("made", began)
-        await self.runner().once("", lambda _: None)
+        await self._work()
         began = self._took("archived", began)
         await self._check()
         self._took("checked", began)
+
+    async def _work(self) -> None:
+        """Let the archiver work; it repeats what failed, as on a machine that has much to do."""
+        for attempt in range(ATTEMPTS):
+            try:
+                await self.runner().once("", lambda _: None)
+                return
+            except StepFailed:
+                if attempt == ATTEMPTS - 1:
+                    raise
 
     async def _make(self, month: date) -> None:
         rows, charged = await self.maker.make_month(month)
