@@ -116,12 +116,13 @@ def _archive_paths() -> dict[str, Any]:
     ]
     month = _parameter("path", "month", {"type": "string", "pattern": MONTH}, "Such as 2026-08.")
     name = _parameter("path", "name", TEXT, "One of the month's `files`.")
-    statuses = (*STATUSES, "404")
+    limited = (*STATUSES, "429")
+    statuses = (*limited, "404")
     listed = get(
         "listArchives",
         "Archived months of usage, newest first.",
         reference("ArchiveList"),
-        STATUSES,
+        limited,
     )
     described = get(
         "getArchive", "One archived month: files, sums, checksums.", reference("Archive"), statuses
