@@ -1,13 +1,39 @@
-"""A few workspaces at once: while one waits for disk, store or core, another is worked on."""
+"""Side by side: while one workspace waits for disk, store or core, another is worked on."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+async def ahead(items: AsyncGenerator[Item, None], room: int) -> AsyncGenerator[Item, None]:
+    """Yield items while the next ones, so many at most, are being made."""
+    waiting: asyncio.Queue[tuple[Item] | None] = asyncio.Queue()
+    free = asyncio.Semaphore(room)
+
+    async def make() -> None:
+        await free.acquire()
+        async for item in items:
+            waiting.put_nowait((item,))
+            await free.acquire()
+
+    async with aclosing(items):
+        making = asyncio.create_task(make())
+        making.add_done_callback(lambda _: waiting.put_nowait(None))
+        try:
+            while (found := await waiting.get()) is not None:
+                free.release()
+                yield found[0]
+            await making
+        finally:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
 
 
 class Abreast(Generic[Result]):

@@ -81,7 +81,9 @@ class Regrouper:
             yield self._take(last=True)
 
     def _take(self, *, last: bool) -> Group:
-        group = Group(self._workspace_id, pa.Table.from_batches(self._pending), last)
+        # In one piece: the messages that the pieces came in are let go before it is written.
+        rows = pa.Table.from_batches(self._pending).combine_chunks()
+        group = Group(self._workspace_id, rows, last)
         self._pending, self._rows = [], 0
         return group
 

@@ -7,10 +7,8 @@ sums EffectiveCost of usage has, to the last unit, the charges of the usage file
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,16 +25,22 @@ from archiver.focus_columns import COST_SCHEMA, COUNTED, DECIMAL, TIME, counted_
 from archiver.focus_rules import check
 from archiver.model import Draft
 from archiver.totals import rows_of
+from kit.clock import EPOCH
 from kit.ids import format_id
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
-PARTIAL_ROWS_MAX: Final = 200_000
+PARTIAL_ROWS_MAX: Final = 65_536
 """Sums of parts of the month that are kept before they are added up."""
-CSV_ROWS: Final = 10_000
+COSTS_AT_ONCE: Final = 32_768
+"""Rows that are made and written at once: a row group."""
+CSV_ROWS: Final = 8_192
 """Rows that are made text at once."""
+GZIP_LEVEL: Final = 6
 _ZERO: Final = Decimal(0)
 NANO_DIGITS: Final = 9
+_ONE: Final = 10**NANO_DIGITS
 _DAY: Final = timedelta(days=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _BY: Final = ["day", "key_id", "model", "served_lane", "price_version"]
 _SUMMED: Final = [*QUANTITIES, "charge", "waived"]
 _READ: Final = ["started_at", *_BY[1:], *_SUMMED]
@@ -49,6 +53,15 @@ _SERVICE: Final = {
     "ServiceCategory": "AI and Machine Learning",
     "ServiceName": "1API Club",
     "ServiceSubcategory": "Generative AI",
+}
+_USAGE: Final = {
+    "BilledCost": _ZERO,
+    "ChargeCategory": "Usage",
+    "ChargeFrequency": "Usage-Based",
+    "ConsumedUnit": "Requests",
+    "PricingCategory": "Standard",
+    "PricingUnit": "Requests",
+    "SkuMeter": "Requests",
 }
 _CATEGORIES: Final = {
     "purchase": "Purchase",
@@ -80,47 +93,89 @@ class FocusFiles:
             ObjectDamaged: a usage file has changed.
             OSError: the disk is full.
         """
-        rows = [*_usage_rows(month, usage), *_billing_rows(billing)]
-        if not rows:
-            return []
-        costs = _table(workspace_id, month, rows)
-        check(costs)
-        return [_parquet(costs, folder / "costs.parquet"), _csv(costs, folder / "costs.csv.gz")]
+        files: list[_File] = []
+        try:
+            for costs in _costs(workspace_id, month, usage, billing):
+                check(costs)
+                files = files or [_Parquet(folder / "costs.parquet"), _Csv(folder / "costs.csv.gz")]
+                for file in files:
+                    file.add(costs)
+            return [file.finish() for file in files]
+        finally:
+            for file in files:
+                file.close()
 
 
-def _usage_rows(month: date, usage: Sequence[Path]) -> Iterator[Row]:
+def _costs(
+    workspace_id: bytes, month: date, usage: Sequence[Path], billing: pa.Table | None
+) -> Iterator[pa.Table]:
+    """Yield the rows of a month, so many at once; the same rows are parted in the same way."""
+    whole = _SERVICE | {
+        "BillingAccountId": format_id("ws", workspace_id),
+        "BillingPeriodStart": start_of(month),
+        "BillingPeriodEnd": end_of(month),
+    }
     sums = _summed(month, usage)
-    for row in sums.to_pylist() if sums is not None else ():
-        lane = row["served_lane"] or "default"
-        sku = f"{row['model']}/{lane}"
-        requests = Decimal(row["requests"])
-        list_cost = row["charge"] + row["waived"]
-        is_known_key = any(row["key_id"])
-        yield {
-            "BilledCost": _ZERO,
-            "ChargeCategory": "Usage",
-            "ChargeDescription": f"Requests to {row['model']} in lane {lane}",
-            "ChargeFrequency": "Usage-Based",
-            "ChargePeriodStart": row["day"],
-            "ConsumedQuantity": requests,
-            "ConsumedUnit": "Requests",
-            "ContractedCost": list_cost,
-            "EffectiveCost": row["charge"],
-            "ListCost": list_cost,
-            "PricingCategory": "Standard",
-            "PricingQuantity": requests,
-            "PricingUnit": "Requests",
-            "ResourceId": format_id("key", row["key_id"]) if is_known_key else None,
-            "ResourceType": "API Key" if is_known_key else None,
-            "SkuId": sku,
-            "SkuMeter": "Requests",
-            "SkuPriceId": f"{sku}/{row['price_version']}",
-            "x_CreditAmount": -row["charge"],
-            "x_Lane": lane,
-            "x_Model": row["model"],
-            "x_WaivedCost": row["waived"],
-            **{counted_name(name): row[name] for name in COUNTED},
-        }
+    if sums is not None:
+        for start in range(0, sums.num_rows, COSTS_AT_ONCE):
+            yield _usage_costs(whole, sums.slice(start, COSTS_AT_ONCE).combine_chunks())
+    rows = [whole | row for row in _billing_rows(billing)]
+    for start in range(0, len(rows), COSTS_AT_ONCE):
+        yield pa.Table.from_pylist(rows[start : start + COSTS_AT_ONCE], schema=COST_SCHEMA)
+
+
+def _usage_costs(whole: Row, sums: pa.Table) -> pa.Table:
+    """Return the rows of usage that sums make: a column at a time, for there may be many."""
+    model, charge, waived = (sums.column(name) for name in ("model", "charge", "waived"))
+    lane = pc.fill_null(sums.column("served_lane"), "default")
+    sku = pc.binary_join_element_wise(model, lane, "/")
+    requests = sums.column("requests").cast(DECIMAL)
+    list_cost = pc.add(charge, waived).cast(DECIMAL)
+    key = _by_value(sums.column("key_id"), _key_text)
+    day = pc.multiply(sums.column("day"), _DAY // _MICROSECOND).cast(TIME)
+    columns = {
+        "ChargeDescription": pc.binary_join_element_wise(
+            "Requests to", model, "in lane", lane, " "
+        ),
+        "ChargePeriodStart": day,
+        "ChargePeriodEnd": pc.add(day, pa.scalar(_DAY, pa.duration("us"))),
+        "ConsumedQuantity": requests,
+        "ContractedCost": list_cost,
+        "EffectiveCost": charge,
+        "ListCost": list_cost,
+        "PricingQuantity": requests,
+        "ResourceId": key,
+        "ResourceType": pc.if_else(pc.is_valid(key), "API Key", pa.scalar(None, pa.string())),
+        "SkuId": sku,
+        "SkuPriceId": pc.binary_join_element_wise(
+            sku, sums.column("price_version").cast(pa.string()), "/"
+        ),
+        "x_CreditAmount": pc.negate(charge),
+        "x_Lane": lane,
+        "x_Model": model,
+        "x_WaivedCost": waived,
+        **{counted_name(name): sums.column(name) for name in COUNTED},
+    }
+    same = whole | _USAGE
+    arrays = [
+        columns[field.name]
+        if field.name in columns
+        else pa.repeat(pa.scalar(same.get(field.name), field.type), sums.num_rows)
+        for field in COST_SCHEMA
+    ]
+    return pa.Table.from_arrays(arrays, schema=COST_SCHEMA)
+
+
+def _key_text(key_id: bytes | None) -> str | None:
+    """Return a key's id, None where it was erased or none was used."""
+    return format_id("key", key_id) if key_id and any(key_id) else None
+
+
+def _by_value(column: pa.ChunkedArray, text: Callable[[Any], str | None]) -> pa.Array:
+    """Return a text for each value of a column that has few different ones."""
+    values = column.combine_chunks().dictionary_encode()
+    texts = pa.array([text(value) for value in values.dictionary.to_pylist()], pa.string())
+    return texts.take(values.indices)
 
 
 def _summed(month: date, usage: Sequence[Path]) -> pa.Table | None:
@@ -138,18 +193,16 @@ def _summed(month: date, usage: Sequence[Path]) -> pa.Table | None:
 
 
 def _by_day(month: date, batch: pa.RecordBatch) -> pa.Table:
-    """Return what is summed, with its day, which never lies outside of the month."""
-    day = pc.floor_temporal(batch.column("started_at"), unit="day")
-    first, last = (pa.scalar(at, TIME) for at in (start_of(month), end_of(month) - _DAY))
-    day = pc.if_else(pc.greater(day, last), last, day)
-    day = pc.if_else(pc.less(day, first), first, day)
-    key = batch.column("key_id").storage.cast(pa.binary())
-    found = {"day": day, "key_id": key}
+    """Return what is summed, with its day since 1970, which never lies outside of the month."""
+    first, last = ((at - EPOCH) // _DAY for at in (start_of(month), end_of(month) - _DAY))
+    day = pc.divide(batch.column("started_at").cast(pa.int64()), _DAY // _MICROSECOND)
+    day = pc.max_element_wise(pc.min_element_wise(day, last), first)
+    found = {"day": day, "key_id": batch.column("key_id").storage}
     return pa.table(found | {name: batch.column(name) for name in (*_BY[2:], *_SUMMED)})
 
 
 def _sums_of(rows: pa.Table) -> pa.Table:
-    sums = rows.group_by(_BY).aggregate([(name, "sum") for name in _SUMMED])
+    sums = rows.group_by(_BY, use_threads=False).aggregate([(name, "sum") for name in _SUMMED])
     named = sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names])
     for name in ("charge", "waived"):
         place = named.schema.get_field_index(name)
@@ -172,13 +225,15 @@ def _billing_row(row: Mapping[str, Any], *, is_of_month: bool) -> Row:
     amount = Decimal(row["amount_nanos"]).scaleb(-NANO_DIGITS)
     paid = amount if word in _PAID else _ZERO
     is_correction = word == "refund" and not is_of_month
+    start: datetime = row["posted_at"].replace(hour=0, minute=0, second=0, microsecond=0)
     found: Row = {
         "BilledCost": paid,
         "ChargeCategory": _CATEGORIES[word],
         "ChargeClass": "Correction" if is_correction else None,
         "ChargeDescription": _described(word),
         "ChargeFrequency": "One-Time",
-        "ChargePeriodStart": row["posted_at"].replace(hour=0, minute=0, second=0, microsecond=0),
+        "ChargePeriodStart": start,
+        "ChargePeriodEnd": start + _DAY,
         "ContractedCost": paid,
         "EffectiveCost": paid if word == "tax" else _ZERO,
         "InvoiceId": row["document"],
@@ -212,62 +267,126 @@ def _described(word: str) -> str:
     }[word]
 
 
-def _table(workspace_id: bytes, month: date, rows: Iterable[Row]) -> pa.Table:
-    whole = _SERVICE | {
-        "BillingAccountId": format_id("ws", workspace_id),
-        "BillingPeriodStart": start_of(month),
-        "BillingPeriodEnd": end_of(month),
-    }
-    filled = [whole | row | {"ChargePeriodEnd": _day_after(row)} for row in rows]
-    return pa.Table.from_pylist(filled, schema=COST_SCHEMA)
+class _File:
+    """A cost file while it is written; its hash grows with it."""
+
+    kind: ArchiveFile.Kind.ValueType
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sink = HashingSink(path)
+        self._rows = 0
+
+    def add(self, costs: pa.Table) -> None:
+        """Write more rows."""
+        self._rows += costs.num_rows
+
+    def finish(self) -> Draft:
+        """Write the end and return the file."""
+        self.close()
+        return Draft(self.kind, self._path, self._rows, self._sink.sha256, self._sink.size_bytes)
+
+    def close(self) -> None:
+        """Close the file, whole or not; a second time changes nothing."""
+        self._sink.finish()
 
 
-def _day_after(row: Row) -> datetime:
-    start: datetime = row["ChargePeriodStart"]
-    return start + _DAY
+class _Parquet(_File):
+    kind = ArchiveFile.KIND_FOCUS_PARQUET
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"),
+            COST_SCHEMA,
+            compression="zstd",
+            compression_level=ZSTD_LEVEL,
+            version="2.6",
+            write_page_index=True,
+            write_page_checksum=True,
+            store_decimal_as_integer=True,
+        )
+
+    def add(self, costs: pa.Table) -> None:
+        super().add(costs)
+        self._writer.write_table(costs)
+
+    def close(self) -> None:
+        # It would be closed with the last reference to it, when its file is closed already.
+        self._writer.close()
+        super().close()
 
 
-def _parquet(costs: pa.Table, path: Path) -> Draft:
-    sink = HashingSink(path)
-    pq.write_table(
-        costs,
-        pa.PythonFile(sink, mode="w"),
-        compression="zstd",
-        compression_level=ZSTD_LEVEL,
-        version="2.6",
-        write_page_index=True,
-        write_page_checksum=True,
-        store_decimal_as_integer=True,
+class _Csv(_File):
+    kind = ArchiveFile.KIND_FOCUS_CSV
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        # No name and no time in the header: the same rows give the same bytes.
+        self._packed = gzip.GzipFile(
+            filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=self._sink, mtime=0
+        )
+        self._packed.write((",".join(COST_SCHEMA.names) + "\n").encode())
+
+    def add(self, costs: pa.Table) -> None:
+        super().add(costs)
+        for start in range(0, costs.num_rows, CSV_ROWS):
+            self._packed.write(csv_lines(costs.slice(start, CSV_ROWS).combine_chunks()))
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+
+def csv_lines(costs: pa.Table) -> memoryview:
+    """Return rows of one piece as lines of CSV (RFC 4180, but that lines end as in Unix)."""
+    columns = [_texts(column.chunk(0)) for column in costs.columns]
+    lines = pc.binary_join_element_wise(
+        pc.binary_join_element_wise(*columns, ","), pa.scalar(""), "\n"
     )
-    return _finished(ArchiveFile.KIND_FOCUS_PARQUET, costs, sink, path)
+    _, offsets, content = lines.buffers()
+    first, end = (
+        int.from_bytes(offsets[at * 4 : at * 4 + 4].to_pybytes(), "little")
+        for at in (lines.offset, lines.offset + len(lines))
+    )
+    return memoryview(content)[first:end]
 
 
-def _csv(costs: pa.Table, path: Path) -> Draft:
-    sink = HashingSink(path)
-    # No name and no time in the header: the same rows give the same bytes.
-    with (
-        gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0) as packed,
-        io.TextIOWrapper(packed, encoding="utf-8", newline="") as text,
-    ):
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(costs.schema.names)
-        for part in costs.to_batches(max_chunksize=CSV_ROWS):
-            columns = [map(_as_text, column.to_pylist()) for column in part.columns]
-            writer.writerows(zip(*columns, strict=True))
-    return _finished(ArchiveFile.KIND_FOCUS_CSV, costs, sink, path)
+def _texts(values: pa.Array) -> pa.Array:
+    """Return values as FOCUS writes them: a point in decimals, ISO 8601 with a T and a Z."""
+    if pa.types.is_decimal(values.type):
+        texts = _decimal_texts(values)
+    elif pa.types.is_timestamp(values.type):
+        texts = _by_value(pa.chunked_array([values]), _time_text)
+    elif pa.types.is_string(values.type):
+        texts = _quoted(values)
+    else:
+        texts = values.cast(pa.string())
+    return pc.fill_null(texts, "")
 
 
-def _as_text(value: Any) -> str:
-    """Return a value as FOCUS writes it: a point in decimals, ISO 8601 with a T and a Z."""
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+def _time_text(value: datetime | None) -> str | None:
+    return None if value is None else f"{value:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _finished(
-    kind: ArchiveFile.Kind.ValueType, costs: pa.Table, sink: HashingSink, path: Path
-) -> Draft:
-    sink.finish()
-    return Draft(kind, path, costs.num_rows, sink.sha256, sink.size_bytes)
+def _decimal_texts(values: pa.Array) -> pa.Array:
+    # Arrow's own texts of small amounts have an exponent. The same bytes without places are nanos.
+    nanos = values.view(pa.decimal128(DECIMAL.precision, 0)).cast(pa.int64())
+    size = pc.abs_checked(nanos)
+    whole = pc.divide(size, _ONE)
+    rest = pc.subtract(size, pc.multiply(whole, _ONE)).cast(pa.string())
+    texts = pc.binary_join_element_wise(
+        whole.cast(pa.string()), pc.utf8_lpad(rest, NANO_DIGITS, "0"), "."
+    )
+    signed = pc.binary_join_element_wise(pa.scalar("-"), texts, "")
+    return pc.if_else(pc.less(nanos, 0), signed, texts)
+
+
+def _quoted(values: pa.Array) -> pa.Array:
+    """Return texts in quotation marks where CSV (RFC 4180) needs them."""
+    needs = pc.match_substring_regex(values, '[",\\r\\n]')
+    if not pc.any(needs, min_count=0).as_py():
+        return values
+    doubled = pc.replace_substring(values, '"', '""')
+    quoted = pc.binary_join_element_wise(pa.scalar('"'), doubled, pa.scalar('"'), "")
+    return pc.if_else(needs, quoted, values)

@@ -12,7 +12,7 @@ from typing import Final
 import grpc
 import pyarrow as pa
 
-from archiver.abreast import Abreast
+from archiver.abreast import Abreast, ahead
 from archiver.calendar import format_month
 from archiver.core_link import CountedMonth
 from archiver.export import id_bytes, read_ipc
@@ -37,6 +37,8 @@ RESUMES_MAX: Final = 5
 """How often a broken export goes on behind the last whole workspace before the step fails."""
 ABREAST_MAX: Final = 4
 """Workspaces that are stored, read back and signed at once, while the export goes on."""
+DRAFTS_MAX: Final = 64
+"""Files that wait here for core to count what they should have; the export goes on meanwhile."""
 _BROKEN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 _ID_BYTES: Final = 16
 Billing = Mapping[bytes, pa.Table]
@@ -132,8 +134,8 @@ async def _pairs_behind(
     shop: Workshop, month: date, folder: Path, after: bytes | None
 ) -> AsyncGenerator[tuple[CountedMonth, Draft], None]:
     async with (
-        aclosing(drafts(shop.core.export(month, after), folder)) as written,
-        aclosing(shop.core.totals(month, after)) as totals,
+        aclosing(ahead(drafts(shop.core.export(month, after), folder), DRAFTS_MAX)) as written,
+        aclosing(ahead(shop.core.totals(month, after), 1)) as totals,
     ):
         async for workspace_id, draft in written:
             counted = await anext(totals, None)

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from archiver.abreast import ahead
 from archiver.core_link import CoreLink
 from archiver.export import Group, Regrouper, UsageFile, id_bytes, read_ipc
 from archiver.ids import IdSorter
@@ -83,9 +83,10 @@ async def drafts(
         ExportNotUnderstood: the export is not what this version knows.
         OSError: the disk is full.
     """
-    regrouper, file = Regrouper(), None
+    file = None
+    groups = ahead(_groups(messages, Regrouper()), 1)
     try:
-        async for group in _ahead(_groups(messages, regrouper)):
+        async for group in groups:
             rows = keep(group)
             if rows.num_rows:
                 file = file or UsageFile(folder / f"{group.workspace_id.hex()}.parquet")
@@ -95,25 +96,9 @@ async def drafts(
                 draft = await asyncio.to_thread(finished.finish) if finished else None
                 yield group.workspace_id, draft
     finally:
+        await groups.aclose()
         if file is not None:
             file.abandon()
-
-
-async def _ahead(groups: AsyncGenerator[Group, None]) -> AsyncGenerator[Group, None]:
-    """Yield groups, each of them while the next one is being received."""
-    async with aclosing(groups):
-        upcoming = asyncio.create_task(_next(groups))
-        try:
-            while (group := await upcoming) is not None:
-                upcoming = asyncio.create_task(_next(groups))
-                yield group
-        finally:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
-
-
-async def _next(groups: AsyncGenerator[Group, None]) -> Group | None:
-    return await anext(groups, None)
 
 
 async def _groups(

@@ -11,20 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from numpy.typing import NDArray
 
 from archiver.columns import DOLLARS, FILE_SCHEMA, NAMES, TIME, UUID
 from archiver.totals import rows_of
 from kit.money import NANOS_PER_DOLLAR
 
 _NANOS = pa.decimal128(19, 0)
-_HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
-_DASHES = (8, 13, 18, 23)
-_UUID_CHARACTERS = 36
+_GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 _UUID_BYTES = 16
 
 
@@ -69,14 +65,12 @@ def _dollar_texts(values: Any) -> Any:
 def _uuid_texts(values: Any) -> pa.Array:
     """Return 16-byte values as texts such as `01991c1e-5b1c-7000-8000-000000000000`."""
     start = values.offset * _UUID_BYTES
-    flat = np.frombuffer(values.buffers()[1], np.uint8)[start : start + len(values) * _UUID_BYTES]
-    digits: NDArray[np.uint8] = np.empty((len(values), 2 * _UUID_BYTES), np.uint8)
-    digits[:, 0::2] = _HEX[flat.reshape(-1, _UUID_BYTES) >> 4]
-    digits[:, 1::2] = _HEX[flat.reshape(-1, _UUID_BYTES) & 15]
-    texts: NDArray[np.uint8] = np.full((len(values), _UUID_CHARACTERS), ord("-"), np.uint8)
-    places = [place for place in range(_UUID_CHARACTERS) if place not in _DASHES]
-    texts[:, places] = digits
-    fixed = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(_UUID_CHARACTERS), len(values), [None, pa.py_buffer(texts.tobytes())]
+    content = values.buffers()[1][start : start + len(values) * _UUID_BYTES]
+    digits = pa.Array.from_buffers(
+        pa.binary(2 * _UUID_BYTES),
+        len(values),
+        [None, pa.py_buffer(content.to_pybytes().hex().encode())],
     )
-    return fixed.cast(pa.binary()).cast(pa.string())
+    whole = digits.cast(pa.binary()).cast(pa.string())
+    groups = [pc.utf8_slice_codeunits(whole, *place) for place in _GROUPS]
+    return pc.binary_join_element_wise(*groups, "-")

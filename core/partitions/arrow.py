@@ -25,7 +25,7 @@ _ROWS_BYTES: Final = 900_000
 _SNAPSHOT: Final = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 _OPTIONS: Final = (
     "-c role=oneapi_system -c timezone=UTC -c statement_timeout=0 -c search_path=public -c jit=off"
-    " -c cursor_tuple_fraction=1.0"
+    " -c work_mem=64MB"
 )
 
 _BROKEN: Final = (adbc_driver_manager.Error, OSError, pa.ArrowException)

@@ -24,6 +24,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from archiver.calendar import eligible_at, format_month
 from core.metering.partitions import partition_name
 from core.partitions.columns import SELECTED
@@ -34,13 +37,21 @@ from oneapi.archive.v1.archive_service_pb2_grpc import ArchiveServiceStub
 from tests.bench.archive_months import FIRST, Made, make_months
 from tests.support.core_process import TOKENS, CoreProcess, free_port, running
 from tests.support.postgres import chosen_bin_dir, running_server
+from tests.support.processes import until
 
 GOAL: Final = 0.35
 MEMORY_GOAL_MB: Final = 300
+AS_INSTALLED: Final = ("-m", "tests.bench.as_installed")
 _MB: Final = 1_000_000
 _RUN_SECONDS: Final = 3_600.0
 _NO_MONTH: Final = date(2000, 1, 1)
 _COPY: Final = f"COPY (SELECT {SELECTED} FROM {{}} ORDER BY workspace_id, id) TO STDOUT"
+
+
+class InstalledCore(CoreProcess):
+    """Core without what only developers have."""
+
+    arguments = (*AS_INSTALLED, "core")
 
 
 class Round(NamedTuple):
@@ -68,12 +79,22 @@ class Installation:
         }
         with (folder / "archiver.log").open("ab") as log:
             self.archiver = subprocess.Popen(
-                [sys.executable, "-m", "archiver"],
+                [sys.executable, *AS_INSTALLED, "archiver"],
                 cwd=PROJECT_ROOT,
                 env=inherited | {f"ONEAPI_{name}": value for name, value in ours.items()},
                 stdout=log,
                 stderr=log,
             )
+
+    def serves(self) -> bool:
+        """Ask its health."""
+        with grpc.insecure_channel(self.target) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            try:
+                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def until_idle(self) -> None:
         """Wait until the archiver has done by itself what was due when it started."""
@@ -133,13 +154,19 @@ def copy_seconds(superuser_dsn: str, month: date) -> float:
 @contextlib.contextmanager
 def installation(folder: Path, clock: Path, dsn: str) -> Iterator[Installation]:
     """Run core and the archiver until the block ends."""
-    with running(folder, dsn, TEST_CLOCK=str(clock)) as core:
+    core = InstalledCore(folder, dsn, TEST_CLOCK=str(clock)).until_serving()
+    archiver: subprocess.Popen[bytes] | None = None
+    try:
         found = Installation(folder, clock, core)
-        try:
-            yield found
-        finally:
-            found.archiver.terminate()
-            found.archiver.wait(30)
+        archiver = found.archiver
+        until(lambda: found.serves() or archiver.poll() is not None, 60)
+        if archiver.poll() is not None:
+            sys.exit(f"the archiver did not start: {(folder / 'archiver.log').read_text()}")
+        yield found
+    finally:
+        for process in filter(None, (archiver, core.process)):
+            process.terminate()
+            process.wait(30)
 
 
 def run(

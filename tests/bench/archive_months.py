@@ -1,10 +1,10 @@
 """Months of usage to be archived: some thousand records settled by core, and copies of them.
 
-Settling millions takes longer than what is measured. So the first month is made by core itself, and
-each further one has as many copies of it as are wanted: rows with ids of their own in the order in
-which they would have come, settlements with ids of their own and the sums of their rows. What is
-copied cannot be proved by its settlements' roots, for these are of the first month's ids; the
-archiver and core compare everything else of it as ever.
+Settling millions takes longer than what is measured. So the first month is made by core itself,
+and each further one has as many copies of it as are wanted: rows with ids and days of their own, in
+the order in which they would have come; settlements with ids of their own and the sums of their
+rows. What is copied cannot be proved by its settlements' roots, for these are of the first month's
+ids; the archiver and core compare everything else of it as ever.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from kit.ids import IdSource
 FIRST: Final = date(2026, 2, 1)
 """The shortest month: its days fit into every other."""
 ORIGINALS_MAX: Final = 10_000
+DAY_MS: Final = 86_400_000
 _CHANGED: Final = {
     "id": "CAST(lpad(to_hex(c.unix_ms), 12, '0') || substr(c.digits, 13, 4) || 'a'"
     " || substr(c.noise, 1, 15) AS uuid)",
@@ -45,8 +46,10 @@ INSERT INTO usage_record ({columns}) SELECT {values} FROM {original} AS r
               CAST(CAST('x' || lpad(substr(a.digits, 1, 12), 16, '0') AS bit(64)) AS bigint)
               AS was_ms) AS b
  CROSS JOIN LATERAL (
-       SELECT b.*, b.was_ms + {shift_ms} +
-              CAST(CAST('x' || substr(b.noise, 16, 5) AS bit(20)) AS integer) AS unix_ms) AS c
+       SELECT b.*, {start_ms} + (b.was_ms - {first_ms} + {day_ms}
+              * CAST(CAST('x' || substr(b.noise, 21, 4) AS bit(16)) AS bigint))
+              % ({days} * {day_ms})
+              + CAST(CAST('x' || substr(b.noise, 16, 5) AS bit(20)) AS integer) AS unix_ms) AS c
  ORDER BY c.unix_ms
 """
 _SETTLEMENTS: Final = """
@@ -102,7 +105,7 @@ async def make_months(
 
 
 def _copy(superuser_dsn: str, month: date, copies: int) -> None:
-    shift_ms = (to_micros(start_of(month)) - to_micros(start_of(FIRST))) // 1_000
+    start_ms, first_ms = (to_micros(start_of(each)) // 1_000 for each in (month, FIRST))
     with psycopg.connect(superuser_dsn, autocommit=True) as connection:
         # The copies' own sums hold; the checks of each row would take most of the time.
         connection.execute("SET session_replication_role = replica")
@@ -121,7 +124,10 @@ def _copy(superuser_dsn: str, month: date, copies: int) -> None:
             "original": sql.Identifier(partition_name(FIRST)),
             "copies": sql.Literal(copies),
             "name": sql.Literal(f"{month:%Y%m}."),
-            "shift_ms": sql.Literal(shift_ms),
+            "start_ms": sql.Literal(start_ms),
+            "first_ms": sql.Literal(first_ms),
+            "day_ms": sql.Literal(DAY_MS),
+            "days": sql.Literal((add_months(FIRST, 1) - FIRST).days),
             "month": sql.Literal(month),
             "first": sql.Literal(FIRST),
         }

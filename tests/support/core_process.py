@@ -28,6 +28,8 @@ TOKENS = {name: name[0] * 43 for name in ("edge", "operator", "finance", "core",
 class CoreProcess:
     """One running `python -m core`."""
 
+    arguments: tuple[str, ...] = ("-m", "core")
+
     def __init__(self, data_dir: Path, database_url: str, **settings: str) -> None:
         self.data_dir = data_dir
         self.target = f"127.0.0.1:{free_port()}"
@@ -38,7 +40,7 @@ class CoreProcess:
         self.log = data_dir / "core.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "core"],
+                [sys.executable, *self.arguments],
                 cwd=PROJECT_ROOT,
                 env={
                     **inherited,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import pytest
 
-from archiver.abreast import Abreast
+from archiver.abreast import Abreast, ahead
 
 
 async def test_so_much_runs_at_once_and_results_keep_their_order() -> None:
@@ -50,3 +52,63 @@ async def test_the_first_failure_ends_everything() -> None:
     with pytest.raises(OSError):  # noqa: PT011 - it has no text
         await everything()
     assert stopped == [True]
+
+
+class Source:
+    """Makes numbers, and knows how many it has made and whether it was closed."""
+
+    def __init__(self, count: int, fault: Exception | None = None) -> None:
+        self.made = 0
+        self.closed = False
+        self._count = count
+        self._fault = fault
+
+    async def items(self) -> AsyncGenerator[int, None]:
+        """Yield the numbers, then fail if that is wanted."""
+        try:
+            for number in range(self._count):
+                self.made += 1
+                yield number
+                await asyncio.sleep(0)
+            if self._fault is not None:
+                raise self._fault
+        finally:
+            self.closed = True
+
+
+async def test_the_next_items_are_made_while_one_is_used() -> None:
+    """So many, and no more; all come in their order."""
+    source = Source(10)
+    found = []
+    async with aclosing(ahead(source.items(), 2)) as items:
+        async for item in items:
+            await asyncio.sleep(0.005)
+            found.append(item)
+            assert source.made <= len(found) + 2
+    assert found == list(range(10))
+    assert source.closed
+
+
+async def test_a_failure_comes_behind_what_was_made_before_it() -> None:
+    """Nothing is lost that was whole."""
+    source = Source(3, OSError())
+    found: list[int] = []
+
+    async def everything() -> None:
+        async for item in ahead(source.items(), 5):
+            await asyncio.sleep(0.005)
+            found.append(item)
+
+    with pytest.raises(OSError):  # noqa: PT011 - it has no text
+        await everything()
+    assert found == [0, 1, 2]
+
+
+async def test_who_stops_early_closes_what_makes() -> None:
+    """Although it waits for room."""
+    source = Source(10)
+    async with aclosing(ahead(source.items(), 1)) as items:
+        assert await anext(items) == 0
+        await asyncio.sleep(0.005)
+    assert source.closed
+    assert source.made == 2

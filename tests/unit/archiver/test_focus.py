@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,8 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from archiver.focus import BillingNotUnderstood, FocusFiles
+from archiver.focus import BillingNotUnderstood, FocusFiles, csv_lines
 from archiver.focus_columns import COST_SCHEMA, COUNTED, counted_name
 from archiver.focus_rules import CostsBreakRule, check, rules
 from archiver.model import Draft
@@ -232,3 +236,41 @@ def test_a_damaged_usage_file_gives_no_costs(tmp_path: Path) -> None:
     draft.path.write_bytes(content)
     with pytest.raises(ObjectDamaged):
         FocusFiles().write(OWNER, MONTH, [draft.path], None, tmp_path)
+
+
+TEXTS = st.none() | st.text(st.sampled_from('ab",\n; é中'), max_size=6)
+AMOUNTS = st.none() | st.integers(-(10**18), 10**18).map(lambda nanos: Decimal(nanos).scaleb(-9))
+TIMES = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is given apart
+ODD_ROWS = st.fixed_dictionaries(
+    {
+        "InvoiceId": TEXTS,
+        "x_Model": TEXTS,
+        "BilledCost": AMOUNTS,
+        "ListCost": AMOUNTS,
+        "ChargePeriodStart": TIMES,
+        "x_OutputTokens": st.none() | st.integers(-(2**63), 2**63 - 1),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ODD_ROWS, min_size=1, max_size=8))
+def test_lines_are_those_of_the_standard_writer(found: list[Row]) -> None:
+    """Quotation marks where they are needed, amounts with all places, times with a Z."""
+    costs = pa.Table.from_pylist(found, COST_SCHEMA)
+    expected = io.StringIO()
+    writer = csv.writer(expected, lineterminator="\n")
+    for row in costs.to_pylist():
+        writer.writerow(map(as_text, row.values()))
+    assert bytes(csv_lines(costs)) == expected.getvalue().encode()
+    for place in range(len(found)):
+        assert bytes(csv_lines(costs.slice(place).combine_chunks())) in bytes(csv_lines(costs))
+
+
+def as_text(value: Any) -> str:
+    """A value as FOCUS writes it."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    return "" if value is None else str(value)
