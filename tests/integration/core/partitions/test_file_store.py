@@ -51,6 +51,7 @@ async def test_many_late_ids_keep_nobody_waiting(world: World) -> None:
 
     async with world.metering.money.database.jobs.transaction("system") as tx:
         stepping = asyncio.create_task(step())
+        await asyncio.sleep(0)
         assert (await late_totals(tx, JULY, workspace, ids)).records == 0
         stepping.cancel()
     assert max(b - a for a, b in pairwise(steps)) < UNBROKEN_SECONDS_MAX
