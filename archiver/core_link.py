@@ -13,6 +13,7 @@ import grpc
 from archiver.calendar import format_month
 from archiver.columns import QUANTITIES
 from archiver.model import Settlement, Totals
+from kit.charge import PriceTier
 from kit.ids import format_id, parse_id
 from kit.reasons import DomainError
 from oneapi.common.v1.money_pb2 import Money
@@ -119,6 +120,17 @@ class CoreLink:
         request = pb.ExportBillingRequest(fence=self.fence, month=format_month(month))
         async for answer in self._stub.ExportBilling(request, timeout=STREAM_SECONDS):
             yield answer.arrow_ipc
+
+    async def prices(self) -> dict[int, tuple[PriceTier, ...]]:
+        """Return the tiers of all price versions, by number."""
+        request = pb.ExportPricesRequest(fence=self.fence)
+        return {
+            price.number: tuple(
+                PriceTier(tier.above_context_tokens, tuple(tier.rates)) for tier in price.tiers
+            )
+            async for answer in self._stub.ExportPrices(request, timeout=STREAM_SECONDS)
+            for price in answer.prices
+        }
 
     async def totals(
         self, month: date, after: bytes | None, *, late: bool = False

@@ -1,6 +1,6 @@
 """The cost files of a workspace's month: FOCUS 1.2, as Parquet and as CSV.
 
-A row of usage is a day of one key, model, lane and price version. Credit is prepaid: what is paid
+A row of usage is a day of one key, model, lane, price and meter. Credit is prepaid: what is paid
 is the purchase (BilledCost), what is used is EffectiveCost, so that neither counts twice. Whoever
 sums EffectiveCost of usage has, to the last unit, the charges of the usage files.
 """
@@ -21,10 +21,12 @@ import pyarrow.parquet as pq
 from archiver.calendar import end_of, start_of
 from archiver.columns import QUANTITIES
 from archiver.export import ZSTD_LEVEL, HashingSink
-from archiver.focus_columns import COST_SCHEMA, COUNTED, DECIMAL, TIME, counted_name
+from archiver.focus_columns import COST_SCHEMA, DECIMAL, TIME
+from archiver.focus_meters import IS_WAIVED, ORDER, ORDERS, TIER, Tiers, by_meter, tier_of
 from archiver.focus_rules import check
 from archiver.model import Draft
 from archiver.totals import rows_of
+from kit.charge import PriceTier
 from kit.clock import EPOCH
 from kit.ids import format_id
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
@@ -37,13 +39,15 @@ CSV_ROWS: Final = 8_192
 """Rows that are made text at once."""
 GZIP_LEVEL: Final = 6
 _ZERO: Final = Decimal(0)
+_ONE_DOLLAR: Final = Decimal(1)
 NANO_DIGITS: Final = 9
 _ONE: Final = 10**NANO_DIGITS
 _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_BY: Final = ["day", "key_id", "model", "served_lane", "price_version"]
+_PLAIN: Final = ["model", "served_lane", "price_version"]
+_BY: Final = ["day", "key_id", *_PLAIN, TIER, IS_WAIVED]
 _SUMMED: Final = [*QUANTITIES, "charge", "waived"]
-_READ: Final = ["started_at", *_BY[1:], *_SUMMED]
+_READ: Final = ["started_at", "key_id", *_PLAIN, "waive_reason", *_SUMMED]
 _SERVICE: Final = {
     "BillingAccountType": "Workspace",
     "BillingCurrency": "USD",
@@ -58,11 +62,12 @@ _USAGE: Final = {
     "BilledCost": _ZERO,
     "ChargeCategory": "Usage",
     "ChargeFrequency": "Usage-Based",
-    "ConsumedUnit": "Requests",
     "PricingCategory": "Standard",
-    "PricingUnit": "Requests",
-    "SkuMeter": "Requests",
 }
+_OF_METERS: Final = (
+    *("ConsumedQuantity", "ConsumedUnit", "ListCost", "ListUnitPrice"),
+    *("PricingQuantity", "PricingUnit", "SkuMeter", "x_WaivedCost"),
+)
 _CATEGORIES: Final = {
     "purchase": "Purchase",
     "refund": "Purchase",
@@ -82,6 +87,14 @@ class BillingNotUnderstood(ValueError):
 class FocusFiles:
     """Writes cost files; one workspace's sums are in memory, never its requests."""
 
+    def __init__(self) -> None:
+        """Know no price yet."""
+        self._tiers: dict[int, tuple[PriceTier, ...]] = {}
+
+    def know(self, tiers: Tiers) -> None:
+        """Remember price versions: they are immutable."""
+        self._tiers.update(tiers)
+
     def write(
         self, workspace_id: bytes, month: date, usage: list[Path], billing: Any, folder: Path
     ) -> list[Draft]:
@@ -95,7 +108,9 @@ class FocusFiles:
         """
         files: list[_File] = []
         try:
-            for costs in _costs(workspace_id, month, usage, billing):
+            for costs in _costs(workspace_id, month, usage, billing, self._tiers):
+                if not costs.num_rows:  # requests that failed and used nothing
+                    continue
                 check(costs)
                 files = files or [_Parquet(folder / "costs.parquet"), _Csv(folder / "costs.csv.gz")]
                 for file in files:
@@ -107,7 +122,11 @@ class FocusFiles:
 
 
 def _costs(
-    workspace_id: bytes, month: date, usage: Sequence[Path], billing: pa.Table | None
+    workspace_id: bytes,
+    month: date,
+    usage: Sequence[Path],
+    billing: pa.Table | None,
+    tiers: Tiers,
 ) -> Iterator[pa.Table]:
     """Yield the rows of a month, so many at once; the same rows are parted in the same way."""
     whole = _SERVICE | {
@@ -115,52 +134,48 @@ def _costs(
         "BillingPeriodStart": start_of(month),
         "BillingPeriodEnd": end_of(month),
     }
-    sums = _summed(month, usage)
+    sums = _summed(month, usage, tiers)
     if sums is not None:
         for start in range(0, sums.num_rows, COSTS_AT_ONCE):
-            yield _usage_costs(whole, sums.slice(start, COSTS_AT_ONCE).combine_chunks())
+            some = sums.slice(start, COSTS_AT_ONCE).combine_chunks()
+            yield _usage_costs(whole, some, tiers)
     rows = [whole | row for row in _billing_rows(billing)]
     for start in range(0, len(rows), COSTS_AT_ONCE):
         yield pa.Table.from_pylist(rows[start : start + COSTS_AT_ONCE], schema=COST_SCHEMA)
 
 
-def _usage_costs(whole: Row, sums: pa.Table) -> pa.Table:
+def _usage_costs(whole: Row, rows: pa.Table, tiers: Tiers) -> pa.Table:
     """Return the rows of usage that sums make: a column at a time, for there may be many."""
-    model, charge, waived = (sums.column(name) for name in ("model", "charge", "waived"))
+    meters = by_meter(rows, tiers)
+    sums = rows.take(pc.divide(meters.column(ORDER), ORDERS))
+    model, charged = sums.column("model"), meters.column("charged")
     lane = pc.fill_null(sums.column("served_lane"), "default")
     sku = pc.binary_join_element_wise(model, lane, "/")
-    requests = sums.column("requests").cast(DECIMAL)
-    list_cost = pc.add(charge, waived).cast(DECIMAL)
     key = _by_value(sums.column("key_id"), _key_text)
     day = pc.multiply(sums.column("day"), _DAY // _MICROSECOND).cast(TIME)
     columns = {
         "ChargeDescription": pc.binary_join_element_wise(
-            "Requests to", model, "in lane", lane, " "
+            meters.column("SkuMeter"), "of", model, "in lane", lane, " "
         ),
         "ChargePeriodStart": day,
         "ChargePeriodEnd": pc.add(day, pa.scalar(_DAY, pa.duration("us"))),
-        "ConsumedQuantity": requests,
-        "ContractedCost": list_cost,
-        "EffectiveCost": charge,
-        "ListCost": list_cost,
-        "PricingQuantity": requests,
+        "ContractedCost": meters.column("ListCost"),
+        "ContractedUnitPrice": meters.column("ListUnitPrice"),
+        "EffectiveCost": charged,
         "ResourceId": key,
         "ResourceType": pc.if_else(pc.is_valid(key), "API Key", pa.scalar(None, pa.string())),
         "SkuId": sku,
-        "SkuPriceId": pc.binary_join_element_wise(
-            sku, sums.column("price_version").cast(pa.string()), "/"
-        ),
-        "x_CreditAmount": pc.negate(charge),
+        "SkuPriceId": pc.binary_join_element_wise(sku, meters.column("SkuPriceId"), "/"),
+        "x_CreditAmount": pc.negate(charged),
         "x_Lane": lane,
         "x_Model": model,
-        "x_WaivedCost": waived,
-        **{counted_name(name): sums.column(name) for name in COUNTED},
+        **{name: meters.column(name) for name in _OF_METERS},
     }
     same = whole | _USAGE
     arrays = [
         columns[field.name]
         if field.name in columns
-        else pa.repeat(pa.scalar(same.get(field.name), field.type), sums.num_rows)
+        else pa.repeat(pa.scalar(same.get(field.name), field.type), meters.num_rows)
         for field in COST_SCHEMA
     ]
     return pa.Table.from_arrays(arrays, schema=COST_SCHEMA)
@@ -178,13 +193,13 @@ def _by_value(column: pa.ChunkedArray, text: Callable[[Any], str | None]) -> pa.
     return texts.take(values.indices)
 
 
-def _summed(month: date, usage: Sequence[Path]) -> pa.Table | None:
+def _summed(month: date, usage: Sequence[Path], tiers: Tiers) -> pa.Table | None:
     """Return the sums of all usage files, in order; None if there is no request."""
     partial: list[pa.Table] = []
     for path in usage:
         for batch in rows_of(path, _READ):
             if batch.num_rows:
-                partial.append(_sums_of(_by_day(month, batch)))
+                partial.append(_sums_of(_by_day(month, batch, tiers)))
             if sum(each.num_rows for each in partial) > PARTIAL_ROWS_MAX:
                 partial = [_sums_of(pa.concat_tables(partial))]
     if not partial:
@@ -192,13 +207,15 @@ def _summed(month: date, usage: Sequence[Path]) -> pa.Table | None:
     return _sums_of(pa.concat_tables(partial)).sort_by([(name, "ascending") for name in _BY])
 
 
-def _by_day(month: date, batch: pa.RecordBatch) -> pa.Table:
+def _by_day(month: date, batch: pa.RecordBatch, tiers: Tiers) -> pa.Table:
     """Return what is summed, with its day since 1970, which never lies outside of the month."""
     first, last = ((at - EPOCH) // _DAY for at in (start_of(month), end_of(month) - _DAY))
     day = pc.divide(batch.column("started_at").cast(pa.int64()), _DAY // _MICROSECOND)
     day = pc.max_element_wise(pc.min_element_wise(day, last), first)
     found = {"day": day, "key_id": batch.column("key_id").storage}
-    return pa.table(found | {name: batch.column(name) for name in (*_BY[2:], *_SUMMED)})
+    found |= {name: batch.column(name) for name in (*_PLAIN, *_SUMMED)}
+    is_waived = pc.is_valid(batch.column("waive_reason"))
+    return pa.table(found | {TIER: tier_of(batch, tiers), IS_WAIVED: is_waived})
 
 
 def _sums_of(rows: pa.Table) -> pa.Table:
@@ -248,6 +265,8 @@ def _billing_row(row: Mapping[str, Any], *, is_of_month: bool) -> Row:
 
 def _credit_sku(amount: Decimal) -> Row:
     return {
+        "ContractedUnitPrice": _ONE_DOLLAR,
+        "ListUnitPrice": _ONE_DOLLAR,
         "PricingCategory": "Standard",
         "PricingQuantity": amount,
         "PricingUnit": "Credits",
@@ -371,7 +390,12 @@ def _time_text(value: datetime | None) -> str | None:
 
 def _decimal_texts(values: pa.Array) -> pa.Array:
     # Arrow's own texts of small amounts have an exponent. The same bytes without places are nanos.
-    nanos = values.view(pa.decimal128(DECIMAL.precision, 0)).cast(pa.int64())
+    digits = values.view(pa.decimal128(DECIMAL.precision, 0))
+    try:
+        nanos = digits.cast(pa.int64())
+    except pa.ArrowInvalid:  # more than nine billion, such as tokens of a large day
+        exact = [None if each is None else f"{each:f}" for each in values.to_pylist()]
+        return pa.array(exact, pa.string())
     size = pc.abs_checked(nanos)
     whole = pc.divide(size, _ONE)
     rest = pc.subtract(size, pc.multiply(whole, _ONE)).cast(pa.string())

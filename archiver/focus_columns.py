@@ -1,8 +1,7 @@
 """The columns of the cost and usage files: FOCUS 1.2, then our own behind `x_`.
 
-What is not here, and why: unit prices, because a request is charged by several meters at once and
-the archive holds its charge as one amount (its price version is in SkuPriceId, its quantities are
-in `x_` columns); names of workspaces and keys, because the archive has no names; regions,
+A row of usage is a day of one key, model, lane, price and meter (`archiver.focus_meters`). What is
+not here, and why: names of workspaces and keys, because the archive has no names; regions,
 commitments and tags, because the service has none.
 """
 
@@ -12,11 +11,11 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from archiver.columns import QUANTITIES
 from archiver.model import FOCUS_VERSION
 
 TIME: Final = pa.timestamp("us", tz="UTC")
 DECIMAL: Final = pa.decimal128(30, 9)
+"""Dollars to the nano-dollar, quantities to the millionth."""
 _TEXT: Final = pa.string()
 
 
@@ -27,14 +26,6 @@ class CostColumn(NamedTuple):
     type: pa.DataType
     description: str
 
-
-def counted_name(quantity: str) -> str:
-    """Return the `x_` column of one of the counted quantities."""
-    return "x_" + "".join(part.capitalize() for part in quantity.split("_"))
-
-
-COUNTED: Final = tuple(name for name in QUANTITIES if name != "requests")
-"""Quantities with a column of their own; requests are the ConsumedQuantity."""
 
 COST_COLUMNS: Final = (
     CostColumn("BilledCost", DECIMAL, "What was paid, or paid back; usage takes prepaid credit."),
@@ -50,16 +41,18 @@ COST_COLUMNS: Final = (
     CostColumn("ChargeFrequency", _TEXT, "Usage-Based or One-Time."),
     CostColumn("ChargePeriodEnd", TIME, "The end of the day, exclusive."),
     CostColumn("ChargePeriodStart", TIME, "The start of the day (UTC)."),
-    CostColumn("ConsumedQuantity", DECIMAL, "Requests; null unless Usage."),
-    CostColumn("ConsumedUnit", _TEXT, "Requests; null unless Usage."),
+    CostColumn("ConsumedQuantity", DECIMAL, "What the meter counted; null unless Usage."),
+    CostColumn("ConsumedUnit", _TEXT, "Tokens, Requests or Tool Calls; null unless Usage."),
     CostColumn("ContractedCost", DECIMAL, "ListCost: nothing is negotiated."),
+    CostColumn("ContractedUnitPrice", DECIMAL, "ListUnitPrice: nothing is negotiated."),
     CostColumn("EffectiveCost", DECIMAL, "What usage took from credit; 0 for buying credit."),
     CostColumn("InvoiceId", _TEXT, "The number of the receipt, if there is one."),
     CostColumn("InvoiceIssuerName", _TEXT, "Who issues receipts."),
-    CostColumn("ListCost", DECIMAL, "The charge before what was waived."),
+    CostColumn("ListCost", DECIMAL, "Unit price times quantity, rounded; before waivers."),
+    CostColumn("ListUnitPrice", DECIMAL, "Dollars for one PricingUnit."),
     CostColumn("PricingCategory", _TEXT, "Standard."),
-    CostColumn("PricingQuantity", DECIMAL, "Requests, or dollars of credit."),
-    CostColumn("PricingUnit", _TEXT, "Requests or Credits."),
+    CostColumn("PricingQuantity", DECIMAL, "How many PricingUnits."),
+    CostColumn("PricingUnit", _TEXT, "Such as 1000000 Tokens, or Credits."),
     CostColumn("ProviderName", _TEXT, "Who sells the service."),
     CostColumn("PublisherName", _TEXT, "Who publishes the service."),
     CostColumn("ResourceId", _TEXT, "The API key; null where it was erased or none was used."),
@@ -68,15 +61,14 @@ COST_COLUMNS: Final = (
     CostColumn("ServiceName", _TEXT, "The name of the service."),
     CostColumn("ServiceSubcategory", _TEXT, "What the service is, closer."),
     CostColumn("SkuId", _TEXT, "Public model id and lane, or credit."),
-    CostColumn("SkuMeter", _TEXT, "What is counted."),
-    CostColumn("SkuPriceId", _TEXT, "SkuId and the version of its price."),
+    CostColumn("SkuMeter", _TEXT, "What is counted, such as Input Tokens, or Credits."),
+    CostColumn("SkuPriceId", _TEXT, "SkuId, version and context tier of the price, and meter."),
     CostColumn("x_CreditAmount", DECIMAL, "Credit that the row gave (+) or took (-)."),
     CostColumn("x_Kind", _TEXT, "The ledger's word for the row, such as paid_grant."),
     CostColumn("x_Lane", _TEXT, "The lane that served."),
     CostColumn("x_Model", _TEXT, "The public model id."),
     CostColumn("x_TransactionId", _TEXT, "The ledger transaction; null for usage."),
     CostColumn("x_WaivedCost", DECIMAL, "What usage would have cost, had it not been waived."),
-    *(CostColumn(counted_name(name), pa.int64(), name.replace("_", " ")) for name in COUNTED),
 )
 
 COST_SCHEMA: Final = pa.schema(

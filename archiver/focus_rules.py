@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -17,7 +17,14 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+PRICED: Final = "PricingQuantity"
+_PRODUCT: Final = "product"
 _FILE: Final = "focus_rules.json"
+_NANO_DOLLARS: Final = pa.decimal128(19, 9)
+_MILLIONTHS: Final = pa.decimal128(18, 6)
+_PLACES: Final = 9
+_DIGITS: Final = 80
+"""Twice as many as an amount has: a product of two loses none."""
 
 
 class CostsBreakRule(ValueError):
@@ -39,6 +46,12 @@ class Rule:
     when: Mapping[str, Sequence[str | None]]
     values: tuple[str, ...] = ()
     other: str = ""
+
+    @property
+    def read(self) -> list[str]:
+        """Return the columns that the rule looks at."""
+        priced = PRICED if self.must == _PRODUCT else ""
+        return [name for name in (self.column, self.other, priced) if name]
 
 
 @cache
@@ -65,7 +78,7 @@ def check(costs: pa.Table) -> None:
         CostsBreakRule: a row breaks one.
     """
     for rule in rules():
-        rows = costs.select([rule.column, rule.other] if rule.other else [rule.column])
+        rows = costs.select(rule.read)
         if rule.when:
             rows = rows.filter(_chosen(costs, rule.when))
         if not _CHECKS[rule.must](rows, rule):
@@ -80,9 +93,10 @@ def _chosen(costs: pa.Table, when: Mapping[str, Sequence[str | None]]) -> Any:
 
 
 def _is_in(column: pa.ChunkedArray, values: Sequence[str | None]) -> Any:
-    found = pc.is_in(
-        column, pa.array([value for value in values if value is not None], pa.string())
-    )
+    named = [value for value in values if value is not None]
+    if not named:
+        return pc.is_null(column)
+    found = pc.is_in(column, pa.array(named, pa.string()))
     return pc.or_(found, pc.is_null(column)) if None in values else found
 
 
@@ -116,6 +130,22 @@ def _equal(rows: pa.Table, rule: Rule) -> bool:
     return _all(pc.equal(rows.column(rule.column), rows.column(rule.other)))
 
 
+def _product(rows: pa.Table, rule: Rule) -> bool:
+    """Say whether a cost is its unit price times the quantity that was priced, rounded."""
+    cost, price = rows.column(rule.column), rows.column(rule.other)
+    quantity = rows.column(PRICED)
+    try:
+        # As most rows have them: nano-dollars for a million.
+        product = pc.multiply(price.cast(_NANO_DOLLARS), quantity.cast(_MILLIONTHS))
+        rounded = pc.round(product, ndigits=_PLACES, round_mode="half_to_even")
+        return _all(pc.equal(cost, rounded.cast(cost.type)))
+    except pa.ArrowInvalid:
+        columns = (each.to_pylist() for each in (cost, price, quantity))
+        with localcontext(prec=_DIGITS):
+            found = zip(*columns, strict=True)
+            return all(None in row or row[0] == round(row[1] * row[2], _PLACES) for row in found)
+
+
 def _below(rows: pa.Table, rule: Rule) -> bool:
     return _all(pc.less(rows.column(rule.column), rows.column(rule.other)))
 
@@ -131,6 +161,7 @@ _CHECKS: Final = {
     "not_one_of": _not_one_of,
     "zero": _zero,
     "equal": _equal,
+    _PRODUCT: _product,
     "below": _below,
     "not_below": _not_below,
 }

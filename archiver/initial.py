@@ -72,7 +72,8 @@ async def publish_initial(shop: Workshop, month: date, tell: Tell) -> None:
 
 
 async def read_billing(shop: Workshop, month: date) -> Billing:
-    """Return the month's billing rows by workspace."""
+    """Return the month's billing rows by workspace, and let cost files know its prices."""
+    shop.costs.know(await shop.core.prices())
     found: dict[bytes, list[pa.RecordBatch]] = {}
     async for message in shop.core.export_billing(month):
         for batch in read_ipc(message):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from archiver.calendar import format_month
+from kit.charge import PriceTier
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
 GENERATOR: Final = "1"
@@ -79,6 +80,9 @@ Tell = Callable[[Step], None]
 class CostFiles(Protocol):
     """Writes the cost and usage files of a workspace's month, in the FOCUS format."""
 
+    def know(self, tiers: Mapping[int, tuple[PriceTier, ...]]) -> None:
+        """Remember the tiers of price versions, by their numbers, for what is written next."""
+
     def write(
         self, workspace_id: bytes, month: date, usage: list[Path], billing: Any, folder: Path
     ) -> list[Draft]:
@@ -91,6 +95,9 @@ class CostFiles(Protocol):
 
 class NoCostFiles:
     """Writes none."""
+
+    def know(self, tiers: Mapping[int, tuple[PriceTier, ...]]) -> None:
+        """Need none."""
 
     def write(
         self, workspace_id: bytes, month: date, usage: list[Path], billing: Any, folder: Path

@@ -18,6 +18,9 @@ SELECT v.number, v.model_number, v.lane, v.effective_from, t.above_context_token
 """
 
 
+_ALL: Final = "SELECT number FROM price_version"
+
+
 class PriceBook:
     """The price versions that this process has needed so far."""
 
@@ -38,6 +41,11 @@ class PriceBook:
     def get(self, number: int) -> Price | None:
         """Return a price version that was read."""
         return self._known.get(number)
+
+
+async def read_all_prices(tx: Transaction) -> dict[int, Price]:
+    """Read all price versions, those that are not in force any more or not yet too."""
+    return await read_prices(tx, [row.number for row in await tx.all(_ALL)])
 
 
 async def read_prices(tx: Transaction, numbers: Iterable[int]) -> dict[int, Price]:

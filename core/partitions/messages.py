@@ -23,9 +23,21 @@ from core.partitions.model import (
 )
 from core.partitions.totals import Settlement
 from core.timestamps import to_timestamp
+from kit.charge import Price
 from kit.ids import format_id, parse_id
 from oneapi.partitions.v1 import partition_pb2 as pb
 from oneapi.partitions.v1 import partition_service_pb2 as service_pb
+
+
+def price_message(price: Price) -> service_pb.ExportPricesResponse.Price:
+    """Render a price version: what it charges for."""
+    tiers = [
+        service_pb.ExportPricesResponse.Tier(
+            above_context_tokens=tier.above_context_tokens, rates=tier.rates
+        )
+        for tier in price.tiers
+    ]
+    return service_pb.ExportPricesResponse.Price(number=price.number, tiers=tiers)
 
 
 def month_message(facts: MonthFacts, state: State) -> pb.Month:

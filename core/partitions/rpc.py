@@ -11,6 +11,7 @@ from typing import Any, Final
 from core.audit import Act
 from core.db.database import Pool, Role, Transaction
 from core.db.paging import split_page
+from core.metering.prices import read_all_prices
 from core.partitions import export, file_store, lease, month_store, months, signing, totals
 from core.partitions.bulk import (
     KEPT_FILES_MAX,
@@ -23,6 +24,7 @@ from core.partitions.bulk import (
 from core.partitions.messages import (
     entry_message,
     month_message,
+    price_message,
     settlements_message,
     totals_message,
 )
@@ -47,6 +49,7 @@ ALLOWED: Final = {
     "ExportMonth": _ARCHIVER,
     "GetTotals": _ARCHIVER,
     "ExportBilling": _ARCHIVER,
+    "ExportPrices": _ARCHIVER,
     "SignManifest": _ARCHIVER,
     "PublishMonth": _ARCHIVER,
     "DetachMonth": _ARCHIVER,
@@ -57,6 +60,7 @@ ALLOWED: Final = {
 }
 SETTLEMENTS_AT_ONCE: Final = 20_000
 """In one message: about 2.5 MiB."""
+PRICES_AT_ONCE: Final = 1_000
 FILES_DEFAULT: Final = 1_000
 FILES_MAX: Final = 10_000
 _HOT: Final = (State.FROZEN, State.PUBLISHED)
@@ -131,6 +135,17 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
             pass
         async for part in export.export_billing(self._dsn, month):
             yield pb.ExportBillingResponse(arrow_ipc=part)
+
+    async def ExportPrices(
+        self, request: pb.ExportPricesRequest, context: Any
+    ) -> AsyncIterator[pb.ExportPricesResponse]:
+        """Stream all price versions."""
+        async with self._pool.transaction("system") as tx:
+            await lease.hold_fence(tx, request.fence)
+            found = [*(await read_all_prices(tx)).values()]
+        for start in range(0, len(found), PRICES_AT_ONCE):
+            prices = found[start : start + PRICES_AT_ONCE]
+            yield pb.ExportPricesResponse(prices=map(price_message, prices))
 
     async def GetTotals(
         self, request: pb.GetTotalsRequest, context: Any

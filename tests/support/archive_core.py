@@ -139,6 +139,10 @@ class CoreInMemory(rpc.PartitionServiceServicer):
             writer.write_batch(pa.RecordBatch.from_pylist(self.month.billing, BILLING_SCHEMA))
         yield pb.ExportBillingResponse(arrow_ipc=sink.getvalue().to_pybytes())
 
+    async def ExportPrices(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """Tell of no price: charges here are of chance."""
+        yield pb.ExportPricesResponse()
+
     async def GetTotals(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Count."""
         rows = self.month.late_rows() if request.late else self.month.all_rows()

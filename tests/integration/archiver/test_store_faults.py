@@ -64,6 +64,9 @@ class DamagedStore(ObjectStore):
 class FullDisk:
     """Writes no cost file: there is no room for it."""
 
+    def know(self, tiers: Any) -> None:
+        """Need no price."""
+
     def write(
         self, workspace_id: bytes, month: date, usage: list[Path], billing: Any, folder: Path
     ) -> list[Draft]:

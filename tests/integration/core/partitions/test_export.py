@@ -16,7 +16,7 @@ from oneapi.partitions.v1 import partition_service_pb2 as pb
 from tests.architecture.rules.schema import able_to_hold_content
 from tests.integration.core.partitions.conftest import IN_JULY, JULY, World
 from tests.support.archive_world import rows_of
-from tests.support.metering_world import KEY
+from tests.support.metering_world import KEY, RATES
 
 OURS = {
     *("edge_id", "epoch", "sequence", "content_hash"),
@@ -82,6 +82,28 @@ async def test_billing_tells_what_was_bought_given_and_taxed(world: World) -> No
         ("purchase", "paid_grant", 20 * 10**9),
         ("tax", "paid_grant", 10**9),
     ]
+
+
+async def test_prices_come_with_their_tiers(world: World) -> None:
+    """All versions, in force or not: a record names the one that charged it."""
+    archiver, money = world.archiver, world.metering.money
+    twice = [2 * rate for rate in RATES]
+    async with money.database.jobs.transaction("system") as tx:
+        await tx.run("INSERT INTO price_tier VALUES (1, 200000, CAST(:to AS bigint[]))", to=twice)
+        await tx.run(
+            "INSERT INTO price_version (model_number, lane, effective_from, created_at)"
+            " VALUES (1, 2, :moment, :moment)",
+            moment=money.now + timedelta(days=40),
+        )
+        await tx.run("INSERT INTO price_tier VALUES (2, 0, CAST(:to AS bigint[]))", to=twice)
+        await tx.commit()
+    await archiver.lead()
+    request = pb.ExportPricesRequest(fence=archiver.fence)
+    found = [price async for part in archiver.stub.ExportPrices(request) for price in part.prices]
+    assert [(price.number, len(price.tiers)) for price in found] == [(1, 2), (2, 1)]
+    assert [tier.above_context_tokens for tier in found[0].tiers] == [0, 200_000]
+    assert tuple(found[0].tiers[0].rates) == RATES
+    assert list(found[1].tiers[0].rates) == twice
 
 
 def test_the_columns_are_those_that_a_customer_may_see() -> None:

@@ -72,7 +72,7 @@ func (x RecordDeletionRequest_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RecordDeletionRequest_Reason.Descriptor instead.
 func (RecordDeletionRequest_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{24, 0}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // Asks for the lease.
@@ -706,6 +706,98 @@ func (x *ExportBillingResponse) GetArrowIpc() []byte {
 	return nil
 }
 
+// Asks for prices.
+type ExportPricesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The fencing number.
+	Fence         int64 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportPricesRequest) Reset() {
+	*x = ExportPricesRequest{}
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportPricesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportPricesRequest) ProtoMessage() {}
+
+func (x *ExportPricesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportPricesRequest.ProtoReflect.Descriptor instead.
+func (*ExportPricesRequest) Descriptor() ([]byte, []int) {
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExportPricesRequest) GetFence() int64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+// Some price versions, by their numbers.
+type ExportPricesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000.
+	Prices        []*ExportPricesResponse_Price `protobuf:"bytes,1,rep,name=prices,proto3" json:"prices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportPricesResponse) Reset() {
+	*x = ExportPricesResponse{}
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportPricesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportPricesResponse) ProtoMessage() {}
+
+func (x *ExportPricesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportPricesResponse.ProtoReflect.Descriptor instead.
+func (*ExportPricesResponse) Descriptor() ([]byte, []int) {
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExportPricesResponse) GetPrices() []*ExportPricesResponse_Price {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
 // Asks to sign a manifest.
 type SignManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -733,7 +825,7 @@ type SignManifestRequest struct {
 
 func (x *SignManifestRequest) Reset() {
 	*x = SignManifestRequest{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[12]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +837,7 @@ func (x *SignManifestRequest) String() string {
 func (*SignManifestRequest) ProtoMessage() {}
 
 func (x *SignManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[12]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +850,7 @@ func (x *SignManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignManifestRequest.ProtoReflect.Descriptor instead.
 func (*SignManifestRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{12}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SignManifestRequest) GetFence() int64 {
@@ -823,7 +915,7 @@ type SignManifestResponse struct {
 
 func (x *SignManifestResponse) Reset() {
 	*x = SignManifestResponse{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[13]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +927,7 @@ func (x *SignManifestResponse) String() string {
 func (*SignManifestResponse) ProtoMessage() {}
 
 func (x *SignManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[13]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +940,7 @@ func (x *SignManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignManifestResponse.ProtoReflect.Descriptor instead.
 func (*SignManifestResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{13}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SignManifestResponse) GetKeyId() string {
@@ -890,7 +982,7 @@ type PublishMonthRequest struct {
 
 func (x *PublishMonthRequest) Reset() {
 	*x = PublishMonthRequest{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[14]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +994,7 @@ func (x *PublishMonthRequest) String() string {
 func (*PublishMonthRequest) ProtoMessage() {}
 
 func (x *PublishMonthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[14]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1007,7 @@ func (x *PublishMonthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishMonthRequest.ProtoReflect.Descriptor instead.
 func (*PublishMonthRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{14}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PublishMonthRequest) GetFence() int64 {
@@ -978,7 +1070,7 @@ type PublishMonthResponse struct {
 
 func (x *PublishMonthResponse) Reset() {
 	*x = PublishMonthResponse{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[15]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1082,7 @@ func (x *PublishMonthResponse) String() string {
 func (*PublishMonthResponse) ProtoMessage() {}
 
 func (x *PublishMonthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[15]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1095,7 @@ func (x *PublishMonthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishMonthResponse.ProtoReflect.Descriptor instead.
 func (*PublishMonthResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{15}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PublishMonthResponse) GetMonth() *Month {
@@ -1026,7 +1118,7 @@ type DetachMonthRequest struct {
 
 func (x *DetachMonthRequest) Reset() {
 	*x = DetachMonthRequest{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[16]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1130,7 @@ func (x *DetachMonthRequest) String() string {
 func (*DetachMonthRequest) ProtoMessage() {}
 
 func (x *DetachMonthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[16]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1143,7 @@ func (x *DetachMonthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachMonthRequest.ProtoReflect.Descriptor instead.
 func (*DetachMonthRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{16}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DetachMonthRequest) GetFence() int64 {
@@ -1079,7 +1171,7 @@ type DetachMonthResponse struct {
 
 func (x *DetachMonthResponse) Reset() {
 	*x = DetachMonthResponse{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[17]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1183,7 @@ func (x *DetachMonthResponse) String() string {
 func (*DetachMonthResponse) ProtoMessage() {}
 
 func (x *DetachMonthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[17]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1196,7 @@ func (x *DetachMonthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachMonthResponse.ProtoReflect.Descriptor instead.
 func (*DetachMonthResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{17}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DetachMonthResponse) GetMonth() *Month {
@@ -1130,7 +1222,7 @@ type DropMonthRequest struct {
 
 func (x *DropMonthRequest) Reset() {
 	*x = DropMonthRequest{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[18]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1234,7 @@ func (x *DropMonthRequest) String() string {
 func (*DropMonthRequest) ProtoMessage() {}
 
 func (x *DropMonthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[18]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1247,7 @@ func (x *DropMonthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropMonthRequest.ProtoReflect.Descriptor instead.
 func (*DropMonthRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{18}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DropMonthRequest) GetFence() int64 {
@@ -1190,7 +1282,7 @@ type DropMonthResponse struct {
 
 func (x *DropMonthResponse) Reset() {
 	*x = DropMonthResponse{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[19]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1294,7 @@ func (x *DropMonthResponse) String() string {
 func (*DropMonthResponse) ProtoMessage() {}
 
 func (x *DropMonthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[19]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1307,7 @@ func (x *DropMonthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropMonthResponse.ProtoReflect.Descriptor instead.
 func (*DropMonthResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{19}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DropMonthResponse) GetMonth() *Month {
@@ -1238,7 +1330,7 @@ type ExportLateRequest struct {
 
 func (x *ExportLateRequest) Reset() {
 	*x = ExportLateRequest{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[20]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1342,7 @@ func (x *ExportLateRequest) String() string {
 func (*ExportLateRequest) ProtoMessage() {}
 
 func (x *ExportLateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[20]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1355,7 @@ func (x *ExportLateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLateRequest.ProtoReflect.Descriptor instead.
 func (*ExportLateRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{20}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExportLateRequest) GetFence() int64 {
@@ -1291,7 +1383,7 @@ type ExportLateResponse struct {
 
 func (x *ExportLateResponse) Reset() {
 	*x = ExportLateResponse{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[21]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1395,7 @@ func (x *ExportLateResponse) String() string {
 func (*ExportLateResponse) ProtoMessage() {}
 
 func (x *ExportLateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[21]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1408,7 @@ func (x *ExportLateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLateResponse.ProtoReflect.Descriptor instead.
 func (*ExportLateResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{21}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExportLateResponse) GetArrowIpc() []byte {
@@ -1345,7 +1437,7 @@ type ListFilesRequest struct {
 
 func (x *ListFilesRequest) Reset() {
 	*x = ListFilesRequest{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[22]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1449,7 @@ func (x *ListFilesRequest) String() string {
 func (*ListFilesRequest) ProtoMessage() {}
 
 func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[22]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1462,7 @@ func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesRequest.ProtoReflect.Descriptor instead.
 func (*ListFilesRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{22}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListFilesRequest) GetWorkspaceId() string {
@@ -1421,7 +1513,7 @@ type ListFilesResponse struct {
 
 func (x *ListFilesResponse) Reset() {
 	*x = ListFilesResponse{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[23]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1525,7 @@ func (x *ListFilesResponse) String() string {
 func (*ListFilesResponse) ProtoMessage() {}
 
 func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[23]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1538,7 @@ func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesResponse.ProtoReflect.Descriptor instead.
 func (*ListFilesResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{23}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListFilesResponse) GetEntries() []*ListFilesResponse_Entry {
@@ -1480,7 +1572,7 @@ type RecordDeletionRequest struct {
 
 func (x *RecordDeletionRequest) Reset() {
 	*x = RecordDeletionRequest{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[24]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1584,7 @@ func (x *RecordDeletionRequest) String() string {
 func (*RecordDeletionRequest) ProtoMessage() {}
 
 func (x *RecordDeletionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[24]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1597,7 @@ func (x *RecordDeletionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordDeletionRequest.ProtoReflect.Descriptor instead.
 func (*RecordDeletionRequest) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{24}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RecordDeletionRequest) GetFence() int64 {
@@ -1547,7 +1639,7 @@ type RecordDeletionResponse struct {
 
 func (x *RecordDeletionResponse) Reset() {
 	*x = RecordDeletionResponse{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[25]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1651,7 @@ func (x *RecordDeletionResponse) String() string {
 func (*RecordDeletionResponse) ProtoMessage() {}
 
 func (x *RecordDeletionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[25]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,12 +1664,122 @@ func (x *RecordDeletionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordDeletionResponse.ProtoReflect.Descriptor instead.
 func (*RecordDeletionResponse) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{25}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RecordDeletionResponse) GetMonth() *Month {
 	if x != nil {
 		return x.Month
+	}
+	return nil
+}
+
+// The rates of requests with more input tokens than the threshold.
+type ExportPricesResponse_Tier struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The threshold; 0 of the first tier.
+	AboveContextTokens int64 `protobuf:"varint,1,opt,name=above_context_tokens,json=aboveContextTokens,proto3" json:"above_context_tokens,omitempty"`
+	// Nano-US-dollars for 1,000,000 units, in the order of the fields of `Quantities`.
+	Rates         []int64 `protobuf:"varint,2,rep,packed,name=rates,proto3" json:"rates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportPricesResponse_Tier) Reset() {
+	*x = ExportPricesResponse_Tier{}
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportPricesResponse_Tier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportPricesResponse_Tier) ProtoMessage() {}
+
+func (x *ExportPricesResponse_Tier) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportPricesResponse_Tier.ProtoReflect.Descriptor instead.
+func (*ExportPricesResponse_Tier) Descriptor() ([]byte, []int) {
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{13, 0}
+}
+
+func (x *ExportPricesResponse_Tier) GetAboveContextTokens() int64 {
+	if x != nil {
+		return x.AboveContextTokens
+	}
+	return 0
+}
+
+func (x *ExportPricesResponse_Tier) GetRates() []int64 {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+// One immutable price version.
+type ExportPricesResponse_Price struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, which records name.
+	Number int32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Its tiers, in ascending order.
+	Tiers         []*ExportPricesResponse_Tier `protobuf:"bytes,2,rep,name=tiers,proto3" json:"tiers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportPricesResponse_Price) Reset() {
+	*x = ExportPricesResponse_Price{}
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportPricesResponse_Price) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportPricesResponse_Price) ProtoMessage() {}
+
+func (x *ExportPricesResponse_Price) ProtoReflect() protoreflect.Message {
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportPricesResponse_Price.ProtoReflect.Descriptor instead.
+func (*ExportPricesResponse_Price) Descriptor() ([]byte, []int) {
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{13, 1}
+}
+
+func (x *ExportPricesResponse_Price) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ExportPricesResponse_Price) GetTiers() []*ExportPricesResponse_Tier {
+	if x != nil {
+		return x.Tiers
 	}
 	return nil
 }
@@ -1597,7 +1799,7 @@ type ListFilesResponse_Entry struct {
 
 func (x *ListFilesResponse_Entry) Reset() {
 	*x = ListFilesResponse_Entry{}
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[26]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1811,7 @@ func (x *ListFilesResponse_Entry) String() string {
 func (*ListFilesResponse_Entry) ProtoMessage() {}
 
 func (x *ListFilesResponse_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[26]
+	mi := &file_oneapi_partitions_v1_partition_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1824,7 @@ func (x *ListFilesResponse_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFilesResponse_Entry.ProtoReflect.Descriptor instead.
 func (*ListFilesResponse_Entry) Descriptor() ([]byte, []int) {
-	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{23, 0}
+	return file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP(), []int{25, 0}
 }
 
 func (x *ListFilesResponse_Entry) GetMonth() string {
@@ -1682,7 +1884,17 @@ const file_oneapi_partitions_v1_partition_service_proto_rawDesc = "" +
 	"\x05fence\x18\x01 \x01(\x03R\x05fence\x12\x14\n" +
 	"\x05month\x18\x02 \x01(\tR\x05month\"4\n" +
 	"\x15ExportBillingResponse\x12\x1b\n" +
-	"\tarrow_ipc\x18\x01 \x01(\fR\barrowIpc\"\x9e\x02\n" +
+	"\tarrow_ipc\x18\x01 \x01(\fR\barrowIpc\"+\n" +
+	"\x13ExportPricesRequest\x12\x14\n" +
+	"\x05fence\x18\x01 \x01(\x03R\x05fence\"\x98\x02\n" +
+	"\x14ExportPricesResponse\x12H\n" +
+	"\x06prices\x18\x01 \x03(\v20.oneapi.partitions.v1.ExportPricesResponse.PriceR\x06prices\x1aN\n" +
+	"\x04Tier\x120\n" +
+	"\x14above_context_tokens\x18\x01 \x01(\x03R\x12aboveContextTokens\x12\x14\n" +
+	"\x05rates\x18\x02 \x03(\x03R\x05rates\x1af\n" +
+	"\x05Price\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\x12E\n" +
+	"\x05tiers\x18\x02 \x03(\v2/.oneapi.partitions.v1.ExportPricesResponse.TierR\x05tiers\"\x9e\x02\n" +
 	"\x13SignManifestRequest\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x03R\x05fence\x12\x14\n" +
 	"\x05month\x18\x02 \x01(\tR\x05month\x12=\n" +
@@ -1745,8 +1957,7 @@ const file_oneapi_partitions_v1_partition_service_proto_rawDesc = "" +
 	"\x0eREASON_EXPIRED\x10\x01\x12\x12\n" +
 	"\x0eREASON_ERASURE\x10\x02\"K\n" +
 	"\x16RecordDeletionResponse\x121\n" +
-	"\x05month\x18\x01 \x01(\v2\x1b.oneapi.partitions.v1.MonthR\x05month2\xc3\n" +
-	"\n" +
+	"\x05month\x18\x01 \x01(\v2\x1b.oneapi.partitions.v1.MonthR\x05month2\xac\v\n" +
 	"\x10PartitionService\x12z\n" +
 	"\x13AcquireArchiveLease\x120.oneapi.partitions.v1.AcquireArchiveLeaseRequest\x1a1.oneapi.partitions.v1.AcquireArchiveLeaseResponse\x12_\n" +
 	"\n" +
@@ -1754,7 +1965,8 @@ const file_oneapi_partitions_v1_partition_service_proto_rawDesc = "" +
 	"\vFreezeMonth\x12(.oneapi.partitions.v1.FreezeMonthRequest\x1a).oneapi.partitions.v1.FreezeMonthResponse\x12d\n" +
 	"\vExportMonth\x12(.oneapi.partitions.v1.ExportMonthRequest\x1a).oneapi.partitions.v1.ExportMonthResponse0\x01\x12^\n" +
 	"\tGetTotals\x12&.oneapi.partitions.v1.GetTotalsRequest\x1a'.oneapi.partitions.v1.GetTotalsResponse0\x01\x12j\n" +
-	"\rExportBilling\x12*.oneapi.partitions.v1.ExportBillingRequest\x1a+.oneapi.partitions.v1.ExportBillingResponse0\x01\x12e\n" +
+	"\rExportBilling\x12*.oneapi.partitions.v1.ExportBillingRequest\x1a+.oneapi.partitions.v1.ExportBillingResponse0\x01\x12g\n" +
+	"\fExportPrices\x12).oneapi.partitions.v1.ExportPricesRequest\x1a*.oneapi.partitions.v1.ExportPricesResponse0\x01\x12e\n" +
 	"\fSignManifest\x12).oneapi.partitions.v1.SignManifestRequest\x1a*.oneapi.partitions.v1.SignManifestResponse\x12e\n" +
 	"\fPublishMonth\x12).oneapi.partitions.v1.PublishMonthRequest\x1a*.oneapi.partitions.v1.PublishMonthResponse\x12b\n" +
 	"\vDetachMonth\x12(.oneapi.partitions.v1.DetachMonthRequest\x1a).oneapi.partitions.v1.DetachMonthResponse\x12\\\n" +
@@ -1778,7 +1990,7 @@ func file_oneapi_partitions_v1_partition_service_proto_rawDescGZIP() []byte {
 }
 
 var file_oneapi_partitions_v1_partition_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_oneapi_partitions_v1_partition_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_oneapi_partitions_v1_partition_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_oneapi_partitions_v1_partition_service_proto_goTypes = []any{
 	(RecordDeletionRequest_Reason)(0),   // 0: oneapi.partitions.v1.RecordDeletionRequest.Reason
 	(*AcquireArchiveLeaseRequest)(nil),  // 1: oneapi.partitions.v1.AcquireArchiveLeaseRequest
@@ -1793,75 +2005,83 @@ var file_oneapi_partitions_v1_partition_service_proto_goTypes = []any{
 	(*GetTotalsResponse)(nil),           // 10: oneapi.partitions.v1.GetTotalsResponse
 	(*ExportBillingRequest)(nil),        // 11: oneapi.partitions.v1.ExportBillingRequest
 	(*ExportBillingResponse)(nil),       // 12: oneapi.partitions.v1.ExportBillingResponse
-	(*SignManifestRequest)(nil),         // 13: oneapi.partitions.v1.SignManifestRequest
-	(*SignManifestResponse)(nil),        // 14: oneapi.partitions.v1.SignManifestResponse
-	(*PublishMonthRequest)(nil),         // 15: oneapi.partitions.v1.PublishMonthRequest
-	(*PublishMonthResponse)(nil),        // 16: oneapi.partitions.v1.PublishMonthResponse
-	(*DetachMonthRequest)(nil),          // 17: oneapi.partitions.v1.DetachMonthRequest
-	(*DetachMonthResponse)(nil),         // 18: oneapi.partitions.v1.DetachMonthResponse
-	(*DropMonthRequest)(nil),            // 19: oneapi.partitions.v1.DropMonthRequest
-	(*DropMonthResponse)(nil),           // 20: oneapi.partitions.v1.DropMonthResponse
-	(*ExportLateRequest)(nil),           // 21: oneapi.partitions.v1.ExportLateRequest
-	(*ExportLateResponse)(nil),          // 22: oneapi.partitions.v1.ExportLateResponse
-	(*ListFilesRequest)(nil),            // 23: oneapi.partitions.v1.ListFilesRequest
-	(*ListFilesResponse)(nil),           // 24: oneapi.partitions.v1.ListFilesResponse
-	(*RecordDeletionRequest)(nil),       // 25: oneapi.partitions.v1.RecordDeletionRequest
-	(*RecordDeletionResponse)(nil),      // 26: oneapi.partitions.v1.RecordDeletionResponse
-	(*ListFilesResponse_Entry)(nil),     // 27: oneapi.partitions.v1.ListFilesResponse.Entry
-	(*Month)(nil),                       // 28: oneapi.partitions.v1.Month
-	(*WorkspaceTotals)(nil),             // 29: oneapi.partitions.v1.WorkspaceTotals
-	(RevisionReason)(0),                 // 30: oneapi.partitions.v1.RevisionReason
-	(*ArchiveFile)(nil),                 // 31: oneapi.partitions.v1.ArchiveFile
-	(*timestamppb.Timestamp)(nil),       // 32: google.protobuf.Timestamp
+	(*ExportPricesRequest)(nil),         // 13: oneapi.partitions.v1.ExportPricesRequest
+	(*ExportPricesResponse)(nil),        // 14: oneapi.partitions.v1.ExportPricesResponse
+	(*SignManifestRequest)(nil),         // 15: oneapi.partitions.v1.SignManifestRequest
+	(*SignManifestResponse)(nil),        // 16: oneapi.partitions.v1.SignManifestResponse
+	(*PublishMonthRequest)(nil),         // 17: oneapi.partitions.v1.PublishMonthRequest
+	(*PublishMonthResponse)(nil),        // 18: oneapi.partitions.v1.PublishMonthResponse
+	(*DetachMonthRequest)(nil),          // 19: oneapi.partitions.v1.DetachMonthRequest
+	(*DetachMonthResponse)(nil),         // 20: oneapi.partitions.v1.DetachMonthResponse
+	(*DropMonthRequest)(nil),            // 21: oneapi.partitions.v1.DropMonthRequest
+	(*DropMonthResponse)(nil),           // 22: oneapi.partitions.v1.DropMonthResponse
+	(*ExportLateRequest)(nil),           // 23: oneapi.partitions.v1.ExportLateRequest
+	(*ExportLateResponse)(nil),          // 24: oneapi.partitions.v1.ExportLateResponse
+	(*ListFilesRequest)(nil),            // 25: oneapi.partitions.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),           // 26: oneapi.partitions.v1.ListFilesResponse
+	(*RecordDeletionRequest)(nil),       // 27: oneapi.partitions.v1.RecordDeletionRequest
+	(*RecordDeletionResponse)(nil),      // 28: oneapi.partitions.v1.RecordDeletionResponse
+	(*ExportPricesResponse_Tier)(nil),   // 29: oneapi.partitions.v1.ExportPricesResponse.Tier
+	(*ExportPricesResponse_Price)(nil),  // 30: oneapi.partitions.v1.ExportPricesResponse.Price
+	(*ListFilesResponse_Entry)(nil),     // 31: oneapi.partitions.v1.ListFilesResponse.Entry
+	(*Month)(nil),                       // 32: oneapi.partitions.v1.Month
+	(*WorkspaceTotals)(nil),             // 33: oneapi.partitions.v1.WorkspaceTotals
+	(RevisionReason)(0),                 // 34: oneapi.partitions.v1.RevisionReason
+	(*ArchiveFile)(nil),                 // 35: oneapi.partitions.v1.ArchiveFile
+	(*timestamppb.Timestamp)(nil),       // 36: google.protobuf.Timestamp
 }
 var file_oneapi_partitions_v1_partition_service_proto_depIdxs = []int32{
-	28, // 0: oneapi.partitions.v1.ListMonthsResponse.months:type_name -> oneapi.partitions.v1.Month
-	28, // 1: oneapi.partitions.v1.FreezeMonthResponse.month:type_name -> oneapi.partitions.v1.Month
-	29, // 2: oneapi.partitions.v1.GetTotalsResponse.totals:type_name -> oneapi.partitions.v1.WorkspaceTotals
-	29, // 3: oneapi.partitions.v1.SignManifestRequest.totals:type_name -> oneapi.partitions.v1.WorkspaceTotals
-	30, // 4: oneapi.partitions.v1.SignManifestRequest.reason:type_name -> oneapi.partitions.v1.RevisionReason
-	31, // 5: oneapi.partitions.v1.PublishMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
-	30, // 6: oneapi.partitions.v1.PublishMonthRequest.reason:type_name -> oneapi.partitions.v1.RevisionReason
-	28, // 7: oneapi.partitions.v1.PublishMonthResponse.month:type_name -> oneapi.partitions.v1.Month
-	28, // 8: oneapi.partitions.v1.DetachMonthResponse.month:type_name -> oneapi.partitions.v1.Month
-	31, // 9: oneapi.partitions.v1.DropMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
-	28, // 10: oneapi.partitions.v1.DropMonthResponse.month:type_name -> oneapi.partitions.v1.Month
-	27, // 11: oneapi.partitions.v1.ListFilesResponse.entries:type_name -> oneapi.partitions.v1.ListFilesResponse.Entry
-	0,  // 12: oneapi.partitions.v1.RecordDeletionRequest.reason:type_name -> oneapi.partitions.v1.RecordDeletionRequest.Reason
-	28, // 13: oneapi.partitions.v1.RecordDeletionResponse.month:type_name -> oneapi.partitions.v1.Month
-	31, // 14: oneapi.partitions.v1.ListFilesResponse.Entry.file:type_name -> oneapi.partitions.v1.ArchiveFile
-	32, // 15: oneapi.partitions.v1.ListFilesResponse.Entry.published_at:type_name -> google.protobuf.Timestamp
-	1,  // 16: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:input_type -> oneapi.partitions.v1.AcquireArchiveLeaseRequest
-	3,  // 17: oneapi.partitions.v1.PartitionService.ListMonths:input_type -> oneapi.partitions.v1.ListMonthsRequest
-	5,  // 18: oneapi.partitions.v1.PartitionService.FreezeMonth:input_type -> oneapi.partitions.v1.FreezeMonthRequest
-	7,  // 19: oneapi.partitions.v1.PartitionService.ExportMonth:input_type -> oneapi.partitions.v1.ExportMonthRequest
-	9,  // 20: oneapi.partitions.v1.PartitionService.GetTotals:input_type -> oneapi.partitions.v1.GetTotalsRequest
-	11, // 21: oneapi.partitions.v1.PartitionService.ExportBilling:input_type -> oneapi.partitions.v1.ExportBillingRequest
-	13, // 22: oneapi.partitions.v1.PartitionService.SignManifest:input_type -> oneapi.partitions.v1.SignManifestRequest
-	15, // 23: oneapi.partitions.v1.PartitionService.PublishMonth:input_type -> oneapi.partitions.v1.PublishMonthRequest
-	17, // 24: oneapi.partitions.v1.PartitionService.DetachMonth:input_type -> oneapi.partitions.v1.DetachMonthRequest
-	19, // 25: oneapi.partitions.v1.PartitionService.DropMonth:input_type -> oneapi.partitions.v1.DropMonthRequest
-	21, // 26: oneapi.partitions.v1.PartitionService.ExportLate:input_type -> oneapi.partitions.v1.ExportLateRequest
-	23, // 27: oneapi.partitions.v1.PartitionService.ListFiles:input_type -> oneapi.partitions.v1.ListFilesRequest
-	25, // 28: oneapi.partitions.v1.PartitionService.RecordDeletion:input_type -> oneapi.partitions.v1.RecordDeletionRequest
-	2,  // 29: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:output_type -> oneapi.partitions.v1.AcquireArchiveLeaseResponse
-	4,  // 30: oneapi.partitions.v1.PartitionService.ListMonths:output_type -> oneapi.partitions.v1.ListMonthsResponse
-	6,  // 31: oneapi.partitions.v1.PartitionService.FreezeMonth:output_type -> oneapi.partitions.v1.FreezeMonthResponse
-	8,  // 32: oneapi.partitions.v1.PartitionService.ExportMonth:output_type -> oneapi.partitions.v1.ExportMonthResponse
-	10, // 33: oneapi.partitions.v1.PartitionService.GetTotals:output_type -> oneapi.partitions.v1.GetTotalsResponse
-	12, // 34: oneapi.partitions.v1.PartitionService.ExportBilling:output_type -> oneapi.partitions.v1.ExportBillingResponse
-	14, // 35: oneapi.partitions.v1.PartitionService.SignManifest:output_type -> oneapi.partitions.v1.SignManifestResponse
-	16, // 36: oneapi.partitions.v1.PartitionService.PublishMonth:output_type -> oneapi.partitions.v1.PublishMonthResponse
-	18, // 37: oneapi.partitions.v1.PartitionService.DetachMonth:output_type -> oneapi.partitions.v1.DetachMonthResponse
-	20, // 38: oneapi.partitions.v1.PartitionService.DropMonth:output_type -> oneapi.partitions.v1.DropMonthResponse
-	22, // 39: oneapi.partitions.v1.PartitionService.ExportLate:output_type -> oneapi.partitions.v1.ExportLateResponse
-	24, // 40: oneapi.partitions.v1.PartitionService.ListFiles:output_type -> oneapi.partitions.v1.ListFilesResponse
-	26, // 41: oneapi.partitions.v1.PartitionService.RecordDeletion:output_type -> oneapi.partitions.v1.RecordDeletionResponse
-	29, // [29:42] is the sub-list for method output_type
-	16, // [16:29] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	32, // 0: oneapi.partitions.v1.ListMonthsResponse.months:type_name -> oneapi.partitions.v1.Month
+	32, // 1: oneapi.partitions.v1.FreezeMonthResponse.month:type_name -> oneapi.partitions.v1.Month
+	33, // 2: oneapi.partitions.v1.GetTotalsResponse.totals:type_name -> oneapi.partitions.v1.WorkspaceTotals
+	30, // 3: oneapi.partitions.v1.ExportPricesResponse.prices:type_name -> oneapi.partitions.v1.ExportPricesResponse.Price
+	33, // 4: oneapi.partitions.v1.SignManifestRequest.totals:type_name -> oneapi.partitions.v1.WorkspaceTotals
+	34, // 5: oneapi.partitions.v1.SignManifestRequest.reason:type_name -> oneapi.partitions.v1.RevisionReason
+	35, // 6: oneapi.partitions.v1.PublishMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
+	34, // 7: oneapi.partitions.v1.PublishMonthRequest.reason:type_name -> oneapi.partitions.v1.RevisionReason
+	32, // 8: oneapi.partitions.v1.PublishMonthResponse.month:type_name -> oneapi.partitions.v1.Month
+	32, // 9: oneapi.partitions.v1.DetachMonthResponse.month:type_name -> oneapi.partitions.v1.Month
+	35, // 10: oneapi.partitions.v1.DropMonthRequest.files:type_name -> oneapi.partitions.v1.ArchiveFile
+	32, // 11: oneapi.partitions.v1.DropMonthResponse.month:type_name -> oneapi.partitions.v1.Month
+	31, // 12: oneapi.partitions.v1.ListFilesResponse.entries:type_name -> oneapi.partitions.v1.ListFilesResponse.Entry
+	0,  // 13: oneapi.partitions.v1.RecordDeletionRequest.reason:type_name -> oneapi.partitions.v1.RecordDeletionRequest.Reason
+	32, // 14: oneapi.partitions.v1.RecordDeletionResponse.month:type_name -> oneapi.partitions.v1.Month
+	29, // 15: oneapi.partitions.v1.ExportPricesResponse.Price.tiers:type_name -> oneapi.partitions.v1.ExportPricesResponse.Tier
+	35, // 16: oneapi.partitions.v1.ListFilesResponse.Entry.file:type_name -> oneapi.partitions.v1.ArchiveFile
+	36, // 17: oneapi.partitions.v1.ListFilesResponse.Entry.published_at:type_name -> google.protobuf.Timestamp
+	1,  // 18: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:input_type -> oneapi.partitions.v1.AcquireArchiveLeaseRequest
+	3,  // 19: oneapi.partitions.v1.PartitionService.ListMonths:input_type -> oneapi.partitions.v1.ListMonthsRequest
+	5,  // 20: oneapi.partitions.v1.PartitionService.FreezeMonth:input_type -> oneapi.partitions.v1.FreezeMonthRequest
+	7,  // 21: oneapi.partitions.v1.PartitionService.ExportMonth:input_type -> oneapi.partitions.v1.ExportMonthRequest
+	9,  // 22: oneapi.partitions.v1.PartitionService.GetTotals:input_type -> oneapi.partitions.v1.GetTotalsRequest
+	11, // 23: oneapi.partitions.v1.PartitionService.ExportBilling:input_type -> oneapi.partitions.v1.ExportBillingRequest
+	13, // 24: oneapi.partitions.v1.PartitionService.ExportPrices:input_type -> oneapi.partitions.v1.ExportPricesRequest
+	15, // 25: oneapi.partitions.v1.PartitionService.SignManifest:input_type -> oneapi.partitions.v1.SignManifestRequest
+	17, // 26: oneapi.partitions.v1.PartitionService.PublishMonth:input_type -> oneapi.partitions.v1.PublishMonthRequest
+	19, // 27: oneapi.partitions.v1.PartitionService.DetachMonth:input_type -> oneapi.partitions.v1.DetachMonthRequest
+	21, // 28: oneapi.partitions.v1.PartitionService.DropMonth:input_type -> oneapi.partitions.v1.DropMonthRequest
+	23, // 29: oneapi.partitions.v1.PartitionService.ExportLate:input_type -> oneapi.partitions.v1.ExportLateRequest
+	25, // 30: oneapi.partitions.v1.PartitionService.ListFiles:input_type -> oneapi.partitions.v1.ListFilesRequest
+	27, // 31: oneapi.partitions.v1.PartitionService.RecordDeletion:input_type -> oneapi.partitions.v1.RecordDeletionRequest
+	2,  // 32: oneapi.partitions.v1.PartitionService.AcquireArchiveLease:output_type -> oneapi.partitions.v1.AcquireArchiveLeaseResponse
+	4,  // 33: oneapi.partitions.v1.PartitionService.ListMonths:output_type -> oneapi.partitions.v1.ListMonthsResponse
+	6,  // 34: oneapi.partitions.v1.PartitionService.FreezeMonth:output_type -> oneapi.partitions.v1.FreezeMonthResponse
+	8,  // 35: oneapi.partitions.v1.PartitionService.ExportMonth:output_type -> oneapi.partitions.v1.ExportMonthResponse
+	10, // 36: oneapi.partitions.v1.PartitionService.GetTotals:output_type -> oneapi.partitions.v1.GetTotalsResponse
+	12, // 37: oneapi.partitions.v1.PartitionService.ExportBilling:output_type -> oneapi.partitions.v1.ExportBillingResponse
+	14, // 38: oneapi.partitions.v1.PartitionService.ExportPrices:output_type -> oneapi.partitions.v1.ExportPricesResponse
+	16, // 39: oneapi.partitions.v1.PartitionService.SignManifest:output_type -> oneapi.partitions.v1.SignManifestResponse
+	18, // 40: oneapi.partitions.v1.PartitionService.PublishMonth:output_type -> oneapi.partitions.v1.PublishMonthResponse
+	20, // 41: oneapi.partitions.v1.PartitionService.DetachMonth:output_type -> oneapi.partitions.v1.DetachMonthResponse
+	22, // 42: oneapi.partitions.v1.PartitionService.DropMonth:output_type -> oneapi.partitions.v1.DropMonthResponse
+	24, // 43: oneapi.partitions.v1.PartitionService.ExportLate:output_type -> oneapi.partitions.v1.ExportLateResponse
+	26, // 44: oneapi.partitions.v1.PartitionService.ListFiles:output_type -> oneapi.partitions.v1.ListFilesResponse
+	28, // 45: oneapi.partitions.v1.PartitionService.RecordDeletion:output_type -> oneapi.partitions.v1.RecordDeletionResponse
+	32, // [32:46] is the sub-list for method output_type
+	18, // [18:32] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_oneapi_partitions_v1_partition_service_proto_init() }
@@ -1876,7 +2096,7 @@ func file_oneapi_partitions_v1_partition_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oneapi_partitions_v1_partition_service_proto_rawDesc), len(file_oneapi_partitions_v1_partition_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	PartitionService_ExportMonth_FullMethodName         = "/oneapi.partitions.v1.PartitionService/ExportMonth"
 	PartitionService_GetTotals_FullMethodName           = "/oneapi.partitions.v1.PartitionService/GetTotals"
 	PartitionService_ExportBilling_FullMethodName       = "/oneapi.partitions.v1.PartitionService/ExportBilling"
+	PartitionService_ExportPrices_FullMethodName        = "/oneapi.partitions.v1.PartitionService/ExportPrices"
 	PartitionService_SignManifest_FullMethodName        = "/oneapi.partitions.v1.PartitionService/SignManifest"
 	PartitionService_PublishMonth_FullMethodName        = "/oneapi.partitions.v1.PartitionService/PublishMonth"
 	PartitionService_DetachMonth_FullMethodName         = "/oneapi.partitions.v1.PartitionService/DetachMonth"
@@ -57,6 +58,8 @@ type PartitionServiceClient interface {
 	// Streams the month's purchases, grants, refunds, adjustments and tax by posting date, as Arrow
 	// IPC, ordered by workspace.
 	ExportBilling(ctx context.Context, in *ExportBillingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportBillingResponse], error)
+	// Streams all price versions, for the unit prices of meters: they are immutable.
+	ExportPrices(ctx context.Context, in *ExportPricesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportPricesResponse], error)
 	// Signs a manifest with the platform key, after comparing its totals with the hot store's.
 	SignManifest(ctx context.Context, in *SignManifestRequest, opts ...grpc.CallOption) (*SignManifestResponse, error)
 	// Records verified files and lets reads go to the archive, in one transaction.
@@ -169,6 +172,25 @@ func (c *partitionServiceClient) ExportBilling(ctx context.Context, in *ExportBi
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PartitionService_ExportBillingClient = grpc.ServerStreamingClient[ExportBillingResponse]
 
+func (c *partitionServiceClient) ExportPrices(ctx context.Context, in *ExportPricesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportPricesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[3], PartitionService_ExportPrices_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportPricesRequest, ExportPricesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ExportPricesClient = grpc.ServerStreamingClient[ExportPricesResponse]
+
 func (c *partitionServiceClient) SignManifest(ctx context.Context, in *SignManifestRequest, opts ...grpc.CallOption) (*SignManifestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SignManifestResponse)
@@ -211,7 +233,7 @@ func (c *partitionServiceClient) DropMonth(ctx context.Context, in *DropMonthReq
 
 func (c *partitionServiceClient) ExportLate(ctx context.Context, in *ExportLateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportLateResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[3], PartitionService_ExportLate_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[4], PartitionService_ExportLate_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +293,8 @@ type PartitionServiceServer interface {
 	// Streams the month's purchases, grants, refunds, adjustments and tax by posting date, as Arrow
 	// IPC, ordered by workspace.
 	ExportBilling(*ExportBillingRequest, grpc.ServerStreamingServer[ExportBillingResponse]) error
+	// Streams all price versions, for the unit prices of meters: they are immutable.
+	ExportPrices(*ExportPricesRequest, grpc.ServerStreamingServer[ExportPricesResponse]) error
 	// Signs a manifest with the platform key, after comparing its totals with the hot store's.
 	SignManifest(context.Context, *SignManifestRequest) (*SignManifestResponse, error)
 	// Records verified files and lets reads go to the archive, in one transaction.
@@ -313,6 +337,9 @@ func (UnimplementedPartitionServiceServer) GetTotals(*GetTotalsRequest, grpc.Ser
 }
 func (UnimplementedPartitionServiceServer) ExportBilling(*ExportBillingRequest, grpc.ServerStreamingServer[ExportBillingResponse]) error {
 	return status.Error(codes.Unimplemented, "method ExportBilling not implemented")
+}
+func (UnimplementedPartitionServiceServer) ExportPrices(*ExportPricesRequest, grpc.ServerStreamingServer[ExportPricesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportPrices not implemented")
 }
 func (UnimplementedPartitionServiceServer) SignManifest(context.Context, *SignManifestRequest) (*SignManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SignManifest not implemented")
@@ -442,6 +469,17 @@ func _PartitionService_ExportBilling_Handler(srv interface{}, stream grpc.Server
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PartitionService_ExportBillingServer = grpc.ServerStreamingServer[ExportBillingResponse]
+
+func _PartitionService_ExportPrices_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportPricesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).ExportPrices(m, &grpc.GenericServerStream[ExportPricesRequest, ExportPricesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ExportPricesServer = grpc.ServerStreamingServer[ExportPricesResponse]
 
 func _PartitionService_SignManifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SignManifestRequest)
@@ -620,6 +658,11 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ExportBilling",
 			Handler:       _PartitionService_ExportBilling_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ExportPrices",
+			Handler:       _PartitionService_ExportPrices_Handler,
 			ServerStreams: true,
 		},
 		{

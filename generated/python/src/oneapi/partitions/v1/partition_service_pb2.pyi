@@ -338,6 +338,104 @@ class ExportBillingResponse(_message.Message):
 Global___ExportBillingResponse: _TypeAlias = ExportBillingResponse  # noqa: Y015
 
 @_typing.final
+class ExportPricesRequest(_message.Message):
+    """Asks for prices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FENCE_FIELD_NUMBER: _builtins.int
+    fence: _builtins.int
+    """The fencing number."""
+    def __init__(
+        self,
+        *,
+        fence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPricesRequest: _TypeAlias = ExportPricesRequest  # noqa: Y015
+
+@_typing.final
+class ExportPricesResponse(_message.Message):
+    """Some price versions, by their numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Tier(_message.Message):
+        """The rates of requests with more input tokens than the threshold."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ABOVE_CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+        RATES_FIELD_NUMBER: _builtins.int
+        above_context_tokens: _builtins.int
+        """The threshold; 0 of the first tier."""
+        @_builtins.property
+        def rates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Nano-US-dollars for 1,000,000 units, in the order of the fields of `Quantities`."""
+
+        def __init__(
+            self,
+            *,
+            above_context_tokens: _builtins.int = ...,
+            rates: _abc.Iterable[_builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["above_context_tokens", b"above_context_tokens", "rates", b"rates"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Price(_message.Message):
+        """One immutable price version."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NUMBER_FIELD_NUMBER: _builtins.int
+        TIERS_FIELD_NUMBER: _builtins.int
+        number: _builtins.int
+        """Its number, which records name."""
+        @_builtins.property
+        def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportPricesResponse.Tier]:
+            """Its tiers, in ascending order."""
+
+        def __init__(
+            self,
+            *,
+            number: _builtins.int = ...,
+            tiers: _abc.Iterable[Global___ExportPricesResponse.Tier] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "tiers", b"tiers"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PRICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportPricesResponse.Price]:
+        """At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        prices: _abc.Iterable[Global___ExportPricesResponse.Price] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPricesResponse: _TypeAlias = ExportPricesResponse  # noqa: Y015
+
+@_typing.final
 class SignManifestRequest(_message.Message):
     """Asks to sign a manifest."""
 

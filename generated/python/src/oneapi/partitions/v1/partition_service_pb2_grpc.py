@@ -68,6 +68,11 @@ class PartitionServiceStub:
                 request_serializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportBillingRequest.SerializeToString,
                 response_deserializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportBillingResponse.FromString,
                 _registered_method=True)
+        self.ExportPrices = channel.unary_stream(
+                '/oneapi.partitions.v1.PartitionService/ExportPrices',
+                request_serializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportPricesRequest.SerializeToString,
+                response_deserializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportPricesResponse.FromString,
+                _registered_method=True)
         self.SignManifest = channel.unary_unary(
                 '/oneapi.partitions.v1.PartitionService/SignManifest',
                 request_serializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.SignManifestRequest.SerializeToString,
@@ -156,6 +161,13 @@ class PartitionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportPrices(self, request, context):
+        """Streams all price versions, for the unit prices of meters: they are immutable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SignManifest(self, request, context):
         """Signs a manifest with the platform key, after comparing its totals with the hot store's.
         """
@@ -238,6 +250,11 @@ def add_PartitionServiceServicer_to_server(servicer, server):
                     servicer.ExportBilling,
                     request_deserializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportBillingRequest.FromString,
                     response_serializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportBillingResponse.SerializeToString,
+            ),
+            'ExportPrices': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportPrices,
+                    request_deserializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportPricesRequest.FromString,
+                    response_serializer=oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportPricesResponse.SerializeToString,
             ),
             'SignManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.SignManifest,
@@ -441,6 +458,33 @@ class PartitionService:
             '/oneapi.partitions.v1.PartitionService/ExportBilling',
             oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportBillingRequest.SerializeToString,
             oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportBillingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportPrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/oneapi.partitions.v1.PartitionService/ExportPrices',
+            oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportPricesRequest.SerializeToString,
+            oneapi_dot_partitions_dot_v1_dot_partition__service__pb2.ExportPricesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,8 @@ class PartitionServiceStub:
     """Streams the month's purchases, grants, refunds, adjustments and tax by posting date, as Arrow
     IPC, ordered by workspace.
     """
+    ExportPrices: _grpc.UnaryStreamMultiCallable[_partition_service_pb2.ExportPricesRequest, _partition_service_pb2.ExportPricesResponse]
+    """Streams all price versions, for the unit prices of meters: they are immutable."""
     SignManifest: _grpc.UnaryUnaryMultiCallable[_partition_service_pb2.SignManifestRequest, _partition_service_pb2.SignManifestResponse]
     """Signs a manifest with the platform key, after comparing its totals with the hot store's."""
     PublishMonth: _grpc.UnaryUnaryMultiCallable[_partition_service_pb2.PublishMonthRequest, _partition_service_pb2.PublishMonthResponse]
@@ -95,6 +97,8 @@ class PartitionServiceAsyncStub(PartitionServiceStub):
     """Streams the month's purchases, grants, refunds, adjustments and tax by posting date, as Arrow
     IPC, ordered by workspace.
     """
+    ExportPrices: _aio.UnaryStreamMultiCallable[_partition_service_pb2.ExportPricesRequest, _partition_service_pb2.ExportPricesResponse]  # type: ignore[assignment]
+    """Streams all price versions, for the unit prices of meters: they are immutable."""
     SignManifest: _aio.UnaryUnaryMultiCallable[_partition_service_pb2.SignManifestRequest, _partition_service_pb2.SignManifestResponse]  # type: ignore[assignment]
     """Signs a manifest with the platform key, after comparing its totals with the hot store's."""
     PublishMonth: _aio.UnaryUnaryMultiCallable[_partition_service_pb2.PublishMonthRequest, _partition_service_pb2.PublishMonthResponse]  # type: ignore[assignment]
@@ -170,6 +174,14 @@ class PartitionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the month's purchases, grants, refunds, adjustments and tax by posting date, as Arrow
         IPC, ordered by workspace.
         """
+
+    @_abc_1.abstractmethod
+    def ExportPrices(
+        self,
+        request: _partition_service_pb2.ExportPricesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_partition_service_pb2.ExportPricesResponse], _abc.AsyncIterator[_partition_service_pb2.ExportPricesResponse]]:
+        """Streams all price versions, for the unit prices of meters: they are immutable."""
 
     @_abc_1.abstractmethod
     def SignManifest(

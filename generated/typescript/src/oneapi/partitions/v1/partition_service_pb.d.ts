@@ -319,6 +319,100 @@ export declare type ExportBillingResponse = Message<"oneapi.partitions.v1.Export
 export declare const ExportBillingResponseSchema: GenMessage<ExportBillingResponse>;
 
 /**
+ * Asks for prices.
+ *
+ * @generated from message oneapi.partitions.v1.ExportPricesRequest
+ */
+export declare type ExportPricesRequest = Message<"oneapi.partitions.v1.ExportPricesRequest"> & {
+  /**
+   * The fencing number.
+   *
+   * @generated from field: int64 fence = 1;
+   */
+  fence: bigint;
+};
+
+/**
+ * Describes the message oneapi.partitions.v1.ExportPricesRequest.
+ * Use `create(ExportPricesRequestSchema)` to create a new message.
+ */
+export declare const ExportPricesRequestSchema: GenMessage<ExportPricesRequest>;
+
+/**
+ * Some price versions, by their numbers.
+ *
+ * @generated from message oneapi.partitions.v1.ExportPricesResponse
+ */
+export declare type ExportPricesResponse = Message<"oneapi.partitions.v1.ExportPricesResponse"> & {
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated oneapi.partitions.v1.ExportPricesResponse.Price prices = 1;
+   */
+  prices: ExportPricesResponse_Price[];
+};
+
+/**
+ * Describes the message oneapi.partitions.v1.ExportPricesResponse.
+ * Use `create(ExportPricesResponseSchema)` to create a new message.
+ */
+export declare const ExportPricesResponseSchema: GenMessage<ExportPricesResponse>;
+
+/**
+ * The rates of requests with more input tokens than the threshold.
+ *
+ * @generated from message oneapi.partitions.v1.ExportPricesResponse.Tier
+ */
+export declare type ExportPricesResponse_Tier = Message<"oneapi.partitions.v1.ExportPricesResponse.Tier"> & {
+  /**
+   * The threshold; 0 of the first tier.
+   *
+   * @generated from field: int64 above_context_tokens = 1;
+   */
+  aboveContextTokens: bigint;
+
+  /**
+   * Nano-US-dollars for 1,000,000 units, in the order of the fields of `Quantities`.
+   *
+   * @generated from field: repeated int64 rates = 2;
+   */
+  rates: bigint[];
+};
+
+/**
+ * Describes the message oneapi.partitions.v1.ExportPricesResponse.Tier.
+ * Use `create(ExportPricesResponse_TierSchema)` to create a new message.
+ */
+export declare const ExportPricesResponse_TierSchema: GenMessage<ExportPricesResponse_Tier>;
+
+/**
+ * One immutable price version.
+ *
+ * @generated from message oneapi.partitions.v1.ExportPricesResponse.Price
+ */
+export declare type ExportPricesResponse_Price = Message<"oneapi.partitions.v1.ExportPricesResponse.Price"> & {
+  /**
+   * Its number, which records name.
+   *
+   * @generated from field: int32 number = 1;
+   */
+  number: number;
+
+  /**
+   * Its tiers, in ascending order.
+   *
+   * @generated from field: repeated oneapi.partitions.v1.ExportPricesResponse.Tier tiers = 2;
+   */
+  tiers: ExportPricesResponse_Tier[];
+};
+
+/**
+ * Describes the message oneapi.partitions.v1.ExportPricesResponse.Price.
+ * Use `create(ExportPricesResponse_PriceSchema)` to create a new message.
+ */
+export declare const ExportPricesResponse_PriceSchema: GenMessage<ExportPricesResponse_Price>;
+
+/**
  * Asks to sign a manifest.
  *
  * @generated from message oneapi.partitions.v1.SignManifestRequest
@@ -917,6 +1011,16 @@ export declare const PartitionService: GenService<{
     methodKind: "server_streaming";
     input: typeof ExportBillingRequestSchema;
     output: typeof ExportBillingResponseSchema;
+  },
+  /**
+   * Streams all price versions, for the unit prices of meters: they are immutable.
+   *
+   * @generated from rpc oneapi.partitions.v1.PartitionService.ExportPrices
+   */
+  exportPrices: {
+    methodKind: "server_streaming";
+    input: typeof ExportPricesRequestSchema;
+    output: typeof ExportPricesResponseSchema;
   },
   /**
    * Signs a manifest with the platform key, after comparing its totals with the hot store's.
