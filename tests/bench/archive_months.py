@@ -48,7 +48,7 @@ INSERT INTO usage_record ({columns}) SELECT {values} FROM {original} AS r
  CROSS JOIN LATERAL (
        SELECT b.*, {start_ms} + (b.was_ms - {first_ms} + {day_ms}
               * CAST(CAST('x' || substr(b.noise, 21, 4) AS bit(16)) AS bigint))
-              % ({days} * {day_ms})
+              % {all_days_ms}
               + CAST(CAST('x' || substr(b.noise, 16, 5) AS bit(20)) AS integer) AS unix_ms) AS c
  ORDER BY c.unix_ms
 """
@@ -127,7 +127,7 @@ def _copy(superuser_dsn: str, month: date, copies: int) -> None:
             "start_ms": sql.Literal(start_ms),
             "first_ms": sql.Literal(first_ms),
             "day_ms": sql.Literal(DAY_MS),
-            "days": sql.Literal((add_months(FIRST, 1) - FIRST).days),
+            "all_days_ms": sql.Literal((add_months(FIRST, 1) - FIRST).days * DAY_MS),
             "month": sql.Literal(month),
             "first": sql.Literal(FIRST),
         }
