@@ -7,12 +7,11 @@ import signal
 from contextlib import suppress
 
 import pyarrow as pa
-from prometheus_client import start_http_server
 
 from archiver.access import Access
 from archiver.core_link import CoreLink
 from archiver.focus import FocusFiles
-from archiver.metrics import ArchiverMetrics
+from archiver.metrics import ArchiverMetrics, serve_metrics
 from archiver.parts import Workshop
 from archiver.rpc import ArchiveServicer, archive_service
 from archiver.runner import Runner
@@ -58,9 +57,7 @@ async def serve(settings: ArchiverSettings) -> None:
                 folder=work.path / "tables",
             )
             if settings.archiver_metrics_port:
-                start_http_server(
-                    settings.archiver_metrics_port, addr="127.0.0.1", registry=registry
-                )
+                serve_metrics(registry, settings)
             await _serve(settings, servicer, runner, tokens, log)
     finally:
         work.close()

@@ -1,4 +1,7 @@
-"""When a month is archived, trimmed and deleted: pure, in calendar months of UTC."""
+"""When a month is archived and trimmed: pure, in calendar months of UTC.
+
+When its files are deleted is core's rule: it says so of each month.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ HOT_DAYS: Final = 90
 """A month is archived once all of it is older."""
 DROP_AFTER: Final = timedelta(hours=24)
 """Between publication and the drop of what was published, with a second check in between."""
-KEPT_MONTHS: Final = 24
-"""How long files are kept after publication."""
 _MONTH: Final = re.compile(r"^([0-9]{4})-(0[1-9]|1[0-2])$", re.ASCII)
 
 
@@ -60,15 +61,3 @@ def eligible_at(month: date) -> datetime:
 def droppable_at(published_at: datetime) -> datetime:
     """Return when what was published may leave the hot store for good."""
     return published_at + DROP_AFTER
-
-
-def expires_at(published_at: datetime) -> datetime:
-    """Return when files are deleted: 24 calendar months after publication, at the same time of day.
-
-    A day that the month does not have is the last one that it has.
-    """
-    month = add_months(date(published_at.year, published_at.month, 1), KEPT_MONTHS)
-    last_day = (add_months(month, 1) - timedelta(days=1)).day
-    return published_at.replace(
-        year=month.year, month=month.month, day=min(published_at.day, last_day)
-    )

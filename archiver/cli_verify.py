@@ -158,6 +158,6 @@ def _proof(manifest: Manifest) -> dict[str, Any]:
         "files": len(manifest.parts),
         "records": manifest.totals.records,
         "charges": format_dollars(manifest.totals.charge_nanos),
-        "settlements": len(manifest.settlements),
+        "settlements": manifest.settlements,
         "signed_by": manifest.key_id,
     }

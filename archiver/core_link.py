@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import grpc
 
 from archiver.calendar import format_month
 from archiver.columns import QUANTITIES
-from archiver.model import Settlement, Totals
+from archiver.model import CountedMonth, CountedPart, Settlement, Totals
 from kit.charge import PriceTier
 from kit.ids import format_id, parse_id
 from kit.reasons import DomainError
@@ -37,16 +38,6 @@ PAGE: Final = 10_000
 
 class LeaseLost(DomainError):
     """Another archiver works; this one has to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class CountedMonth:
-    """What core counts for one workspace: totals, the ledger's charges, and the settlements."""
-
-    workspace_id: bytes
-    totals: Totals
-    ledger_charge_nanos: int
-    settlements: tuple[Settlement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,25 +125,16 @@ class CoreLink:
 
     async def totals(
         self, month: date, after: bytes | None, *, late: bool = False
-    ) -> AsyncGenerator[CountedMonth, None]:
-        """Yield what core counts, by workspace, with all settlements: many come in messages."""
+    ) -> AsyncGenerator[CountedPart, None]:
+        """Yield what core counts, by workspace; many settlements of one come in messages."""
         request = pb.GetTotalsRequest(
             fence=self.fence,
             month=format_month(month),
             after_workspace_id=_workspace(after),
             late=late,
         )
-        current: CountedMonth | None = None
         async for answer in self._stub.GetTotals(request, timeout=STREAM_SECONDS):
-            counted = _counted(answer.totals)
-            if current is not None and current.workspace_id == counted.workspace_id:
-                current = replace(current, settlements=current.settlements + counted.settlements)
-                continue
-            if current is not None:
-                yield current
-            current = counted
-        if current is not None:
-            yield current
+            yield await asyncio.to_thread(_counted, answer.totals)
 
     async def sign(
         self,
@@ -239,7 +221,7 @@ def _workspace(workspace_id: bytes | None) -> str:
     return "" if workspace_id is None else format_id("ws", workspace_id)
 
 
-def _counted(message: WorkspaceTotals) -> CountedMonth:
+def _counted(message: WorkspaceTotals) -> CountedPart:
     totals = Totals(
         records=message.records,
         first_id=message.first_id,
@@ -249,12 +231,12 @@ def _counted(message: WorkspaceTotals) -> CountedMonth:
         charge_nanos=message.charges.amount_nanos,
         waived_nanos=message.waived.amount_nanos,
     )
-    return CountedMonth(
+    counted = CountedMonth(
         workspace_id=parse_id("ws", message.workspace_id),
         totals=totals,
         ledger_charge_nanos=message.ledger_charges.amount_nanos,
-        settlements=tuple(_settlement(each) for each in message.settlements),
     )
+    return CountedPart(counted, [_settlement(each) for each in message.settlements])
 
 
 def _settlement(message: SettlementRoot) -> Settlement:

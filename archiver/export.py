@@ -60,7 +60,7 @@ class Regrouper:
         Raises:
             ExportNotUnderstood: workspaces are not in order, or columns are not the export's.
         """
-        for workspace_id, run in _runs(chosen(batch)):
+        for workspace_id, run in runs(chosen(batch)):
             if workspace_id != self._workspace_id:
                 if workspace_id < self._workspace_id:
                     raise ExportNotUnderstood
@@ -194,8 +194,8 @@ def id_bytes(values: pa.Array) -> memoryview:
     return content[start : start + len(storage) * _ID_BYTES]
 
 
-def _runs(batch: pa.RecordBatch) -> Iterator[tuple[bytes, pa.RecordBatch]]:
-    """Yield each workspace of a batch with its rows."""
+def runs(batch: pa.RecordBatch) -> Iterator[tuple[bytes, pa.RecordBatch]]:
+    """Yield each workspace of a batch that is ordered by workspaces, with its rows."""
     ids, start = id_bytes(batch.column("workspace_id")), 0
     while start < batch.num_rows:
         workspace_id = bytes(ids[start * _ID_BYTES : (start + 1) * _ID_BYTES])

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from archiver.calendar import end_of, start_of
-from archiver.columns import QUANTITIES
+from archiver.columns import QUANTITIES, ExportNotUnderstood
 from archiver.export import ZSTD_LEVEL, HashingSink
 from archiver.focus_columns import COST_SCHEMA, DECIMAL, TIME
 from archiver.focus_meters import IS_WAIVED, ORDER, ORDERS, TIER, Tiers, by_meter, tier_of
@@ -80,7 +80,7 @@ _PAID: Final = frozenset({"purchase", "refund", "tax"})
 Row = dict[str, Any]
 
 
-class BillingNotUnderstood(ValueError):
+class BillingNotUnderstood(ExportNotUnderstood):
     """Core's billing has a category that this version does not know; carries none of it."""
 
 

@@ -17,6 +17,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from archiver.columns import ExportNotUnderstood
+
 PRICED: Final = "PricingQuantity"
 _PRODUCT: Final = "product"
 _FILE: Final = "focus_rules.json"
@@ -27,7 +29,7 @@ _DIGITS: Final = 80
 """Twice as many as an amount has: a product of two loses none."""
 
 
-class CostsBreakRule(ValueError):
+class CostsBreakRule(ExportNotUnderstood):
     """Cost rows break a rule of the format; names the column and the rule, carries no value."""
 
     def __init__(self, column: str, must: str) -> None:

@@ -14,19 +14,20 @@ import pyarrow as pa
 
 from archiver.abreast import Abreast, ahead
 from archiver.calendar import format_month
-from archiver.core_link import CountedMonth
-from archiver.export import id_bytes, read_ipc
+from archiver.export import read_ipc, runs
 from archiver.ids import IdSorter
 from archiver.manifest import Manifest
-from archiver.model import Draft, Part, Step, Tell, Totals, ids_name
+from archiver.model import CountedMonth, Draft, Part, Step, Tell, Totals, ids_name
 from archiver.parts import (
     Workshop,
     drafts,
     sign_and_store,
     store_costs,
     store_ids,
+    store_settlements,
     store_usage,
 )
+from archiver.settlements import with_settlements
 from archiver.totals import combined
 from kit.reasons import InvalidState
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile, RevisionReason
@@ -40,7 +41,6 @@ ABREAST_MAX: Final = 4
 DRAFTS_MAX: Final = 64
 """Files that wait here for core to count what they should have; the export goes on meanwhile."""
 _BROKEN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-_ID_BYTES: Final = 16
 Billing = Mapping[bytes, pa.Table]
 
 
@@ -76,11 +76,19 @@ async def read_billing(shop: Workshop, month: date) -> Billing:
     shop.costs.know(await shop.core.prices())
     found: dict[bytes, list[pa.RecordBatch]] = {}
     async for message in shop.core.export_billing(month):
-        for batch in read_ipc(message):
-            ids = id_bytes(batch.column("workspace_id"))
-            for row in range(batch.num_rows):
-                workspace_id = bytes(ids[row * _ID_BYTES : (row + 1) * _ID_BYTES])
-                found.setdefault(workspace_id, []).append(batch.slice(row, 1))
+        await asyncio.to_thread(part_billing, message, found)
+    return await asyncio.to_thread(joined, found)
+
+
+def part_billing(message: bytes, found: dict[bytes, list[pa.RecordBatch]]) -> None:
+    """Take a message apart: a piece for each workspace in it, however many rows it has."""
+    for batch in read_ipc(message):
+        for workspace_id, rows in runs(batch):
+            found.setdefault(workspace_id, []).append(rows)
+
+
+def joined(found: Mapping[bytes, Sequence[pa.RecordBatch]]) -> Billing:
+    """Return each workspace's pieces as one table."""
     return {owner: pa.Table.from_batches(rows).combine_chunks() for owner, rows in found.items()}
 
 
@@ -136,7 +144,7 @@ async def _pairs_behind(
 ) -> AsyncGenerator[tuple[CountedMonth, Draft], None]:
     async with (
         aclosing(ahead(drafts(shop.core.export(month, after), folder), DRAFTS_MAX)) as written,
-        aclosing(ahead(shop.core.totals(month, after), 1)) as totals,
+        aclosing(ahead(with_settlements(shop.core.totals(month, after), folder), 1)) as totals,
     ):
         async for workspace_id, draft in written:
             counted = await anext(totals, None)
@@ -161,10 +169,11 @@ async def _one_workspace(
     try:
         if part.totals != counted.totals or part.rows != draft.rows:
             raise MonthDiffers(month=format_month(month))
+        settlements = await store_settlements(shop, owner, month, 1, counted.settlements)
         costs = await store_costs(shop, owner, month, [copy], billing.get(owner))
     finally:
         copy.unlink(missing_ok=True)
-    manifest = _manifest(month, counted, part.totals, [part, *costs])
+    manifest = _manifest(month, counted, part.totals, [part, *settlements, *costs])
     return (await sign_and_store(shop, manifest)).files
 
 
@@ -176,7 +185,7 @@ async def _without_usage(
     if not costs:
         return ()
     nothing = combined([])
-    counted = CountedMonth(workspace_id, nothing, 0, ())
+    counted = CountedMonth(workspace_id, nothing, 0)
     return (await sign_and_store(shop, _manifest(month, counted, nothing, costs))).files
 
 
@@ -190,5 +199,4 @@ def _manifest(month: date, counted: CountedMonth, totals: Totals, parts: list[Pa
         parts=tuple(parts),
         totals=totals,
         ledger_charge_nanos=counted.ledger_charge_nanos,
-        settlements=counted.settlements,
     )

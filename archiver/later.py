@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from archiver.columns import UUID
-from archiver.core_link import CountedMonth
 from archiver.export import Group, UsageFile, id_bytes
 from archiver.ids import IdSorter, KnownIds
 from archiver.initial import Billing, read_billing
 from archiver.manifest import Manifest, parse_manifest
-from archiver.model import Draft, Part, Settlement, ids_name
+from archiver.model import CountedMonth, Draft, Part, Settlement, ids_name, personal_folders
 from archiver.parts import (
     Revised,
     Workshop,
@@ -29,8 +28,10 @@ from archiver.parts import (
     sign_and_store,
     store_costs,
     store_ids,
+    store_settlements,
     store_usage,
 )
+from archiver.settlements import with_settlements
 from archiver.store.errors import ObjectDamaged
 from archiver.totals import combined, rows_of
 from kit.ids import ID_BYTES, parse_id
@@ -40,6 +41,7 @@ from oneapi.partitions.v1.partition_service_pb2 import RecordDeletionRequest
 LATE: Final = RevisionReason.REVISION_REASON_LATE
 ERASURE: Final = RevisionReason.REVISION_REASON_ERASURE
 USAGE: Final = ArchiveFile.KIND_USAGE_PARQUET
+SETTLEMENTS: Final = ArchiveFile.KIND_SETTLEMENTS_PARQUET
 MANIFEST: Final = ArchiveFile.KIND_MANIFEST
 IDS: Final = ArchiveFile.KIND_IDS
 LATE_ROWS_MAX: Final = 200_000
@@ -132,7 +134,9 @@ class _Late:
 
     async def publish(self, chosen: _Doubles) -> int:
         files: list[ArchiveFile] = []
-        async with aclosing(self._shop.core.totals(self._month, None, late=True)) as totals:
+        parts = self._shop.core.totals(self._month, None, late=True)
+        folder = self._shop.fresh("settlements")
+        async with aclosing(with_settlements(parts, folder, chosen.are_all_of)) as totals:
             async for counted in totals:
                 draft = self.drafts.get(counted.workspace_id)
                 if draft is not None:
@@ -156,24 +160,26 @@ class _Late:
     async def _one(self, counted: CountedMonth, draft: Draft, chosen: _Doubles) -> Revised:
         owner = counted.workspace_id
         before = await newest_manifest(self._shop, self._month, owner)
-        parts = [] if before is None else usage_parts(before[0])
+        parts = [] if before is None else parts_of(before[0], USAGE)
+        roots = [] if before is None else parts_of(before[0], SETTLEMENTS)
         number = len(parts) + 1
         part, copy = await store_usage(self._shop, owner, self._month, number, draft, self._sorter)
         folder = self._shop.fresh("parts")
         paths = [*[await _fetched_part(self._shop, each, folder) for each in parts], copy]
         billing = self._billing.get(owner)
         costs = await store_costs(self._shop, owner, self._month, paths, billing)
-        added = tuple(each for each in counted.settlements if chosen.are_all_of(each))
+        roots += await store_settlements(
+            self._shop, owner, self._month, len(roots) + 1, counted.settlements
+        )
         manifest = Manifest(
             workspace_id=owner,
             month=self._month,
             revision=self._revision,
             reason=LATE,
             supersedes=None if before is None else before[1],
-            parts=(*parts, part, *costs),
+            parts=(*parts, part, *roots, *costs),
             totals=combined([each.totals for each in (*parts, part) if each.totals]),
             ledger_charge_nanos=0 if before is None else before[0].ledger_charge_nanos,
-            settlements=(() if before is None else before[0].settlements) + added,
         )
         copy.unlink()
         return await sign_and_store(self._shop, manifest, chosen.fresh[owner])
@@ -194,7 +200,7 @@ async def erase_keys(
     if before is None:
         return 0
     folder, manifest = shop.fresh("erasure"), before[0]
-    old = [(part, await _fetched_part(shop, part, folder)) for part in usage_parts(manifest)]
+    old = [(part, await _fetched_part(shop, part, folder)) for part in parts_of(manifest, USAGE)]
     erased = await asyncio.to_thread(_count_key, [path for _, path in old], key_id)
     if not erased:
         return 0
@@ -216,7 +222,7 @@ async def erase_keys(
         revision=revision,
         reason=ERASURE,
         supersedes=before[1],
-        parts=(*parts, *costs),
+        parts=(*parts, *parts_of(manifest, SETTLEMENTS), *costs),
         totals=combined([each.totals for each in parts if each.totals]),
     )
     files = (await sign_and_store(shop, revised)).files
@@ -225,16 +231,26 @@ async def erase_keys(
     return erased
 
 
-async def delete_replaced(shop: Workshop, month: date, workspace_id: bytes | None = None) -> int:
+async def delete_replaced(shop: Workshop, month: date, workspace_id: bytes) -> int:
     """Delete files with keys' ids that no newest manifest names; return how many there were.
 
+    Also those of attempts that were cut off, which nobody was ever told of.
+
     Raises:
+        LeaseLost: another archiver works: what nobody was told of may be on its way.
         StoreUnavailable: the store failed; to be repeated.
     """
     newest = {file.name for file in await shop.core.files(month, workspace_id, newest_only=True)}
     every = await shop.core.files(month, workspace_id, newest_only=False)
     names = [file.name for file in every if file.kind in _PERSONAL and file.name not in newest]
-    for name in names:
+    known = {file.name for file in every}
+    stored = [
+        name
+        for folder in personal_folders(workspace_id, month)
+        for name in await shop.store.names(folder)
+    ]
+    await shop.core.check_lease()
+    for name in (*names, *(each for each in stored if each not in known)):
         await shop.store.delete(name)
     if names:
         reason = RecordDeletionRequest.REASON_ERASURE
@@ -261,9 +277,9 @@ async def newest_manifest(
     return None
 
 
-def usage_parts(manifest: Manifest) -> list[Part]:
-    """Return the usage files of a manifest, in their order."""
-    return [part for part in manifest.parts if part.kind == USAGE]
+def parts_of(manifest: Manifest, kind: ArchiveFile.Kind.ValueType) -> list[Part]:
+    """Return the files of a kind that a manifest names, in their order."""
+    return [part for part in manifest.parts if part.kind == kind]
 
 
 async def _fetched(shop: Workshop, file: ArchiveFile, folder: Path) -> Path:

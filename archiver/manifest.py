@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from archiver.calendar import NoMonth, eligible_at, end_of, format_month, parse_month, start_of
 from archiver.columns import COLUMNS, QUANTITIES, SCHEMA_ID
-from archiver.model import FOCUS_VERSION, GENERATOR, Part, Settlement, Totals
+from archiver.model import FOCUS_VERSION, GENERATOR, Part, Totals
 from kit.archive_manifest import FORMAT, manifest_message
 from kit.canonical import Canonical, encode
 from kit.ids import InvalidIdError, format_id, parse_id
@@ -30,6 +30,7 @@ KINDS: Final = {
     ArchiveFile.KIND_USAGE_PARQUET: "usage_parquet",
     ArchiveFile.KIND_FOCUS_PARQUET: "focus_parquet",
     ArchiveFile.KIND_FOCUS_CSV: "focus_csv",
+    ArchiveFile.KIND_SETTLEMENTS_PARQUET: "settlements_parquet",
 }
 REASONS: Final = {
     RevisionReason.REVISION_REASON_INITIAL: "initial",
@@ -42,7 +43,8 @@ BYTES_MAX: Final = 64 * 1024 * 1024
 """What the store reads in one piece; a larger text is no manifest of ours."""
 _INTEGER: Final = re.compile(r"^[0-9]{1,19}$", re.ASCII)
 _NAME: Final = re.compile(r"^[a-z0-9][A-Za-z0-9._=/-]{0,255}$", re.ASCII)
-_PARTS_MAX: Final = 1_000
+_PARTS_MAX: Final = 10_000
+"""A manifest of so many files is still a small object."""
 
 
 class ManifestNotValid(ValueError):
@@ -62,9 +64,14 @@ class Manifest:
     parts: tuple[Part, ...]
     totals: Totals
     ledger_charge_nanos: int
-    settlements: tuple[Settlement, ...]
     key_id: str = ""
     signature: bytes = b""
+
+    @property
+    def settlements(self) -> int:
+        """How many settlements its files name."""
+        kind = ArchiveFile.KIND_SETTLEMENTS_PARQUET
+        return sum(part.rows for part in self.parts if part.kind == kind)
 
     def sha256(self) -> bytes:
         """Return the hash that is signed: of everything but the signature."""
@@ -144,7 +151,7 @@ def _unsigned(manifest: Manifest) -> dict[str, Canonical]:
             "charges": _dollars(manifest.ledger_charge_nanos),
             "equal": manifest.ledger_charge_nanos == manifest.totals.charge_nanos,
         },
-        "settlements": [settlement._asdict() for settlement in manifest.settlements],
+        "settlements": manifest.settlements,
         "complete": True,
     }
 
@@ -166,6 +173,7 @@ def _part(part: Part) -> dict[str, Canonical]:
         "rows": part.rows,
         "sha256": part.sha256,
         "totals": None if part.totals is None else _totals(part.totals),
+        "settlements_root": part.root,
     }
 
 
@@ -203,7 +211,6 @@ def _parsed(found: Mapping[str, Any]) -> Manifest:
         parts=tuple(_parsed_part(part) for part in _list(found["files"], _PARTS_MAX)),
         totals=_parsed_totals(found["totals"]),
         ledger_charge_nanos=parse_dollars(found["ledger"]["charges"]),
-        settlements=tuple(_parsed_settlement(each) for each in _list(found["settlements"])),
         key_id=_text(signature["key_id"]),
         signature=bytes.fromhex(signature["ed25519"]),
     )
@@ -212,7 +219,7 @@ def _parsed(found: Mapping[str, Any]) -> Manifest:
 def _parsed_part(found: Mapping[str, Any]) -> Part:
     if not _NAME.fullmatch(found["name"]) or ".." in found["name"]:
         raise ManifestNotValid
-    totals = found["totals"]
+    totals, root = found["totals"], found["settlements_root"]
     return Part(
         kind=_KIND_OF[found["kind"]],
         name=found["name"],
@@ -220,6 +227,7 @@ def _parsed_part(found: Mapping[str, Any]) -> Part:
         rows=_int(found["rows"]),
         sha256=bytes.fromhex(found["sha256"]),
         totals=None if totals is None else _parsed_totals(totals),
+        root=None if root is None else bytes.fromhex(root),
     )
 
 
@@ -235,16 +243,6 @@ def _parsed_totals(found: Mapping[str, Any]) -> Totals:
     )
 
 
-def _parsed_settlement(found: Mapping[str, Any]) -> Settlement:
-    return Settlement(
-        transaction_id=_text(found["transaction_id"]),
-        sequence=_int(found["sequence"]),
-        hash=bytes.fromhex(found["hash"]),
-        records_root=bytes.fromhex(found["records_root"]),
-        record_count=_int(found["record_count"]),
-    )
-
-
 def _int(text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise ManifestNotValid
@@ -257,7 +255,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _list(value: Any, limit: int | None = None) -> Sequence[Any]:
-    if not isinstance(value, list) or (limit is not None and len(value) > limit):
+def _list(value: Any, limit: int) -> Sequence[Any]:
+    if not isinstance(value, list) or len(value) > limit:
         raise ManifestNotValid
     return value

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import threading
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+
+from archiver.settings import ArchiverSettings
 
 
 class ArchiverMetrics:
@@ -37,3 +43,34 @@ class ArchiverMetrics:
         self.leading = Gauge(
             "oneapi_archive_leading", "Whether this archiver has the lease.", registry=registry
         )
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """One thread for each look, none of which keeps the process."""
+
+    daemon_threads = True
+
+
+class _SharingServer(_Server):
+    allow_reuse_port = True
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Write nothing: a line of a request is text of others."""
+
+
+def serve_metrics(registry: CollectorRegistry, settings: ArchiverSettings) -> WSGIServer:
+    """Serve the metrics on the loopback interface, in a thread of its own.
+
+    Where ports are shared, a replacement serves beside us while it takes our place.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    kind = _SharingServer if settings.shares_port else _Server
+    app = make_wsgi_app(registry)
+    port = settings.archiver_metrics_port
+    server = make_server("127.0.0.1", port, app, server_class=kind, handler_class=_Silent)
+    threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
+    return server

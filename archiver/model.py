@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,6 +17,8 @@ GENERATOR: Final = "1"
 """Changes when the same records would give other bytes."""
 _DIGITS: Final = 16
 FOCUS_VERSION: Final = "1.2"
+DELETIONS: Final = "deletion/"
+"""Where the records of deleted files are; these stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,12 @@ class Draft(NamedTuple):
     rows: int
     sha256: bytes
     size_bytes: int
+    root: bytes | None = None
+    """Over the leaves of a file of settlements."""
 
 
 class Settlement(NamedTuple):
-    """A settlement as the manifest names it."""
+    """A settlement as a file of them names it; `hash` is empty where it is in no wallet's log."""
 
     transaction_id: str
     sequence: int
@@ -52,8 +56,31 @@ class Settlement(NamedTuple):
     record_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class CountedMonth:
+    """What core counts for one workspace: totals, the ledger's charges, and the settlements.
+
+    A month may have as many settlements as records: they are in a file, None if there are none.
+    """
+
+    workspace_id: bytes
+    totals: Totals
+    ledger_charge_nanos: int
+    settlements: Draft | None = None
+
+
+class CountedPart(NamedTuple):
+    """One message of what core counts; of a workspace there may be several, one behind the other.
+
+    All have settlements, only the first one has the rest.
+    """
+
+    month: CountedMonth
+    settlements: Sequence[Settlement]
+
+
 class Part(NamedTuple):
-    """A stored file that a manifest names; only usage files have totals."""
+    """A stored file that a manifest names; usage files have totals, files of settlements a root."""
 
     kind: ArchiveFile.Kind.ValueType
     name: str
@@ -61,6 +88,7 @@ class Part(NamedTuple):
     rows: int
     sha256: bytes
     totals: Totals | None
+    root: bytes | None = None
 
 
 class Step(NamedTuple):
@@ -118,6 +146,11 @@ def focus_name(workspace_id: bytes, month: date, end: str, sha256: bytes) -> str
     return f"focus/v{FOCUS_VERSION}/{place}/cost-and-usage-{_short(sha256)}.{end}"
 
 
+def settlements_name(workspace_id: bytes, month: date, part: int, sha256: bytes) -> str:
+    """Return the name of a file of settlements."""
+    return f"settlements/v1/{_place(workspace_id, month)}/part-{part:04d}-{_short(sha256)}.parquet"
+
+
 def manifest_name(workspace_id: bytes, month: date, revision: int) -> str:
     """Return the name of a manifest."""
     return f"manifest/{_place(workspace_id, month)}/r{revision:04d}.json"
@@ -130,14 +163,13 @@ def ids_name(month: date, revision: int, sha256: bytes) -> str:
 
 def deletion_name(month: date, reason: str) -> str:
     """Return the name of the record that a month's files were deleted."""
-    return f"deletion/month={format_month(month)}/{reason}.json"
+    return f"{DELETIONS}month={format_month(month)}/{reason}.json"
 
 
-def month_folders(workspaces: Iterable[bytes], month: date) -> list[str]:
-    """Return where all files of a month are, those of these workspaces and those over all."""
-    roots = ("usage/v1", f"focus/v{FOCUS_VERSION}", "manifest")
-    places = [_place(workspace_id, month) for workspace_id in workspaces]
-    return [f"ids/month={format_month(month)}", *(f"{r}/{p}" for p in places for r in roots)]
+def personal_folders(workspace_id: bytes, month: date) -> list[str]:
+    """Return where those files of a workspace's month are that have keys' ids."""
+    place = _place(workspace_id, month)
+    return [f"usage/v1/{place}", f"focus/v{FOCUS_VERSION}/{place}"]
 
 
 def _place(workspace_id: bytes, month: date) -> str:

@@ -28,8 +28,10 @@ from archiver.model import (
     Totals,
     focus_name,
     manifest_name,
+    settlements_name,
     usage_name,
 )
+from archiver.settlements import count_and_root
 from archiver.store.errors import ObjectDamaged, ObjectExists
 from archiver.store.objects import ObjectStore
 from archiver.totals import Tally, rows_of
@@ -89,7 +91,7 @@ async def drafts(
         async for group in groups:
             rows = keep(group)
             if rows.num_rows:
-                file = file or UsageFile(folder / f"{group.workspace_id.hex()}.parquet")
+                file = file or _new_file(folder / f"{group.workspace_id.hex()}.parquet")
                 await asyncio.to_thread(file.add, rows)
             if group.last:
                 finished, file = file, None
@@ -99,6 +101,12 @@ async def drafts(
         await groups.aclose()
         if file is not None:
             file.abandon()
+
+
+def _new_file(path: Path) -> UsageFile:
+    # An export that broke before may have left it: whoever exports again has no use for it.
+    path.unlink(missing_ok=True)
+    return UsageFile(path)
 
 
 async def _groups(
@@ -126,6 +134,27 @@ async def store_usage(
     async with shop.desk:
         totals = await asyncio.to_thread(_inspect, copy, ids)
     return Part(draft.kind, name, draft.size_bytes, totals.records, draft.sha256, totals), copy
+
+
+async def store_settlements(
+    shop: Workshop, workspace_id: bytes, month: date, number: int, draft: Draft | None
+) -> list[Part]:
+    """Store a file of settlements, if there is one, and return what was read back.
+
+    Raises:
+        ObjectDamaged: what came back is not what was written.
+        StoreUnavailable: the store failed; to be repeated.
+    """
+    if draft is None:
+        return []
+    name = settlements_name(workspace_id, month, number, draft.sha256)
+    copy = await _stored(shop, name, draft)
+    async with shop.desk:
+        count, root = await asyncio.to_thread(count_and_root, copy)
+    copy.unlink()
+    if (count, root) != (draft.rows, draft.root):
+        raise ObjectDamaged(name=name)
+    return [Part(draft.kind, name, draft.size_bytes, count, draft.sha256, None, root)]
 
 
 async def store_costs(

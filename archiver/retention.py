@@ -8,11 +8,10 @@ from typing import Final
 
 from archiver.calendar import format_month
 from archiver.core_link import CoreLink
-from archiver.model import deletion_name, month_folders
+from archiver.model import DELETIONS, deletion_name
 from archiver.parts import Workshop
 from archiver.store.errors import ObjectDamaged
 from kit.canonical import Canonical, encode
-from kit.ids import parse_id
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 from oneapi.partitions.v1.partition_service_pb2 import RecordDeletionRequest
 
@@ -31,7 +30,7 @@ async def drop_checked(shop: Workshop, month: date) -> None:
     await shop.core.drop(month, found)
 
 
-async def expire(shop: Workshop, month: date, expired_at: datetime) -> int:
+async def expire(shop: Workshop, month: date, now: datetime) -> int:
     """Delete a month's files, keep a record of it, and return how many there were.
 
     Raises:
@@ -40,8 +39,8 @@ async def expire(shop: Workshop, month: date, expired_at: datetime) -> int:
     files = await _files(shop.core, month)
     for file in files:
         await shop.store.delete(file.name)
-    await _sweep(shop, month, files)
-    record = _deletion_record(month, files, expired_at)
+    await _sweep(shop, month)
+    record = _deletion_record(month, files, now)
     # Of an attempt that was cut off there may be one: it names what was left then as well.
     name = deletion_name(month, "expired")
     if await shop.store.size(name) is None:
@@ -51,16 +50,16 @@ async def expire(shop: Workshop, month: date, expired_at: datetime) -> int:
     return len(files)
 
 
-async def _sweep(shop: Workshop, month: date, files: Sequence[ArchiveFile]) -> None:
+async def _sweep(shop: Workshop, month: date) -> None:
     """Delete what attempts that were cut off have stored, and nobody was ever told of.
 
     A revision's files may hold other rows the next time that it is tried, and are named otherwise
-    then. No revision of this month comes any more, so that nothing can be on its way.
+    then; a workspace may have nothing else. No revision of this month comes any more, so that
+    nothing can be on its way.
     """
     await shop.core.check_lease()
-    owners = {parse_id("ws", file.workspace_id) for file in files if file.workspace_id}
-    for folder in month_folders(sorted(owners), month):
-        for name in await shop.store.names(folder):
+    for name in await shop.store.names("", holding=f"/month={format_month(month)}/"):
+        if not name.startswith(DELETIONS):
             await shop.store.delete(name)
 
 

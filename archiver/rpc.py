@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +45,10 @@ PAGE_MAX: Final = 100
 SIGNED_FOR: Final = timedelta(minutes=5)
 """A signed URL cannot be taken back: long enough to begin, and to go on once after a cut."""
 TABLES_AT_ONCE: Final = 4
+"""Texts that are made at once, of a workspace never more than one."""
 TABLE_PATIENCE_SECONDS: Final = 5.0
+TABLE_SECONDS: Final = 900.0
+"""How long a text may take: whoever reads more slowly gets it cut, for others wait."""
 _Pieces = AsyncGenerator[bytes, None]
 """Closed by whoever reads it: what it holds is given back at once, not when memory is tidied."""
 
@@ -83,7 +86,7 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
         self._work = work
         self._clock = clock
         self._folder = folder
-        self._tables = asyncio.Semaphore(TABLES_AT_ONCE)
+        self._tables = _Tables()
 
     async def ListArchives(
         self, request: pb.ListArchivesRequest, context: Any
@@ -134,18 +137,27 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
         await self._access.admit(ask, context)
         month = await self._shelf.month(request.workspace_id, request.month)
         file = month.described(request.name)
-        if file.name != CSV and request.offset > file.size_bytes:
+        if file.name == CSV:
+            async with self._tables.place(request.workspace_id) as place:
+                await self._access.handing_out(ask, context)
+                yield pb.DownloadResponse(file=file)
+                text = _part(self._csv(month), request.offset, request.length)
+                async with aclosing(_cut(text)) as parts:
+                    async for part in parts:
+                        yield part
+                        place.check()
+            return
+        if request.offset > file.size_bytes:
             raise InvalidArgument(fields="offset")
         await self._access.handing_out(ask, context)
         yield pb.DownloadResponse(file=file)
-        if file.name != CSV and request.offset == file.size_bytes:
+        if request.offset == file.size_bytes:
             # An empty range is not one that stores know.
             return
         pieces = self._pieces(month, file, request.offset, request.length)
-        async with aclosing(pieces):
-            async for piece in pieces:
-                for start in range(0, len(piece), PIECE_BYTES):
-                    yield pb.DownloadResponse(data=piece[start : start + PIECE_BYTES])
+        async with aclosing(_cut(pieces)) as parts:
+            async for part in parts:
+                yield part
 
     async def RunArchive(
         self, request: pb.RunArchiveRequest, context: Any
@@ -177,8 +189,6 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
     def _pieces(
         self, month: ShelvedMonth, file: pb.DownloadableFile, offset: int, length: int
     ) -> _Pieces:
-        if file.name == CSV:
-            return _part(self._csv(month), offset, length)
         name = month.stored(file.name).name
         if offset or 0 < length < file.size_bytes:
             left = file.size_bytes - offset
@@ -187,20 +197,12 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
 
     async def _csv(self, month: ShelvedMonth) -> _Pieces:
         """Make the text: the files are fetched and checked first, then read a group at a time."""
-        try:
-            async with asyncio.timeout(TABLE_PATIENCE_SECONDS):
-                await self._tables.acquire()
-        except TimeoutError:
-            raise Unavailable from None
-        try:
-            private_folder(self._folder)
-            with TemporaryDirectory(dir=self._folder) as folder:
-                paths = await self._fetched(month, Path(folder))
-                texts = csv_of(paths)
-                while (text := await asyncio.to_thread(next, texts, None)) is not None:
-                    yield text
-        finally:
-            self._tables.release()
+        private_folder(self._folder)
+        with TemporaryDirectory(dir=self._folder) as folder:
+            paths = await self._fetched(month, Path(folder))
+            texts = csv_of(paths)
+            while (text := await asyncio.to_thread(next, texts, None)) is not None:
+                yield text
 
     async def _fetched(self, month: ShelvedMonth, folder: Path) -> list[Path]:
         paths = []
@@ -211,6 +213,68 @@ class ArchiveServicer(archive_service_pb2_grpc.ArchiveServiceServicer):
                 raise ObjectDamaged(name=file.name)
             paths.append(path)
         return paths
+
+
+class _Place:
+    """A place where a text is made, for a while."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
+        self._is_over = False
+        self._timer = asyncio.get_running_loop().call_later(TABLE_SECONDS, self.end)
+
+    def check(self) -> None:
+        """Go on, if it may.
+
+        Raises:
+            Unavailable: the time is over, and the place is another's.
+        """
+        if self._is_over:
+            raise Unavailable
+
+    def end(self) -> None:
+        """Give it back, whether its text was read or not: a reader who stands still stays so."""
+        self._timer.cancel()
+        if not self._is_over:
+            self._is_over = True
+            self._give_back()
+
+
+class _Tables:
+    """Places for texts that are being made; a workspace has one at most."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(TABLES_AT_ONCE)
+        self._owners: set[str] = set()
+
+    @asynccontextmanager
+    async def place(self, workspace_id: str) -> AsyncIterator[_Place]:
+        """Have a place.
+
+        Raises:
+            Unavailable: the workspace has one, or there is none.
+        """
+        if workspace_id in self._owners:
+            raise Unavailable
+        self._owners.add(workspace_id)
+        try:
+            async with asyncio.timeout(TABLE_PATIENCE_SECONDS):
+                await self._free.acquire()
+        except BaseException as fault:
+            self._owners.discard(workspace_id)
+            if isinstance(fault, TimeoutError):
+                raise Unavailable from None
+            raise
+
+        def give_back() -> None:
+            self._owners.discard(workspace_id)
+            self._free.release()
+
+        place = _Place(give_back)
+        try:
+            yield place
+        finally:
+            place.end()
 
 
 def archive_service(servicer: ArchiveServicer) -> Service:
@@ -238,6 +302,14 @@ async def _checked(pieces: AsyncIterator[bytes], sha256: bytes) -> _Pieces:
     if digest.digest() != sha256:
         raise ObjectDamaged
     yield held
+
+
+async def _cut(pieces: _Pieces) -> AsyncGenerator[pb.DownloadResponse, None]:
+    """Pass on pieces that fit into messages."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for start in range(0, len(piece), PIECE_BYTES):
+                yield pb.DownloadResponse(data=piece[start : start + PIECE_BYTES])
 
 
 async def _part(pieces: _Pieces, offset: int, length: int) -> _Pieces:

@@ -15,8 +15,9 @@ from typing import Any, Final, NoReturn
 import grpc
 
 from archiver import steps
-from archiver.calendar import expires_at, parse_month
+from archiver.calendar import parse_month
 from archiver.columns import ExportNotUnderstood
+from archiver.core_link import LeaseLost
 from archiver.initial import publish_initial
 from archiver.later import delete_replaced, erase_keys, publish_late
 from archiver.manifest import ManifestNotValid
@@ -47,6 +48,10 @@ class StepFailed(InvalidState):
     """A step of a month failed and will be repeated; the status says which and how."""
 
 
+class StepHadNoEffect(InvalidState):
+    """A step was done, and core says of the month what it said before."""
+
+
 class Runner:
     """Runs the archive's steps, one round at a time."""
 
@@ -60,7 +65,12 @@ class Runner:
         self._metrics = metrics
         self._round = asyncio.Lock()
         self._errors: dict[str, str] = {}
+        self._due_since: dict[tuple[str, str], datetime] = {}
+        """Of each month and step that is due; looked at whenever somebody asks how late it is."""
+        self._sums: dict[str, tuple[int, int, int]] = {}
+        """Of each month its revision, and the rows and bytes of that revision's files."""
         self.leading = False
+        metrics.overdue.set_function(self._overdue_seconds)
 
     async def keep_going(self) -> NoReturn:
         """Do what is due for ever, once an hour, sooner after a failure."""
@@ -163,23 +173,38 @@ class Runner:
     async def _status(self) -> pb.GetArchiveStatusResponse:
         answer = pb.GetArchiveStatusResponse(store=self._shop.store.kind, leading=self.leading)
         for month in await self._shop.core.months():
-            files = await self._shop.core.files(parse_month(month.month), newest_only=True)
+            records, size_bytes = await self._sums_of(month)
             entry = answer.months.add(
                 month=month.month,
                 state=steps.state_word(month),
-                records=sum(file.rows for file in files if file.kind == file.KIND_USAGE_PARQUET),
-                size_bytes=sum(file.size_bytes for file in files),
+                records=records,
+                size_bytes=size_bytes,
                 last_error=self._errors.get(month.month, ""),
             )
-            due_at = steps.due_at(month)
+            due_at = steps.due_at(month, now(self._clock))
             if due_at is not None:
                 entry.due_at.FromDatetime(due_at)
         return answer
 
+    async def _sums_of(self, month: Month) -> tuple[int, int]:
+        """Return the rows and bytes of a month's newest files, which one revision never changes."""
+        if not month.revision or month.state == Month.STATE_EXPIRED:
+            return 0, 0
+        known = self._sums.get(month.month)
+        if known is None or known[0] != month.revision:
+            files = await self._shop.core.files(parse_month(month.month), newest_only=True)
+            records = sum(file.rows for file in files if file.kind == file.KIND_USAGE_PARQUET)
+            known = month.revision, records, sum(file.size_bytes for file in files)
+            self._sums[month.month] = known
+        return known[1:]
+
     async def _leading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Work while the lease is ours; whoever loses it stops."""
-        lifetime = await self._shop.core.take_lease()
-        self._set_leading(leading=lifetime > 0)
+        lifetime = 0.0
+        try:
+            lifetime = await self._shop.core.take_lease()
+        finally:
+            self._set_leading(leading=lifetime > 0)
         if not lifetime:
             raise AnotherArchiverWorks
         working = asyncio.create_task(work())
@@ -190,6 +215,9 @@ class Runner:
                 await renewing
             else:
                 await working
+        except LeaseLost:
+            self._set_leading(leading=False)
+            raise
         finally:
             for task in (working, renewing):
                 task.cancel()
@@ -205,6 +233,7 @@ class Runner:
     async def _all_months(self, only: str, tell: Tell) -> None:
         failed = blocked = False
         months = await self._shop.core.months()
+        self._count(months)
         for place, month in enumerate(months):
             if only and month.month != only:
                 continue
@@ -229,7 +258,8 @@ class Runner:
             before, current = current, await self._again(current.month)
             if current is not None and current == before:
                 # Core did not see what we did; going on would never end.
-                raise StepFailed
+                self._failed(month, step, StepHadNoEffect())
+                return False
         return True
 
     async def _step(self, month: Month, step: str, tell: Tell) -> bool:
@@ -238,15 +268,20 @@ class Runner:
         try:
             await self._do(month, step, tell)
         except FAULTS as fault:
-            self._errors[month.month] = type(fault).__name__
-            self._metrics.failures.labels(step).inc()
-            self._log.fault("archive_step_failed", fault, month=month.month, step=step)
+            self._failed(month, step, fault)
             return False
         self._errors.pop(month.month, None)
         self._metrics.steps.labels(step).observe(self._clock.monotonic() - began)
         self._log.event("archive_step_done", month=month.month, step=step)
         tell(Step(month.month, step, done=True))
         return True
+
+    def _failed(self, month: Month, step: str, fault: Exception) -> None:
+        self._errors[month.month] = type(fault).__name__
+        self._metrics.failures.labels(step).inc()
+        self._log.fault("archive_step_failed", fault, month=month.month, step=step)
+        if isinstance(fault, LeaseLost):
+            self._set_leading(leading=False)
 
     def _do(self, month: Month, step: str, tell: Tell) -> Awaitable[object]:
         day, core = parse_month(month.month), self._shop.core
@@ -260,7 +295,7 @@ class Runner:
             return core.detach(day)
         if step == steps.DROP:
             return drop_checked(self._shop, day)
-        return expire(self._shop, day, expires_at(steps.published_at(month)))
+        return expire(self._shop, day, now(self._clock))
 
     def _counting(self, tell: Tell) -> Tell:
         def told(step: Step) -> None:
@@ -281,14 +316,20 @@ class Runner:
         states = [steps.state_word(month) for month in months]
         for word in {steps.state_word(Month(state=state)) for state in Month.State.values()}:
             self._metrics.months.labels(word).set(states.count(word))
-        waiting = [
-            (moment - at).total_seconds()
+        due = {
+            (month.month, step): at
             for place, month in enumerate(months)
             if not steps.may_wait(month, months[place + 1 :])
-            and steps.due(month, moment)
-            and (at := steps.due_at(month)) is not None
-        ]
-        self._metrics.overdue.set(max(waiting, default=0))
+            and (step := steps.due(month, moment))
+            and (at := steps.due_at(month, moment)) is not None
+        }
+        # Since when late records wait is written nowhere: since they were first seen here.
+        self._due_since = {key: min(at, self._due_since.get(key, at)) for key, at in due.items()}
+
+    def _overdue_seconds(self) -> float:
+        moment = now(self._clock)
+        late = [(moment - at).total_seconds() for at in self._due_since.values()]
+        return max([0.0, *late])
 
     def _set_leading(self, *, leading: bool) -> None:
         self.leading = leading

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import grpc
 
-from archiver.calendar import expires_at
 from kit.clock import Clock
 from kit.reasons import NotFound
 from kit.rpc.status import domain_error_of
@@ -30,12 +29,14 @@ _NAMES: Final[Mapping[int, str]] = {
     _Kind.KIND_FOCUS_PARQUET: "focus.parquet",
     _Kind.KIND_FOCUS_CSV: "focus.csv.gz",
     _Kind.KIND_MANIFEST: MANIFEST,
+    _Kind.KIND_SETTLEMENTS_PARQUET: "settlements.parquet",
 }
 _MEDIA_TYPES: Final[Mapping[int, str]] = {
     _Kind.KIND_USAGE_PARQUET: "application/vnd.apache.parquet",
     _Kind.KIND_FOCUS_PARQUET: "application/vnd.apache.parquet",
     _Kind.KIND_FOCUS_CSV: "application/gzip",
     _Kind.KIND_MANIFEST: "application/json",
+    _Kind.KIND_SETTLEMENTS_PARQUET: "application/vnd.apache.parquet",
 }
 
 
@@ -46,6 +47,7 @@ class ShelvedMonth:
     workspace_id: str
     month: str
     published_at: datetime
+    expires_at: datetime
     files: dict[str, partition_pb2.ArchiveFile]
 
     @property
@@ -66,7 +68,7 @@ class ShelvedMonth:
         archive.charges.amount_nanos = sum(file.charges.amount_nanos for file in usage)
         archive.charges.currency_code = "USD"
         archive.published_at.FromDatetime(self.published_at)
-        archive.expires_at.FromDatetime(expires_at(self.published_at))
+        archive.expires_at.FromDatetime(self.expires_at)
         return archive
 
     def described(self, name: str) -> pb.DownloadableFile:
@@ -110,7 +112,7 @@ class Shelf:
         """Ask core over the channel."""
         self._partitions = partition_service_pb2_grpc.PartitionServiceStub(channel)
         self._clock = clock
-        self._known: dict[str, datetime] = {}
+        self._known: dict[str, tuple[datetime, datetime]] = {}
         self._known_at = float("-inf")
 
     async def months(self, workspace_id: str, month: str = "") -> list[ShelvedMonth]:
@@ -122,7 +124,7 @@ class Shelf:
         by_month = await self._files(workspace_id, month)
         published = await self._published(by_month)
         return [
-            ShelvedMonth(workspace_id, name, published[name], _by_name(by_month[name]))
+            ShelvedMonth(workspace_id, name, *published[name], _by_name(by_month[name]))
             for name in sorted(by_month, reverse=True)
             if name in published
         ]
@@ -154,8 +156,8 @@ class Shelf:
                 return dict(by_month)
             request.page_token = answer.next_page_token
 
-    async def _published(self, wanted: Collection[str]) -> dict[str, datetime]:
-        """Return when months were published; core is asked at times, and if one is not known."""
+    async def _published(self, wanted: Collection[str]) -> dict[str, tuple[datetime, datetime]]:
+        """Return when months were published and expire; core is asked at times."""
         moment = self._clock.monotonic()
         if moment - self._known_at < KEPT_SECONDS and self._known.keys() >= set(wanted):
             return self._known
@@ -164,7 +166,10 @@ class Shelf:
         )
         self._known_at = moment
         self._known = {
-            month.month: month.published_at.ToDatetime(tzinfo=UTC)
+            month.month: (
+                month.published_at.ToDatetime(tzinfo=UTC),
+                month.expires_at.ToDatetime(tzinfo=UTC),
+            )
             for month in answer.months
             if month.HasField("published_at")
         }

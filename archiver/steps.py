@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from archiver.calendar import droppable_at, eligible_at, expires_at, parse_month
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from archiver.calendar import droppable_at, eligible_at, parse_month
 from kit.clock import from_micros
 from oneapi.partitions.v1.partition_pb2 import Month
 
@@ -46,8 +48,6 @@ def due(month: Month, now: datetime) -> str | None:
 def _of_dropped(month: Month, now: datetime) -> str | None:
     if _has_removable(month, now):
         return DROP
-    if now >= expires_at(published_at(month)):
-        return EXPIRE
     return LATE if month.late_records else None
 
 
@@ -72,29 +72,43 @@ def is_in_files(month: Month) -> bool:
     return month.HasField("published_at") and month.state not in leaving
 
 
-def due_at(month: Month) -> datetime | None:
-    """Return when a month's next step is due; None if nothing is left to do."""
-    if month.state in {Month.STATE_UNSPECIFIED, Month.STATE_EXPIRED}:
-        return None
+def due_at(month: Month, now: datetime) -> datetime | None:
+    """Return since or from when a month's next step is due; None if nothing is left to do."""
+    step = due(month, now)
+    if step == LATE or (step is not None and month.state == Month.STATE_EXPIRED):
+        # What came late is due at once; since when is written nowhere.
+        return now
     if month.state in {Month.STATE_HOT, Month.STATE_ELIGIBLE, Month.STATE_FROZEN}:
         return eligible_at(parse_month(month.month))
+    if month.state in {Month.STATE_UNSPECIFIED, Month.STATE_EXPIRED}:
+        return None
+    return _due_in_files(month)
+
+
+def _due_in_files(month: Month) -> datetime:
     if month.state == Month.STATE_PUBLISHED:
         return published_at(month)
     if month.state == Month.STATE_DETACHED:
         return droppable_at(published_at(month))
-    return expires_at(published_at(month))
+    if month.state == Month.STATE_DROPPED and month.HasField("late_removable_at"):
+        return min(_moment(month.late_removable_at), _moment(month.expires_at))
+    return _moment(month.expires_at)
 
 
 def published_at(month: Month) -> datetime:
     """Return when a month's first revision was published."""
-    return from_micros(month.published_at.ToMicroseconds())
+    return _moment(month.published_at)
+
+
+def _moment(at: Timestamp) -> datetime:
+    return from_micros(at.ToMicroseconds())
 
 
 def _has_removable(month: Month, now: datetime) -> bool:
     """Say whether late records that are in files for long enough still have rows."""
     if not month.HasField("late_removable_at"):
         return False
-    return now >= from_micros(month.late_removable_at.ToMicroseconds())
+    return now >= _moment(month.late_removable_at)
 
 
 def state_word(month: Month) -> str:

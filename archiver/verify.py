@@ -7,13 +7,15 @@ raises where it fails; what returns has been proved.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from archiver.manifest import Manifest, parse_manifest
 from archiver.model import Part, Settlement, Totals
 from archiver.proof_roots import RootsDiffer, check_roots
+from archiver.settlements import count_and_root, settlements_of
 from archiver.store.errors import ObjectDamaged
 from archiver.totals import Tally, combined, rows_of
 from kit.platform_keys import PublicKeys
@@ -42,16 +44,20 @@ def verify_month(manifest: bytes, keys: PublicKeys, path_of: Callable[[str], Pat
     found = parse_manifest(manifest)
     _check("signature", holds=found.is_signed_by(keys))
     _check("ledger", holds=found.ledger_charge_nanos == found.totals.charge_nanos)
-    parts = []
+    parts, usage, settlements = [], [], []
     for part in found.parts:
         path = path_of(part.name)
         verify_bytes(path, part)
         if part.kind == ArchiveFile.KIND_USAGE_PARQUET:
+            usage.append(path)
             parts.append(read_totals(path))
             _check("sums", holds=parts[-1] == part.totals and parts[-1].records == part.rows)
+        if part.kind == ArchiveFile.KIND_SETTLEMENTS_PARQUET:
+            settlements.append(path)
+            _check("settlements_root", holds=_read_root(path) == (part.rows, part.root))
     _check("totals", holds=combined(parts) == found.totals)
-    usage = [part for part in found.parts if part.kind == ArchiveFile.KIND_USAGE_PARQUET]
-    verify_settlements(found.settlements, [path_of(part.name) for part in usage])
+    named = chain.from_iterable(map(settlements_of, settlements))
+    verify_settlements(chain.from_iterable(named), usage)
     return found
 
 
@@ -87,7 +93,14 @@ def read_totals(path: Path) -> Totals:
     return tally.totals()
 
 
-def verify_settlements(settlements: tuple[Settlement, ...], paths: list[Path]) -> None:
+def _read_root(path: Path) -> tuple[int, bytes]:
+    try:
+        return count_and_root(path)
+    except ObjectDamaged:
+        raise NotProved("file_readable") from None
+
+
+def verify_settlements(settlements: Iterable[Settlement], paths: list[Path]) -> None:
     """Check that the rows are exactly the records of the settlements (RFC 6962 roots).
 
     Raises:

@@ -3,7 +3,9 @@
 A usage record's leaf is fixed-size binary, big-endian: version (1 byte), request id (16), price
 version (8), twelve quantities (8 each), charge in nano-US-dollars (8, signed). No member or key id,
 so that erasing a person never breaks a proof. The leaf of a wallet's head: version (1 byte),
-workspace id (16), sequence (8), hash (32). A wallet log entry is JSON with sorted keys, no
+workspace id (16), sequence (8), hash (32). The leaf of a settlement in the archive: version (1
+byte), transaction id (16), sequence (8), hash (32, zeros for none), records' root (32), how many
+records (8). A wallet log entry is JSON with sorted keys, no
 spaces, ASCII only, numbers as decimal strings, after a domain label.
 """
 
@@ -19,6 +21,8 @@ from kit.charge import DIMENSIONS, Quantities
 
 _LEAF = struct.Struct(f">B16sQ{DIMENSIONS}Qq")
 _LEAF_VERSION: Final = 1
+_SETTLEMENT: Final = struct.Struct(">B16sQ32s32sQ")
+_SETTLEMENT_VERSION: Final = 1
 _HEAD: Final = struct.Struct(">B16sQ32s")
 _HEAD_VERSION: Final = 1
 HEAD_BYTES: Final = _HEAD.size
@@ -39,6 +43,15 @@ def record_leaf(
 def head_leaf(workspace_id: bytes, sequence: int, head_hash: bytes) -> bytes:
     """Return the leaf of a wallet's head in the daily root over all wallets."""
     return _HEAD.pack(_HEAD_VERSION, workspace_id, sequence, head_hash)
+
+
+def settlement_leaf(
+    transaction_id: bytes, sequence: int, log_hash: bytes, records_root: bytes, record_count: int
+) -> bytes:
+    """Return the leaf of a settlement in the root over a file of settlements."""
+    return _SETTLEMENT.pack(
+        _SETTLEMENT_VERSION, transaction_id, sequence, log_hash, records_root, record_count
+    )
 
 
 def parse_head(leaf: bytes) -> tuple[bytes, int, bytes]:

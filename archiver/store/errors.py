@@ -4,6 +4,7 @@ StoreUnavailable   the store did not answer, is full, or refused us
 ObjectMissing      there is no object of that name
 ObjectExists       there is one already, and it may not be replaced
 ObjectDamaged      its bytes are not those that were written
+ObjectTooLarge     it could not be read back whole, so it is not written
 """
 
 from __future__ import annotations
@@ -25,3 +26,7 @@ class ObjectExists(AlreadyExists):
 
 class ObjectDamaged(InvalidState):
     """An object of the archive is not what was written."""
+
+
+class ObjectTooLarge(InvalidState):
+    """An object that is read whole would be larger than what is read."""

@@ -19,7 +19,13 @@ from typing import Any, Final
 import obstore
 from obstore import exceptions
 
-from archiver.store.errors import ObjectDamaged, ObjectExists, ObjectMissing, StoreUnavailable
+from archiver.store.errors import (
+    ObjectDamaged,
+    ObjectExists,
+    ObjectMissing,
+    ObjectTooLarge,
+    StoreUnavailable,
+)
 from kit.files import sync_file, sync_folder
 
 SINGLE_PUT_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -27,6 +33,7 @@ SINGLE_PUT_BYTES_MAX: Final = 8 * 1024 * 1024
 PARTS_AT_ONCE: Final = 2
 READ_BYTES: Final = 1024 * 1024
 SMALL_OBJECT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""What is read whole; nothing larger is written whole."""
 MEDIA_TYPES: Final = {
     ".parquet": "application/vnd.apache.parquet",
     ".csv.gz": "application/gzip",
@@ -84,6 +91,7 @@ class ObjectStore:
 
         Raises:
             ObjectExists: there is another one of that name.
+            ObjectTooLarge: it could not be read back.
             StoreUnavailable: it may or may not be written; to be repeated.
         """
         try:
@@ -102,6 +110,7 @@ class ObjectStore:
 
         Raises:
             ObjectExists: it is another one by now.
+            ObjectTooLarge: it could not be read back.
             StoreUnavailable: it may or may not be written; to be repeated.
         """
         with _told(name):
@@ -211,16 +220,17 @@ class ObjectStore:
             if folder.exists():
                 await asyncio.to_thread(sync_folder, folder)
 
-    async def names(self, prefix: str) -> list[str]:
-        """Return the names of all objects below a prefix, sorted; for operators and tests.
+    async def names(self, prefix: str, holding: str = "") -> list[str]:
+        """Return the names of all objects below a prefix that hold a text, sorted.
 
         Raises:
             StoreUnavailable: the store does not say.
         """
-        found = []
+        found: list[str] = []
         with _told(prefix):
             async for page in obstore.list(self._store, prefix):
-                found += [str(entry["path"]) for entry in page]
+                names = (str(entry["path"]) for entry in page)
+                found += [name for name in names if holding in name]
         return sorted(found)
 
     async def sign(self, name: str, lifetime: timedelta) -> str | None:
@@ -235,6 +245,8 @@ class ObjectStore:
             return str(await obstore.sign_async(self._store, "GET", name, lifetime))
 
     async def _put(self, name: str, content: bytes, mode: Any) -> None:
+        if len(content) > SMALL_OBJECT_BYTES_MAX:
+            raise ObjectTooLarge(name=name)
         attributes = self._attributes(name)
         await obstore.put_async(self._store, name, content, attributes=attributes, mode=mode)
 

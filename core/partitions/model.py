@@ -50,6 +50,7 @@ class FileKind(IntEnum):
     FOCUS_CSV = 3
     MANIFEST = 4
     IDS = 5
+    SETTLEMENTS_PARQUET = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archiver.columns import QUANTITIES
+from core.partitions.model import expires_at
 from kit.archive_manifest import manifest_message
 from kit.ids import format_id, parse_id
 from kit.platform_keys import PublicKeys, key_id_of
@@ -78,6 +79,11 @@ class CoreMonth:
         """All rows, by workspace and id."""
         return [row for owner in sorted(self.rows) for row in self.rows[owner]]
 
+    @property
+    def is_over(self) -> bool:
+        """Its files are old enough to be deleted."""
+        return self.published_at is not None and self.now >= expires_at(self.published_at)
+
     def late_rows(self) -> list[Row]:
         """Late rows that are in no file, by workspace and id."""
         return sorted(self.late, key=lambda row: (row["workspace_id"], row["id"]))
@@ -96,10 +102,17 @@ class CoreInMemory(rpc.PartitionServiceServicer):
         self.calls: list[str] = []
         self.before: Callable[[str], None] = lambda _: None
         self.break_export_after: int | None = None
+        self.break_totals_after: int | None = None
+        self.is_away = False
+        self.ignored: set[str] = set()
+        """Calls that change nothing."""
+        self.listed = 0
         self.sent: list[Row] | None = None
 
     async def AcquireArchiveLease(self, request: Any, context: Any) -> Any:
         """Give the lease to whoever asks last."""
+        if self.is_away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE)
         if request.holder != self.holder:
             self.holder, self.fence = request.holder, self.fence + 1
         return pb.AcquireArchiveLeaseResponse(fence=self.fence, lifetime_ms=60_000)
@@ -111,7 +124,7 @@ class CoreInMemory(rpc.PartitionServiceServicer):
     async def FreezeMonth(self, request: Any, context: Any) -> Any:
         """Freeze it."""
         await self._enter("FreezeMonth", request, context)
-        self.month.frozen = True
+        self.month.frozen = "FreezeMonth" not in self.ignored
         return pb.FreezeMonthResponse(month=self._message())
 
     async def ExportMonth(self, request: Any, context: Any) -> AsyncIterator[Any]:
@@ -149,7 +162,10 @@ class CoreInMemory(rpc.PartitionServiceServicer):
         by_owner: Mapping[bytes, list[Row]] = defaultdict(list)
         for row in rows:
             by_owner[row["workspace_id"]].append(row)
-        for owner in sorted(by_owner):
+        for number, owner in enumerate(sorted(by_owner)):
+            if number == self.break_totals_after:
+                self.break_totals_after = None
+                await context.abort(grpc.StatusCode.UNAVAILABLE)
             if owner > _after(request):
                 totals = totals_message(owner, by_owner[owner])
                 if request.late and self.month.waived:
@@ -213,6 +229,7 @@ class CoreInMemory(rpc.PartitionServiceServicer):
 
     async def ListFiles(self, request: Any, context: Any) -> Any:
         """Tell of files that were not deleted."""
+        self.listed += 1
         entries = [
             pb.ListFilesResponse.Entry(month=NAME, file=file)
             for file in self._kept()
@@ -246,6 +263,7 @@ class CoreInMemory(rpc.PartitionServiceServicer):
             (month.published_at is not None, Month.STATE_PUBLISHED),
             (month.detached, Month.STATE_DETACHED),
             (month.dropped, Month.STATE_DROPPED),
+            (month.dropped and month.is_over, Month.STATE_EXPIRING),
             (month.expired, Month.STATE_EXPIRED),
         ):
             state = following if reached else state
@@ -255,6 +273,7 @@ class CoreInMemory(rpc.PartitionServiceServicer):
         message.empty = not month.frozen and not month.rows
         if month.published_at is not None:
             message.published_at.FromDatetime(month.published_at)
+            message.expires_at.FromDatetime(expires_at(month.published_at))
         return message
 
 

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from archiver.access import Access
 from archiver.export import Regrouper, UsageFile, read_ipc
 from archiver.manifest import Manifest
-from archiver.model import Draft, Part, manifest_name, usage_name
+from archiver.model import Draft, Part, manifest_name, settlements_name, usage_name
 from archiver.rpc import ArchiveServicer, archive_service
+from archiver.settlements import SettlementFile
 from archiver.shelf import Shelf
 from archiver.store.objects import ObjectStore
 from archiver.totals import combined
@@ -49,6 +50,7 @@ WORKSPACE = format_id("ws", workspace(1))
 OTHER_WORKSPACE = format_id("ws", workspace(2))
 SUBJECT = f"key_{'7' * 32}"
 PUBLISHED_AT = datetime(2026, 7, 1, 3, tzinfo=UTC)
+EXPIRES_AT = datetime(2028, 7, 1, 3, tzinfo=UTC)
 
 
 def write(path: Path, found: list[Row]) -> Draft:
@@ -136,6 +138,7 @@ class _Partitions(partition_service_pb2_grpc.PartitionServiceServicer):
             return partition_service_pb2.ListMonthsResponse()
         month = partition_pb2.Month(month=MONTH_NAME)
         month.published_at.FromDatetime(PUBLISHED_AT)
+        month.expires_at.FromDatetime(EXPIRES_AT)
         return partition_service_pb2.ListMonthsResponse(months=[month])
 
 
@@ -190,6 +193,14 @@ async def publish(core: Core, store: ObjectStore, folder: Path, counts: tuple[in
         parts.append(Part(draft.kind, name, draft.size_bytes, draft.rows, draft.sha256, totals))
         await store.put_file(name, draft.path)
     totals = combined([part.totals for part in parts if part.totals is not None])
+    settled = SettlementFile(folder / "settlements.parquet")
+    settled.add(settlements(every))
+    draft = settled.finish()
+    name = settlements_name(workspace(1), MONTH, 1, draft.sha256)
+    await store.put_file(name, draft.path)
+    parts.append(
+        Part(draft.kind, name, draft.size_bytes, draft.rows, draft.sha256, None, draft.root)
+    )
     manifest = Manifest(
         workspace_id=workspace(1),
         month=MONTH,
@@ -199,7 +210,6 @@ async def publish(core: Core, store: ObjectStore, folder: Path, counts: tuple[in
         parts=tuple(parts),
         totals=totals,
         ledger_charge_nanos=totals.charge_nanos,
-        settlements=settlements(every),
     )
     message = manifest_message(WORKSPACE, MONTH_NAME, 1, manifest.sha256())
     text = manifest.signed(key_id_of(PUBLIC), KEY.sign(message)).to_bytes()

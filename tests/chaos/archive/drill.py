@@ -27,7 +27,6 @@ from archiver.calendar import (
     droppable_at,
     eligible_at,
     end_of,
-    expires_at,
     format_month,
     start_of,
 )
@@ -40,6 +39,7 @@ from archiver.store.objects import ObjectStore
 from core.db.values import to_uuid
 from core.demo_usage.maker import Maker
 from core.metering.partitions import id_range, make_partitions, partition_name
+from core.partitions.model import expires_at
 from core.platform_key import PlatformKey
 from kit.log import EventLog
 from oneapi.partitions.v1.partition_pb2 import Month

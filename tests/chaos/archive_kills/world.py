@@ -22,12 +22,13 @@ from typing import Any
 import grpc
 import psycopg
 
-from archiver.calendar import droppable_at, eligible_at, expires_at, format_month
+from archiver.calendar import droppable_at, eligible_at, format_month
 from archiver.settings import ArchiverSettings
 from archiver.store.objects import ObjectStore
 from archiver.store.opening import open_store
 from core.db import bootstrap, embedded, migrate
 from core.demo_usage.shape import Customer
+from core.partitions.model import expires_at
 from kit.files import write_private
 from kit.rpc.identity import bearer
 from kit.settings import PROJECT_ROOT

@@ -28,7 +28,7 @@ from tests.support.core_server import TOKENS
 
 COUNTS = (300, 40)
 TRUSTED = "trusted.json"
-NAMES = ["usage.parquet", "usage-2.parquet", "manifest.json"]
+NAMES = ["usage.parquet", "usage-2.parquet", "manifest.json", "settlements.parquet"]
 
 
 class Source:
@@ -145,7 +145,7 @@ def test_one_file_is_proved_by_the_manifest_beside_it(
     (folder / "usage-2.parquet").rename(folder / "late.parquet")
     code, said = verify(capsys, folder / "late.parquet")
     assert (code, said["valid"], said["rows"]) == (0, True, COUNTS[1])
-    assert said["proves"].startswith("one of the month's 2 files")
+    assert said["proves"].startswith("one of the month's 3 files")
 
 
 def test_one_file_alone_says_what_it_does_not_prove(

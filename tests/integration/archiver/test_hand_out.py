@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import io
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from archiver.shelf import KEPT_SECONDS, Shelf
 from archiver.store.objects import ObjectStore
 from archiver.store.opening import open_store
 from kit.ids import format_id
+from kit.rpc.identity import bearer
 from kit.rpc.status import domain_error_of
 from oneapi.archive.v1 import archive_service_pb2 as pb
 from oneapi.archive.v1 import archive_service_pb2_grpc
@@ -34,7 +37,7 @@ from tests.support.archive_shelf import (
     publish,
     user_context,
 )
-from tests.support.core_server import calling, serving
+from tests.support.core_server import TOKENS, calling, serving
 from tests.support.s3_server import s3_server
 from tests.unit.edge.admission.doubles import ManualClock
 
@@ -118,6 +121,7 @@ async def test_a_month_is_listed_with_its_files_and_sums(edge: Stub) -> None:
         "usage.parquet",
         "usage-2.parquet",
         "manifest.json",
+        "settlements.parquet",
         "usage.csv",
     ]
     every = rows(workspace(1), sum(COUNTS))
@@ -210,6 +214,43 @@ async def test_every_hand_out_is_on_record_before_it_is_made(core: Core, edge: S
     core.is_away = True
     away = edge.Download(wanted(), metadata=context())
     assert await refusal(away) == ErrorReason.ERROR_REASON_UNAVAILABLE
+
+
+@asynccontextmanager
+async def reading_slowly(port: int) -> AsyncIterator[AsyncIterator[Any]]:
+    """Download the text with a small window, and read no more than its description."""
+    options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_535)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        stub: Stub = archive_service_pb2_grpc.ArchiveServiceStub(channel)
+        parts = aiter(
+            stub.Download(wanted("usage.csv"), metadata=(*context(), *bearer(TOKENS["edge"])))
+        )
+        await anext(parts)
+        yield parts
+
+
+async def test_a_workspace_has_one_text_made_at_a_time(port: int, core: Core, edge: Stub) -> None:
+    """Another one is refused before anything is on record as handed out."""
+    async with reading_slowly(port) as parts:
+        other = edge.Download(wanted("usage.csv"), metadata=context())
+        assert await refusal(other) == ErrorReason.ERROR_REASON_UNAVAILABLE
+        assert len(core.told) == 1
+        assert [part async for part in parts]
+    assert (await download(edge, wanted("usage.csv")))[1]
+
+
+async def test_whoever_does_not_read_a_text_keeps_no_place(
+    port: int, edge: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut after a while; the same workspace gets another one then."""
+    monkeypatch.setattr("archiver.rpc.TABLE_SECONDS", 1.0)
+    async with reading_slowly(port) as parts:
+        await asyncio.sleep(2)
+        monkeypatch.setattr("archiver.rpc.TABLE_SECONDS", 60.0)
+        assert (await download(edge, wanted("usage.csv")))[1]
+        with pytest.raises(grpc.RpcError):
+            assert [part async for part in parts]
+    assert list((tmp_path / "texts").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -2,115 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pyarrow.parquet as pq
 import pytest
-from prometheus_client import CollectorRegistry
 
-from archiver.core_link import CoreLink
-from archiver.metrics import ArchiverMetrics
-from archiver.model import CostFiles, Draft, NoCostFiles, Step
-from archiver.parts import Workshop
-from archiver.runner import Runner, StepFailed
+from archiver.model import Draft
+from archiver.runner import StepFailed
 from archiver.settings import ArchiverSettings
 from archiver.store.errors import StoreUnavailable
-from archiver.store.objects import ObjectStore
 from archiver.store.opening import open_store
-from archiver.totals import rows_of
-from archiver.verify import verify_month
-from kit.log import EventLog
-from oneapi.partitions.v1 import partition_service_pb2_grpc as rpc
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
-from tests.support.archive_core import (
-    ELIGIBLE_AT,
-    KEYS,
-    NAME,
-    CoreInMemory,
-    CoreMonth,
-    Killed,
-    MovedClock,
+from tests.support.archive_core import ELIGIBLE_AT, NAME, Killed
+from tests.support.archive_months import (
+    COUNTS,
+    DAY,
+    FaultyStore,
+    World,
+    bill,
+    ids,
+    new_month,
+    world_of,
 )
-from tests.support.archive_rows import Row, rows, workspace
+from tests.support.archive_rows import rows, workspace
 from tests.support.s3_server import s3_server
-
-DAY = timedelta(days=1)
-COUNTS = {1: 200, 2: 5, 3: 90}
-
-
-def new_month() -> CoreMonth:
-    """Three workspaces' records."""
-    return CoreMonth({workspace(n): rows(workspace(n), count) for n, count in COUNTS.items()})
-
-
-class World:
-    """A core in memory, a store, and an archiver between them."""
-
-    def __init__(self, core: CoreInMemory, channel: grpc.aio.Channel, folder: Path) -> None:
-        self.core = core
-        self.month = core.month
-        self.channel = channel
-        self.folder = folder
-        self.store = open_store(ArchiverSettings(data_dir=folder))
-        self.costs: CostFiles = NoCostFiles()
-
-    def archiver(self, name: str = "work") -> Runner:
-        """A process that has just started."""
-        shop = Workshop(CoreLink(self.channel), self.store, self.costs, self.folder / name)
-        registry = CollectorRegistry()
-        clock: Any = MovedClock(self.month)
-        return Runner(shop, clock, EventLog("archiver"), ArchiverMetrics(registry))
-
-    async def run(self, archiver: Runner | None = None) -> list[Step]:
-        """One round."""
-        told: list[Step] = []
-        await (archiver or self.archiver()).once("", told.append)
-        return told
-
-    async def archived(self, folder: Path) -> list[Row]:
-        """All rows of the newest manifests, each month of a workspace proved from its files."""
-        shutil.rmtree(folder, ignore_errors=True)
-        found: list[Row] = []
-        for name in sorted(self.month.current):
-            if self.month.files[name].kind == ArchiveFile.KIND_MANIFEST:
-                found += await self._proved(name, folder)
-        return found
-
-    async def _proved(self, name: str, folder: Path) -> list[Row]:
-        manifest = await self.store.read(name)
-        paths = {}
-        for stored in await self.store.names(""):
-            path = folder / stored
-            path.parent.mkdir(parents=True, exist_ok=True)
-            await self.store.fetch(stored, path)
-            paths[stored] = path
-        proved = verify_month(manifest, KEYS, paths.__getitem__)
-        usage = [p for p in proved.parts if p.kind == ArchiveFile.KIND_USAGE_PARQUET]
-        return [
-            row
-            for part in usage
-            for batch in rows_of(paths[part.name])
-            for row in batch.to_pylist()
-        ]
-
-
-@asynccontextmanager
-async def world_of(month: CoreMonth, folder: Path) -> AsyncIterator[World]:
-    """A running world."""
-    core = CoreInMemory(month)
-    server = grpc.aio.server()
-    rpc.add_PartitionServiceServicer_to_server(core, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield World(core, channel, folder)
-    await server.stop(0)
 
 
 @pytest.fixture
@@ -118,11 +37,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """With a local store."""
     async with world_of(new_month(), tmp_path / "data") as made:
         yield made
-
-
-def ids(found: list[Row], name: str = "request_id") -> list[bytes]:
-    """The ids of rows, sorted: a double is there twice."""
-    return sorted(row[name] if isinstance(row[name], bytes) else row[name].bytes for row in found)
 
 
 async def test_a_month_is_archived_and_every_row_can_be_proved(
@@ -177,11 +91,12 @@ async def test_the_same_records_are_the_same_files(tmp_path: Path) -> None:
         month.now += number * timedelta(hours=5)
         async with world_of(month, tmp_path / str(number)) as world:
             world.core.rows_each = rows_each
+            world.core.settlements_each = number
             await world.run()
             names = await world.store.names("")
             contents.append({name: await world.store.read(name) for name in names})
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 2 * len(COUNTS) + 1
+    assert len(contents[0]) == 3 * len(COUNTS) + 1
 
 
 async def test_a_workspace_with_many_settlements_is_still_one(world: World, tmp_path: Path) -> None:
@@ -197,6 +112,21 @@ async def test_a_workspace_with_many_settlements_is_still_one(world: World, tmp_
     await world.run()
     assert (world.month.late, world.month.revision) == ([], 2)
     assert ids(await world.archived(tmp_path / "y")) == ids([*world.month.all_rows(), *fresh], "id")
+
+
+async def test_a_month_with_a_settlement_for_each_row_is_published(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifests do not grow with them: they stay as small as what is read whole."""
+    for found in world.month.rows.values():
+        for row in found:
+            row["settlement_id"] = row["id"]
+    monkeypatch.setattr("archiver.store.objects.SMALL_OBJECT_BYTES_MAX", 20_000)
+    await world.run()
+    assert world.month.detached
+    assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
+    names = await world.store.names("settlements")
+    assert sum(world.month.files[name].rows for name in names) == len(world.month.all_rows())
 
 
 STEPS = ("FreezeMonth", "ExportMonth", "SignManifest", "PublishMonth", "DetachMonth", "DropMonth")
@@ -220,41 +150,11 @@ async def test_a_step_that_core_fails_is_repeated(world: World, tmp_path: Path, 
         world.month.now += DAY
     assert world.month.dropped
     assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
-    assert len(await world.store.names("")) == 2 * len(COUNTS) + 1
-
-
-class FaultyStore(ObjectStore):
-    """A store that stops at the given write, before or after it is done."""
-
-    def __init__(
-        self, store: ObjectStore, place: int, fault: BaseException, *, after: bool
-    ) -> None:
-        super().__init__(store._store, kind=store.kind, root=store._root)
-        self._left = place
-        self._fault = fault
-        self._after = after
-
-    async def put_file(self, name: str, path: Path) -> None:
-        """Write, or stop."""
-        await self._guarded(super().put_file(name, path))
-
-    async def put_new(self, name: str, content: bytes) -> None:
-        """Write, or stop."""
-        await self._guarded(super().put_new(name, content))
-
-    async def _guarded(self, write: Any) -> None:
-        self._left -= 1
-        stops = self._left == 0
-        if stops and not self._after:
-            write.close()
-            raise self._fault
-        await write
-        if stops:
-            raise self._fault
+    assert len(await world.store.names("")) == 3 * len(COUNTS) + 1
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("place", range(1, 2 * len(COUNTS) + 2))
+@pytest.mark.parametrize("place", range(1, 3 * len(COUNTS) + 2))
 async def test_an_archiver_that_stops_at_any_write_is_followed_by_another(
     world: World, tmp_path: Path, place: int, *, after: bool
 ) -> None:
@@ -267,7 +167,7 @@ async def test_an_archiver_that_stops_at_any_write_is_followed_by_another(
     world.store = whole
     await world.run(world.archiver("another"))
     assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
-    assert len(await world.store.names("")) == 2 * len(COUNTS) + 1
+    assert len(await world.store.names("")) == 3 * len(COUNTS) + 1
 
 
 async def test_a_broken_export_goes_on_behind_the_last_whole_workspace(
@@ -278,6 +178,15 @@ async def test_a_broken_export_goes_on_behind_the_last_whole_workspace(
     await world.run()
     assert world.core.calls.count("ExportMonth") == 2
     assert world.core.calls.count("SignManifest") == len(COUNTS)
+    assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
+
+
+async def test_counts_that_break_are_taken_up_again(world: World, tmp_path: Path) -> None:
+    """The file that was waiting for its count is written anew."""
+    world.core.break_totals_after = 1
+    await world.run()
+    assert world.month.detached
+    assert world.core.calls.count("ExportMonth") == 2
     assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
 
 
@@ -298,23 +207,6 @@ async def test_a_row_that_core_counts_and_does_not_send_stops_the_month(world: W
             await world.run(archiver)
         assert world.month.published_at is None
         assert (await archiver.status()).months[0].last_error == "MonthDiffers"
-
-
-async def test_of_two_archivers_one_works(world: World, tmp_path: Path) -> None:
-    """The one that was replaced changes nothing more; the month is published once."""
-    first = world.archiver("first")
-
-    def replaced(name: str) -> None:
-        if name == "SignManifest" and world.core.holder != "another":
-            world.core.holder, world.core.fence = "another", world.core.fence + 1
-
-    world.core.before = replaced
-    with pytest.raises(StepFailed):
-        await world.run(first)
-    assert world.month.published_at is None
-    world.core.before = lambda _: None
-    await world.run(world.archiver("second"))
-    assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
@@ -381,43 +273,6 @@ async def test_more_late_records_than_a_revision_can_name_take_several(
     assert ids(await world.archived(tmp_path / "x")) == ids([*world.month.all_rows(), *fresh], "id")
 
 
-async def test_an_erased_key_is_in_no_file_and_every_proof_still_holds(
-    world: World, tmp_path: Path
-) -> None:
-    """Its rows stay, without it; other keys and other workspaces are as they were."""
-    await world.run()
-    key_id = bytes(15) + b"\x01"
-    had = sum(row["key_id"] == key_id for row in world.month.rows[workspace(1)])
-    before = set(await world.store.names("usage"))
-    assert await world.archiver().erase(workspace(1), key_id) == {NAME: had}
-    assert had > 0
-    found = await world.archived(tmp_path / "x")
-    assert ids(found) == ids(world.month.all_rows(), "id")
-    mine = [row for row in found if row["workspace_id"].bytes == workspace(1)]
-    assert key_id not in {row["key_id"].bytes for row in mine}
-    assert sum(row["key_id"].bytes == bytes(16) for row in mine) == had
-    others = [row for row in found if row["workspace_id"].bytes == workspace(3)]
-    assert key_id in {row["key_id"].bytes for row in others}
-    gone = before - set(await world.store.names("usage"))
-    assert gone == set(world.month.deleted)
-    assert len(gone) == 1
-    assert await world.archiver().erase(workspace(1), key_id) == {}
-
-
-async def test_all_keys_of_a_workspace_are_erased_at_once(world: World, tmp_path: Path) -> None:
-    """Of this workspace only; a month that is not in files yet is none of it."""
-    assert await world.archiver().erase(workspace(1), None) == {}
-    await world.run()
-    mine = len(world.month.rows[workspace(1)])
-    assert await world.archiver().erase(workspace(1), None) == {NAME: mine}
-    keys: dict[bytes, set[bytes]] = {}
-    for row in await world.archived(tmp_path / "x"):
-        keys.setdefault(row["workspace_id"].bytes, set()).add(row["key_id"].bytes)
-    assert keys[workspace(1)] == {bytes(16)}
-    assert bytes(16) not in keys[workspace(3)]
-    assert await world.archiver().erase(workspace(1), None) == {}
-
-
 class OneCostFile:
     """Writes a small file for each workspace."""
 
@@ -428,8 +283,6 @@ class OneCostFile:
         self, workspace_id: bytes, month: date, usage: list[Path], billing: Any, folder: Path
     ) -> list[Draft]:
         """Count rows of both kinds."""
-        import hashlib  # noqa: PLC0415
-
         count = sum(pq.read_metadata(path).num_rows for path in usage)
         content = f"{workspace_id.hex()},{count},{0 if billing is None else billing.num_rows}"
         path = folder / "costs"
@@ -441,39 +294,13 @@ class OneCostFile:
 async def test_cost_files_are_written_for_who_used_or_bought(world: World, tmp_path: Path) -> None:
     """Also for a workspace that only bought credit: its month has a manifest and no rows."""
     world.costs = OneCostFile()
-    world.month.billing = [
-        {
-            "workspace_id": workspace(number),
-            "transaction_id": bytes(16),
-            "posted_at": ELIGIBLE_AT,
-            "kind": "paid_grant",
-            "category": "purchase",
-            "grant_id": None,
-            "amount_nanos": 5,
-            "document": None,
-        }
-        for number in (2, 2, 7)
-    ]
+    world.month.billing = [bill(number) for number in (2, 2, 7)]
     await world.run()
     names = await world.store.names("focus")
     contents = sorted([(await world.store.read(name)).decode() for name in names])
     expected = {1: (200, 0), 2: (5, 2), 3: (90, 0), 7: (0, 1)}
     assert contents == [f"{workspace(n).hex()},{a},{b}" for n, (a, b) in expected.items()]
     assert ids(await world.archived(tmp_path / "x")) == ids(world.month.all_rows(), "id")
-
-
-async def test_progress_is_streamed_and_the_status_says_how_far_it_is(world: World) -> None:
-    """What an operator sees."""
-    archiver = world.archiver()
-    seen = [(each.step, each.done) async for each in archiver.run(NAME)]
-    assert ("export", True) in seen
-    assert ("detach", True) in seen
-    status = await archiver.status()
-    (month,) = status.months
-    assert (month.state, month.records, month.last_error) == ("detached", 295, "")
-    assert month.size_bytes > 0
-    assert (status.store, status.leading) == ("local", True)
-    assert month.due_at.ToDatetime(tzinfo=ELIGIBLE_AT.tzinfo) == ELIGIBLE_AT + DAY
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,12 @@ import httpx
 import pytest
 
 from archiver.settings import ArchiverSettings
-from archiver.store.errors import ObjectExists, ObjectMissing, StoreUnavailable
+from archiver.store.errors import (
+    ObjectExists,
+    ObjectMissing,
+    ObjectTooLarge,
+    StoreUnavailable,
+)
 from archiver.store.objects import SINGLE_PUT_BYTES_MAX, ObjectStore, Stored
 from archiver.store.opening import StoreNotConfigured, open_store
 from tests.support.s3_server import s3_server
@@ -63,6 +68,30 @@ async def test_a_part_of_an_object_can_be_streamed(store: ObjectStore, tmp_path:
         pieces = [part async for part in store.stream("usage/v1/part.parquet", offset, length)]
         end = None if length is None else offset + length
         assert b"".join(pieces) == b"0123456789"[offset:end]
+
+
+async def test_nothing_is_written_that_could_not_be_read(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest that is too large would keep its month, and all younger ones, hot for ever."""
+    monkeypatch.setattr("archiver.store.objects.SMALL_OBJECT_BYTES_MAX", 10)
+    name = "manifest/workspace=1/month=2026-08/r0009.json"
+    with pytest.raises(ObjectTooLarge):
+        await store.put_new(name, b"x" * 11)
+    assert await store.size(name) is None
+    await store.put_new(name, b"x" * 10)
+    with pytest.raises(ObjectTooLarge):
+        await store.replace(name, b"x" * 11, await store.look_at(name))
+    assert await store.read(name) == b"x" * 10
+
+
+async def test_names_are_listed_by_what_they_hold(store: ObjectStore) -> None:
+    """Below a prefix or anywhere."""
+    names = [f"{root}/workspace=7/month=2026-0{n}/x" for root in ("aa", "bb") for n in (4, 5)]
+    for name in names:
+        await store.put_new(name, b"x")
+    assert await store.names("", holding="/workspace=7/month=2026-05/") == names[1::2]
+    assert await store.names("aa", holding="2026-04") == names[:1]
 
 
 async def test_a_new_object_is_never_replaced(store: ObjectStore) -> None:

@@ -16,12 +16,14 @@ from archiver.model import Draft
 from archiver.runner import StepFailed
 from archiver.store.errors import StoreUnavailable
 from archiver.store.objects import ObjectStore, Stored
-from tests.integration.archiver.test_months import World, ids, new_month, world_of
+from tests.support.archive_months import World, ids, new_month, world_of
 
-OBJECTS = 13
-"""Of three workspaces a usage file, two cost files and a manifest each; and the ids."""
-OF_EACH_KIND = ("usage/*", "focus/*.parquet", "focus/*.csv.gz", "manifest/*", "ids/*")
-"""What an object's name is like: usage, costs as Parquet and as text, manifest, all ids."""
+OBJECTS = 16
+"""Of three workspaces a usage file, its settlements, two cost files, a manifest; and the ids."""
+OF_EACH_KIND = (
+    *("usage/*", "settlements/*", "focus/*.parquet", "focus/*.csv.gz", "manifest/*", "ids/*"),
+)
+"""What an object's name is like."""
 CUT = "cut"
 FLIP = "flip"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,6 @@ from archiver.calendar import (
     add_months,
     eligible_at,
     end_of,
-    expires_at,
     format_month,
     parse_month,
     start_of,
@@ -49,9 +48,3 @@ def test_what_is_no_month_is_refused(text: str) -> None:
 def test_adding_months_can_be_undone(month: date, count: int) -> None:
     """In either direction."""
     assert add_months(add_months(month, count), -count) == month
-
-
-def test_files_are_kept_24_calendar_months() -> None:
-    """At the same time of day; 29 February becomes the 28th."""
-    assert expires_at(datetime(2026, 7, 1, 5, tzinfo=UTC)) == datetime(2028, 7, 1, 5, tzinfo=UTC)
-    assert expires_at(datetime(2028, 2, 29, tzinfo=UTC)) == datetime(2030, 2, 28, tzinfo=UTC)

@@ -18,6 +18,7 @@ def month(state: Month.State.ValueType, late: int = 0) -> Month:
     """A month in a state."""
     made = Month(month="2026-03", state=state, late_records=late)
     made.published_at.FromDatetime(PUBLISHED)
+    made.expires_at.FromDatetime(TWO_YEARS)
     return made
 
 
@@ -33,8 +34,8 @@ def month(state: Month.State.ValueType, late: int = 0) -> Month:
         (Month.STATE_DETACHED, PUBLISHED + DAY, 0, "drop"),
         (Month.STATE_DROPPED, TWO_YEARS - SECOND, 0, None),
         (Month.STATE_DROPPED, TWO_YEARS - SECOND, 2, "late"),
-        (Month.STATE_DROPPED, TWO_YEARS, 2, "expire"),
-        (Month.STATE_EXPIRING, TWO_YEARS, 2, "expire"),
+        (Month.STATE_DROPPED, TWO_YEARS, 0, None),
+        (Month.STATE_EXPIRING, TWO_YEARS - DAY, 2, "expire"),
         (Month.STATE_EXPIRED, TWO_YEARS, 0, None),
         (Month.STATE_EXPIRED, TWO_YEARS, 2, "expire"),
         (Month.STATE_UNSPECIFIED, TWO_YEARS, 0, None),
@@ -71,12 +72,34 @@ def test_a_month_without_anything_waits_for_one_that_has_something() -> None:
     assert not may_wait(frozen, [hot])
 
 
-def test_an_operator_is_told_when_the_next_step_is_due() -> None:
+@pytest.mark.parametrize(
+    ("state", "at"),
+    [
+        (Month.STATE_HOT, datetime(2026, 6, 30, tzinfo=UTC)),
+        (Month.STATE_FROZEN, datetime(2026, 6, 30, tzinfo=UTC)),
+        (Month.STATE_PUBLISHED, PUBLISHED),
+        (Month.STATE_DETACHED, PUBLISHED + DAY),
+        (Month.STATE_DROPPED, TWO_YEARS),
+        (Month.STATE_EXPIRING, TWO_YEARS),
+        (Month.STATE_EXPIRED, None),
+    ],
+)
+def test_an_operator_is_told_when_the_next_step_is_due(
+    state: Month.State.ValueType, at: datetime | None
+) -> None:
     """Until nothing is left to do."""
-    eligible = datetime(2026, 6, 30, tzinfo=UTC)
-    assert due_at(month(Month.STATE_HOT)) == eligible
-    assert due_at(month(Month.STATE_PUBLISHED)) == PUBLISHED
-    assert due_at(month(Month.STATE_DETACHED)) == PUBLISHED + DAY
-    assert due_at(month(Month.STATE_DROPPED)) == TWO_YEARS
-    assert due_at(month(Month.STATE_EXPIRED)) is None
+    assert due_at(month(state), PUBLISHED) == at
+
+
+def test_what_comes_late_is_due_at_once() -> None:
+    """Not when the month's next step of its own would be; rows of it leave at a time of theirs."""
+    for state in (Month.STATE_DETACHED, Month.STATE_DROPPED, Month.STATE_EXPIRED):
+        assert due_at(month(state, late=1), PUBLISHED + 5 * DAY) == PUBLISHED + 5 * DAY
+    dropped = month(Month.STATE_DROPPED)
+    dropped.late_removable_at.FromDatetime(PUBLISHED + 40 * DAY)
+    assert due_at(dropped, PUBLISHED + 50 * DAY) == PUBLISHED + 40 * DAY
+
+
+def test_a_state_has_a_word() -> None:
+    """That of the contract, small."""
     assert state_word(month(Month.STATE_FROZEN)) == "frozen"

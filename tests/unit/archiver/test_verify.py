@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.manifest import Manifest, ManifestNotValid, parse_manifest, read_manifest
-from archiver.model import Part, usage_name
+from archiver.model import Part, Settlement, settlements_name, usage_name
+from archiver.settlements import SettlementFile, leaf_of, settlements_of
 from archiver.totals import Tally
 from archiver.verify import NotProved, read_totals, verify_month, verify_settlements
 from kit.archive_manifest import manifest_message
 from kit.canonical import encode
 from kit.ids import format_id
+from kit.merkle import root
 from kit.platform_keys import PublicKeys, key_id_of
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile, RevisionReason
 from tests.support.archive_rows import MONTH, rows, settlements, workspace
@@ -48,18 +50,33 @@ def month(tmp_path: Path) -> tuple[Manifest, Callable[[str], Path]]:
     totals = read_totals(draft.path)
     name = usage_name(workspace(1), MONTH, 1, draft.sha256)
     part = Part(draft.kind, name, draft.size_bytes, draft.rows, draft.sha256, totals)
+    roots = write_settlements(tmp_path / "settlements.parquet", settlements(ROWS))
     manifest = Manifest(
         workspace_id=workspace(1),
         month=MONTH,
         revision=1,
         reason=RevisionReason.REVISION_REASON_INITIAL,
         supersedes=None,
-        parts=(part,),
+        parts=(part, roots),
         totals=totals,
         ledger_charge_nanos=totals.charge_nanos,
-        settlements=settlements(ROWS),
     )
-    return signed(manifest), lambda _: draft.path
+    return signed(manifest), lambda name: path_in(tmp_path, name)
+
+
+def path_in(folder: Path, name: str) -> Path:
+    """Where the file of a name is."""
+    return folder / f"{name.split('/', maxsplit=1)[0]}.parquet"
+
+
+def write_settlements(path: Path, found: Sequence[Settlement], each: int = 7) -> Part:
+    """Write a file of settlements that come a few at a time."""
+    file = SettlementFile(path)
+    for place in range(0, len(found), each):
+        file.add(found[place : place + each])
+    draft = file.finish()
+    name = settlements_name(workspace(1), MONTH, 1, draft.sha256)
+    return Part(draft.kind, name, draft.size_bytes, draft.rows, draft.sha256, None, draft.root)
 
 
 Month = tuple[Manifest, Callable[[str], Path]]
@@ -81,9 +98,6 @@ def test_a_month_as_it_was_published_is_proved(month: Month) -> None:
     [
         ("ledger", {"ledger_charge_nanos": 1}),
         ("totals", {"parts": ()}),
-        ("record_count", {"settlements": settlements(ROWS[:-1])}),
-        ("settlements", {"settlements": settlements(ROWS[:50])}),
-        ("records_root", {"settlements": settlements([*ROWS[:-1], ROWS[-1] | {"requests": 2}])}),
     ],
 )
 def test_a_manifest_that_says_something_else_is_found(
@@ -116,7 +130,7 @@ def test_a_settlement_is_named_once_and_by_its_id(month: Month) -> None:
     first = settlements(ROWS)[0]
     for wrong in ((*settlements(ROWS), first), (first._replace(transaction_id="txn_1"),)):
         with pytest.raises(NotProved, match="settlements"):
-            verify_settlements(wrong, [path_of("")])
+            verify_settlements(wrong, [path_of("usage/v1")])
 
 
 def test_memory_does_not_grow_with_a_settlement(tmp_path: Path) -> None:
@@ -133,12 +147,65 @@ def test_memory_does_not_grow_with_a_settlement(tmp_path: Path) -> None:
     assert peak_bytes < 4_000_000
 
 
+@pytest.mark.parametrize(
+    ("check", "wrong"),
+    [
+        ("record_count", settlements(ROWS[:-1])),
+        ("settlements", settlements(ROWS[:50])),
+        ("settlements", settlements(ROWS) * 2),
+        ("records_root", settlements([*ROWS[:-1], ROWS[-1] | {"requests": 2}])),
+        ("", settlements(ROWS)),
+    ],
+)
+def test_settlements_that_are_not_those_of_the_rows_are_found(
+    month: Month, tmp_path: Path, check: str, wrong: tuple[Settlement, ...]
+) -> None:
+    """Even if their file is named and signed."""
+    manifest, path_of = month
+    roots = write_settlements(tmp_path / "settlements.parquet", wrong)
+    changed = signed(replace(manifest, parts=(manifest.parts[0], roots))).to_bytes()
+    if not check:
+        assert verify_month(changed, KEYS, path_of).settlements == len(wrong)
+        return
+    with pytest.raises(NotProved) as raised:
+        verify_month(changed, KEYS, path_of)
+    assert raised.value.check == check
+
+
+def test_a_root_that_is_not_the_settlements_is_found(month: Month) -> None:
+    """Also a count; and settlements that no file names."""
+    manifest, path_of = month
+    usage, roots = manifest.parts
+    for wrong, check in (
+        ((usage, roots._replace(root=bytes(32))), "settlements_root"),
+        ((usage, roots._replace(rows=roots.rows + 1)), "settlements_root"),
+        ((usage,), "settlements"),
+    ):
+        with pytest.raises(NotProved) as raised:
+            verify_month(signed(replace(manifest, parts=wrong)).to_bytes(), KEYS, path_of)
+        assert raised.value.check == check
+
+
+def test_the_same_settlements_are_the_same_bytes(tmp_path: Path) -> None:
+    """However they come; what is read is what was written, and none of no log has a hash."""
+    found = [
+        each._replace(sequence=0, hash=b"") if number % 3 == 0 else each
+        for number, each in enumerate(settlements(rows(workspace(1), 2_000)))
+    ]
+    parts = {write_settlements(tmp_path / f"{n}", found, n) for n in (1, 9, 10_000)}
+    assert len(parts) == 1
+    read = [each for some in settlements_of(tmp_path / "9") for each in some]
+    assert read == found
+    assert parts.pop().root == root([leaf_of(each) for each in found])
+
+
 def test_sums_that_are_not_the_files_are_found(month: Month) -> None:
     """A charge moved from the file's rows to the manifest's sum."""
     manifest, path_of = month
     totals = replace(manifest.totals, charge_nanos=manifest.totals.charge_nanos - 1)
     part = manifest.parts[0]._replace(totals=totals)
-    wrong = replace(manifest, parts=(part,), totals=totals, ledger_charge_nanos=totals.charge_nanos)
+    parts = (part, *manifest.parts[1:])
+    wrong = replace(manifest, parts=parts, totals=totals, ledger_charge_nanos=totals.charge_nanos)
     with pytest.raises(NotProved, match="sums"):
         verify_month(signed(wrong).to_bytes(), KEYS, path_of)
 
@@ -158,7 +225,7 @@ def test_another_signature_is_no_proof(month: Month) -> None:
 def test_a_changed_or_missing_file_is_found(month: Month, tmp_path: Path) -> None:
     """One bit, a cut, and no file at all."""
     manifest, path_of = month
-    path = path_of("")
+    path = path_of(manifest.parts[0].name)
     whole = path.read_bytes()
     for wrong in (whole[:-1], whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]):
         path.write_bytes(wrong)
@@ -222,5 +289,5 @@ def test_only_known_kinds_can_be_named() -> None:
 def _empty() -> Manifest:
     totals = Tally().totals()
     return Manifest(
-        workspace(1), MONTH, 1, RevisionReason.REVISION_REASON_INITIAL, None, (), totals, 0, ()
+        workspace(1), MONTH, 1, RevisionReason.REVISION_REASON_INITIAL, None, (), totals, 0
     )

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit import merkle
-from kit.canonical import CHAIN_START, content_hash, encode, record_leaf, wallet_log_hash
+from kit.canonical import (
+    CHAIN_START,
+    content_hash,
+    encode,
+    record_leaf,
+    settlement_leaf,
+    wallet_log_hash,
+)
 from kit.charge import quantities
 
 
@@ -60,6 +67,13 @@ def test_a_proof_of_a_leaf_that_is_not_there_is_refused() -> None:
     """There is no leaf beyond the last."""
     with pytest.raises(IndexError):
         merkle.inclusion_proof([b"a"], 1)
+
+
+def test_the_leaf_of_a_settlement_has_stated_bytes() -> None:
+    """Version, id, sequence, hash, root, count: 97 bytes, big-endian."""
+    leaf = settlement_leaf(bytes(range(16)), 7, bytes(32), b"r" * 32, 3)
+    expected = b"\x01" + bytes(range(16)) + (7).to_bytes(8, "big") + bytes(32) + b"r" * 32
+    assert leaf == expected + (3).to_bytes(8, "big")
 
 
 def test_the_leaf_of_a_record_has_stated_bytes() -> None:

@@ -136,7 +136,8 @@ func (x *Archive) GetFiles() []*DownloadableFile {
 type DownloadableFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `usage.parquet` (and `usage-2.parquet`, … with records that came late), `focus.parquet`,
-	// `focus.csv.gz`, `manifest.json` or `usage.csv` (made on demand, without size and checksum).
+	// `focus.csv.gz`, `settlements.parquet` (and further ones), `manifest.json` or `usage.csv` (made
+	// on demand, without size and checksum).
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Its media type.
 	MediaType string `protobuf:"bytes,2,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`

@@ -174,6 +174,8 @@ const (
 	ArchiveFile_KIND_MANIFEST ArchiveFile_Kind = 4
 	// The ids of all records of a month, over all workspaces, 16 bytes each, sorted. Internal.
 	ArchiveFile_KIND_IDS ArchiveFile_Kind = 5
+	// The settlements that charged a workspace's month, a row each, Parquet.
+	ArchiveFile_KIND_SETTLEMENTS_PARQUET ArchiveFile_Kind = 6
 )
 
 // Enum value maps for ArchiveFile_Kind.
@@ -185,14 +187,16 @@ var (
 		3: "KIND_FOCUS_CSV",
 		4: "KIND_MANIFEST",
 		5: "KIND_IDS",
+		6: "KIND_SETTLEMENTS_PARQUET",
 	}
 	ArchiveFile_Kind_value = map[string]int32{
-		"KIND_UNSPECIFIED":   0,
-		"KIND_USAGE_PARQUET": 1,
-		"KIND_FOCUS_PARQUET": 2,
-		"KIND_FOCUS_CSV":     3,
-		"KIND_MANIFEST":      4,
-		"KIND_IDS":           5,
+		"KIND_UNSPECIFIED":         0,
+		"KIND_USAGE_PARQUET":       1,
+		"KIND_FOCUS_PARQUET":       2,
+		"KIND_FOCUS_CSV":           3,
+		"KIND_MANIFEST":            4,
+		"KIND_IDS":                 5,
+		"KIND_SETTLEMENTS_PARQUET": 6,
 	}
 )
 
@@ -761,7 +765,7 @@ const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12\x12\n" +
 	"\x04hash\x18\x03 \x01(\fR\x04hash\x12!\n" +
 	"\frecords_root\x18\x04 \x01(\fR\vrecordsRoot\x12!\n" +
-	"\frecord_count\x18\x05 \x01(\x03R\vrecordCount\"\xd9\x03\n" +
+	"\frecord_count\x18\x05 \x01(\x03R\vrecordCount\"\xf7\x03\n" +
 	"\vArchiveFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\x04kind\x18\x02 \x01(\x0e2&.oneapi.partitions.v1.ArchiveFile.KindR\x04kind\x12!\n" +
@@ -773,14 +777,15 @@ const file_oneapi_partitions_v1_partition_proto_rawDesc = "" +
 	"\x06sha256\x18\a \x01(\fR\x06sha256\x121\n" +
 	"\acharges\x18\b \x01(\v2\x17.oneapi.common.v1.MoneyR\acharges\x129\n" +
 	"\n" +
-	"deleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tdeletedAt\"\x81\x01\n" +
+	"deleted_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tdeletedAt\"\x9f\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12KIND_USAGE_PARQUET\x10\x01\x12\x16\n" +
 	"\x12KIND_FOCUS_PARQUET\x10\x02\x12\x12\n" +
 	"\x0eKIND_FOCUS_CSV\x10\x03\x12\x11\n" +
 	"\rKIND_MANIFEST\x10\x04\x12\f\n" +
-	"\bKIND_IDS\x10\x05*\x85\x01\n" +
+	"\bKIND_IDS\x10\x05\x12\x1c\n" +
+	"\x18KIND_SETTLEMENTS_PARQUET\x10\x06*\x85\x01\n" +
 	"\x0eRevisionReason\x12\x1f\n" +
 	"\x1bREVISION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17REVISION_REASON_INITIAL\x10\x01\x12\x18\n" +

@@ -91,7 +91,8 @@ class DownloadableFile(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`usage.parquet` (and `usage-2.parquet`, … with records that came late), `focus.parquet`,
-    `focus.csv.gz`, `manifest.json` or `usage.csv` (made on demand, without size and checksum).
+    `focus.csv.gz`, `settlements.parquet` (and further ones), `manifest.json` or `usage.csv` (made
+    on demand, without size and checksum).
     """
     media_type: _builtins.str
     """Its media type."""

@@ -323,6 +323,8 @@ class ArchiveFile(_message.Message):
         """The manifest that names the other files, JSON."""
         KIND_IDS: ArchiveFile._Kind.ValueType  # 5
         """The ids of all records of a month, over all workspaces, 16 bytes each, sorted. Internal."""
+        KIND_SETTLEMENTS_PARQUET: ArchiveFile._Kind.ValueType  # 6
+        """The settlements that charged a workspace's month, a row each, Parquet."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What is in it."""
@@ -339,6 +341,8 @@ class ArchiveFile(_message.Message):
     """The manifest that names the other files, JSON."""
     KIND_IDS: ArchiveFile.Kind.ValueType  # 5
     """The ids of all records of a month, over all workspaces, 16 bytes each, sorted. Internal."""
+    KIND_SETTLEMENTS_PARQUET: ArchiveFile.Kind.ValueType  # 6
+    """The settlements that charged a workspace's month, a row each, Parquet."""
 
     NAME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int

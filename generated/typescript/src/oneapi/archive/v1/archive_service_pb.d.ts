@@ -89,7 +89,8 @@ export declare const ArchiveSchema: GenMessage<Archive>;
 export declare type DownloadableFile = Message<"oneapi.archive.v1.DownloadableFile"> & {
   /**
    * `usage.parquet` (and `usage-2.parquet`, … with records that came late), `focus.parquet`,
-   * `focus.csv.gz`, `manifest.json` or `usage.csv` (made on demand, without size and checksum).
+   * `focus.csv.gz`, `settlements.parquet` (and further ones), `manifest.json` or `usage.csv` (made
+   * on demand, without size and checksum).
    *
    * @generated from field: string name = 1;
    */

@@ -450,6 +450,13 @@ export enum ArchiveFile_Kind {
    * @generated from enum value: KIND_IDS = 5;
    */
   IDS = 5,
+
+  /**
+   * The settlements that charged a workspace's month, a row each, Parquet.
+   *
+   * @generated from enum value: KIND_SETTLEMENTS_PARQUET = 6;
+   */
+  SETTLEMENTS_PARQUET = 6,
 }
 
 /**
