@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -59,10 +60,15 @@ class Workshop:
     """Where files are read and summed: one at a time, for each has a row group in memory."""
 
     def fresh(self, name: str) -> Path:
-        """Return an empty folder of that name."""
-        path = private_folder(self.folder) / name
-        shutil.rmtree(path, ignore_errors=True)
-        return private_folder(path)
+        """Return an empty folder, and remove those of that name before.
+
+        A thread cannot be cancelled: one of an attempt that failed may write on for a while, and
+        must not find the files of the next attempt where its own were.
+        """
+        root = private_folder(self.folder)
+        for old in root.glob(f"{name}.*"):
+            shutil.rmtree(old, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=f"{name}.", dir=root))
 
 
 @dataclass(frozen=True, slots=True)
