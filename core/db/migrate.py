@@ -94,6 +94,8 @@ _BUSY: Final = (
     # Two processes make the version table: in the same instant, or one right after the other.
     errors.UniqueViolation,
     errors.DuplicateTable,
+    # The table's row type comes first.
+    errors.DuplicateObject,
 )
 
 

@@ -153,10 +153,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder, core = tmp_path_factory.mktemp("month"), Core()
     store = open_store(ArchiverSettings(data_dir=folder))
     asyncio.run(publish(core, store, folder, (COUNT,)))
-    names = {ArchiveFile.KIND_MANIFEST: "manifest.json"}
+    names = {
+        ArchiveFile.KIND_MANIFEST: "manifest.json",
+        ArchiveFile.KIND_USAGE_PARQUET: "usage.parquet",
+        ArchiveFile.KIND_SETTLEMENTS_PARQUET: "settlements.parquet",
+    }
     return {
-        names.get(file.kind, "usage.parquet"): (folder / "archive" / file.name).read_bytes()
+        names[file.kind]: (folder / "archive" / file.name).read_bytes()
         for file in core.files
+        if file.kind in names
     }
 
 
