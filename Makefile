@@ -113,4 +113,4 @@ protos-check: $(VENV)/.dev
 	$(BIN)/python tools/protos.py check
 
 test: $(VENV)/.dev $(VENV)/.s3
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile

@@ -24,6 +24,8 @@ class EdgeLease:
     used: int = 0
     acquire_number: int = 0
     unanswered: bool = False
+    silent_seconds: int = 0
+    """Since core answered last; of a lease that was silent for too long core expects nothing."""
 
     @property
     def free(self) -> int:
@@ -37,6 +39,7 @@ class EdgeLease:
             self.granted = 0
         self.granted = max(self.granted, state.granted_total)
         self.unanswered = False
+        self.silent_seconds = 0
 
 
 @dataclass(slots=True)

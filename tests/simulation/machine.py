@@ -171,7 +171,10 @@ class Machine(RuleBasedStateMachine):
         renewals = [(lease.lease_id, lease.returned)]
         call = self.world.money.renew(renewals, edge_id=process.edge_id, epoch=process.epoch)
         states = self._run("renew", call, crash)
-        if states is not None and not lost and not states:
+        if states is None or lost:
+            return
+        lease.silent_seconds = 0
+        if not states:
             process.leases.pop(workspace_id)  # closed meanwhile: the edge starts anew
 
     @rule(edge=PLACES, disk=st.sampled_from([True, True, True, False]), crash=CRASHES)

@@ -165,7 +165,9 @@ class World:
         if lease.free < held:
             return False
         lease.used += held
-        self.auditor.spent[record.request_id] = Spent(workspace_id, charge, held)
+        # An edge that hangs and then goes on: core may have closed its lease meanwhile.
+        counted = held if lease.silent_seconds <= SILENCE.total_seconds() else 0
+        self.auditor.spent[record.request_id] = Spent(workspace_id, charge, counted)
         edge.write(record)
         return True
 
@@ -211,6 +213,8 @@ class World:
         if self.provider is not None:
             self.provider.pass_time(seconds)
         for edge in self.edges:
+            for lease in edge.leases.values():
+                lease.silent_seconds += seconds
             for _, record in edge.spool:
                 age = self.now - timedelta(microseconds=record.started_at_micros)
                 if age.timestamp() > SILENCE.total_seconds():
