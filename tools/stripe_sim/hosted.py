@@ -42,6 +42,7 @@ class Pages:
     def routes(self) -> list[Route]:
         """Return the routes of the pages."""
         return [
+            Route("/favicon.ico", _no_icon, methods=["GET"]),
             Route("/c/pay/{id}", self._checkout, methods=["GET"]),
             Route("/c/pay/{id}", self._pay, methods=["POST"]),
             Route("/c/authenticate/{id}", self._bank, methods=["GET"]),
@@ -163,3 +164,8 @@ def money(amount: int, currency: str) -> str:
         return f"¥{amount:,}"
     symbol = _SYMBOLS.get(currency, f"{currency.upper()} ")
     return f"{symbol}{amount // 100:,}.{amount % 100:02d}"
+
+
+async def _no_icon(_: Request) -> Response:
+    """Answer a browser that asks for one all the same."""
+    return Response(status_code=204)
