@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +15,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from core.up import sockets
 from kit.files import write_private
 from kit.settings import PROJECT_ROOT
 from tests.support.processes import until
@@ -81,15 +79,8 @@ class CoreProcess:
 
 
 def free_port() -> int:
-    """A port that nobody has now, and that nobody is given who asks the kernel for any.
-
-    Below the range of outgoing connections: a process that starts seconds later still finds it.
-    """
-    while True:
-        port = random.randint(15_000, 30_000)
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port
+    """A port that nobody has now, and that nobody is given who asks the kernel for any."""
+    return sockets.check_free(0, "a free port")
 
 
 @contextmanager
