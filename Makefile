@@ -7,6 +7,10 @@ UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv --quiet
 INSTALL := $(UV) pip install --python $(BIN)/python
 SOURCES := kit edge core archiver tools tests
 
+# Some machines tell Python to keep no bytecode. Here hundreds of processes start, and each would
+# compile itself and its libraries anew: six seconds of CPU instead of two for a core.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test check fmt lint types protos protos-check lock lock-upgrade bench clients install
 .PHONY: chaos breaks
 
