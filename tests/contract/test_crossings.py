@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import pytest
@@ -33,6 +34,7 @@ from edge.translate.neutral.halves import AnswerReader, UpstreamApi
 from edge.translate.upstreams import UPSTREAM_APIS
 from kit.charge import Quantities, context_tokens, output_tokens
 from oneapi.metering.v1.usage_record_pb2 import FinishReason
+from tests.support.every import every
 from tests.support.recordings import Recording
 from tests.support.stack import recorded
 from tests.support.text_apis import TEXT_APIS, TextApi
@@ -125,12 +127,15 @@ def is_whole(api: TextApi, one: Recording) -> bool:
     return not failed and any(isinstance(event, Finished) for event in events)
 
 
-RECORDED: Final = {
-    stem: (api, one)
-    for api in TEXT_APIS.values()
-    for stem, one in recorded(api.name).items()
-    if one.status == 200 and is_whole(api, one)
-}
+@cache
+def whole() -> dict[str, tuple[TextApi, Recording]]:
+    """Return every recorded exchange of text whose answer came to its end, and its API."""
+    return {
+        stem: (api, one)
+        for api in TEXT_APIS.values()
+        for stem, one in recorded(api.name).items()
+        if one.status == 200 and is_whole(api, one)
+    }
 
 
 def last_counts(events: list[Event]) -> Quantities | None:
@@ -152,10 +157,10 @@ def written(client: TextApi, events: list[Event], *, is_stream: bool) -> bytes:
     return b"".join(parts) + bytes(writer.finish(used, None))
 
 
-@pytest.mark.parametrize("stem", RECORDED)
+@every(stem=whole)
 def test_an_answer_says_the_same_in_every_other_api(stem: str) -> None:
     """Text, reasoning, calls, why it ended and how many tokens: nothing lost, nothing invented."""
-    api, one = RECORDED[stem]
+    api, one = whole()[stem]
     events = read(api.upstream.reader(terms(api.number)), one.body(), is_stream=one.is_stream)
     said = Said.of(events)
     for client in TEXT_APIS.values():
@@ -167,12 +172,6 @@ def test_an_answer_says_the_same_in_every_other_api(stem: str) -> None:
             assert Said.of(again).differs_from(said) == [], (client.name, is_stream)
 
 
-REQUESTS: Final = [
-    (api, one, other)
-    for api, one in RECORDED.values()
-    for other in UPSTREAM_APIS
-    if other.endpoint != api.number
-]
 REFUSED_SHARE_MAX: Final = 0.45
 """Requests with tools that the provider runs and files of the provider's cannot cross over."""
 
@@ -224,10 +223,10 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(inner)
 
 
-@pytest.mark.parametrize("stem", RECORDED)
+@every(stem=whole)
 def test_a_request_crosses_over_whole_or_is_refused_by_name(stem: str) -> None:
     """Every text is in the body for the upstream; a refusal names a field of the client's."""
-    api, one = RECORDED[stem]
+    api, one = whole()[stem]
     for other in UPSTREAM_APIS:
         if other.endpoint == api.number:
             continue
@@ -250,12 +249,18 @@ def _is_whole_in(api: TextApi, one: Recording, other: UpstreamApi) -> None:
 def test_most_recorded_requests_cross_over() -> None:
     """Refusals are the exception, and every one has its reason."""
     refused: dict[str, int] = {}
-    for api, one, other in REQUESTS:
+    requests = [
+        (api, one, other)
+        for api, one in whole().values()
+        for other in UPSTREAM_APIS
+        if other.endpoint != api.number
+    ]
+    for api, one, other in requests:
         refusal = refusal_of(api, one, other)
         if refusal is not None:
             field_name = (refusal.param or "").partition("[")[0].partition(".")[0]
             refused[field_name] = refused.get(field_name, 0) + 1
-    assert sum(refused.values()) <= REFUSED_SHARE_MAX * len(REQUESTS), refused
+    assert sum(refused.values()) <= REFUSED_SHARE_MAX * len(requests), refused
 
 
 @pytest.mark.parametrize("client_name", TEXT_APIS)

@@ -11,13 +11,12 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-import pytest
-
 from edge.translate.answer import EndKind, Fault, StreamEnd
 from edge.translate.chat.native import response
 from edge.translate.chat.stream import ChatStream
 from kit.charge import Dimension, Quantities, charge_nanos
 from tests.contract.charge_table import CHARGES, GPT_41_MINI, Charge
+from tests.support.every import every
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
 PUBLIC = 'public/"model"'
@@ -153,9 +152,7 @@ def last_usage(chat: Recording) -> dict[str, Any] | None:
     return usage
 
 
-@pytest.mark.parametrize("show_usage", [True, False])
-@pytest.mark.parametrize("step", [None, 1, 7, 4096])
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True), step=[None, 1, 7, 4096], show_usage=[True, False])
 def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     stem: str, step: int | None, *, show_usage: bool
 ) -> None:
@@ -166,7 +163,7 @@ def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     assert seen == expected_chunks(chat, show_usage=show_usage)
 
 
-@pytest.mark.parametrize("stem", names(stream=False))
+@every(stem=lambda: names(stream=False))
 def test_a_whole_answer_shows_the_providers_values_but_the_allowed_edits(stem: str) -> None:
     """Only the model and the cost differ; numbers keep their spelling."""
     chat = chats()[stem]
@@ -178,7 +175,7 @@ def test_a_whole_answer_shows_the_providers_values_but_the_allowed_edits(stem: s
     assert exact(result.body) == expected
 
 
-@pytest.mark.parametrize("stem", list(chats()))
+@every(stem=chats)
 def test_the_quantities_are_the_providers_counts_by_dimension(stem: str) -> None:
     """An oracle of its own counts the same tokens in the same dimensions."""
     chat = chats()[stem]
@@ -195,7 +192,7 @@ def test_the_quantities_are_the_providers_counts_by_dimension(stem: str) -> None
     assert list(quantities) == [expected.get(dimension, 0) for dimension in Dimension]
 
 
-@pytest.mark.parametrize("charge", CHARGES, ids=lambda charge: charge.stem)
+@every(charge=CHARGES)
 def test_the_charge_is_the_one_worked_out_by_hand(charge: Charge) -> None:
     """The table's literals: at least twenty of them with and twenty without the recordings."""
     chat = chats().get(charge.stem)
@@ -216,7 +213,7 @@ def test_the_table_is_large_enough_with_and_without_the_recordings() -> None:
     assert sum(one.fixture for one in CHARGES) >= 20
 
 
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True))
 def test_a_stream_cut_before_its_terminal_frame_is_never_ended_cleanly(stem: str) -> None:
     """At each event: no clean end, whole frames only, and no `[DONE]` for the client."""
     chat = chats()[stem]

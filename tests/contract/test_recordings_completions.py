@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import orjson
-import pytest
 
 from edge.translate.answer import WholeAnswer
 from edge.translate.completions.surface import CompletionsSurface
@@ -15,17 +15,23 @@ from edge.translate.surface import Surface, Terms
 from kit.charge import Quantities, charge_nanos, quantities
 from tests.contract.charge_table import GPT_41_MINI
 from tests.contract.test_recordings_chat import exact
+from tests.support.every import every
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
 SURFACES: dict[str, Surface] = {
     "/v1/completions": CompletionsSurface(),
     "/v1/moderations": ModerationsSurface(),
 }
-RECORDINGS = {
-    one.stem: one
-    for one in (*load_recordings(), *load_fixtures())
-    if one.path in SURFACES and one.status == 200
-}
+
+
+@cache
+def recordings() -> dict[str, Recording]:
+    """Return the answers that these surfaces pass on."""
+    return {
+        one.stem: one
+        for one in (*load_recordings(), *load_fixtures())
+        if one.path in SURFACES and one.status == 200
+    }
 
 
 def price_of(used: Quantities) -> int:
@@ -50,10 +56,10 @@ def answered(one: Recording) -> tuple[dict[str, Any], WholeAnswer]:
     return json.loads(way.body(None)), way.whole(one.body(), b"application/json", price_of)
 
 
-@pytest.mark.parametrize("stem", list(RECORDINGS))
+@every(stem=recordings)
 def test_the_client_sees_the_providers_values_but_the_allowed_edits(stem: str) -> None:
     """Numbers keep their spelling; the provider is asked what the client asked."""
-    one = RECORDINGS[stem]
+    one = recordings()[stem]
     asked, answer = answered(one)
     assert asked == one.request
     expected = exact(one.body())

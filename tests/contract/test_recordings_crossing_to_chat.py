@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, Final
 
 import orjson
-import pytest
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -36,6 +35,7 @@ from edge.translate.upstreams import UPSTREAM_APIS
 from kit.charge import Dimension, Quantities
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.contract.test_recordings_chat import chats, counted, events, last_usage
+from tests.support.every import every
 from tests.support.openai_types import check
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
@@ -73,8 +73,8 @@ def endpoint_of(one: Recording) -> int | None:
 @cache
 def answers() -> dict[str, Recording]:
     """All answers with text: the recordings beside the repository, if any, and our fixtures."""
-    every = [*load_recordings(), *load_fixtures()]
-    return {one.stem: one for one in every if one.status == 200 and endpoint_of(one) in APIS}
+    found = [*load_recordings(), *load_fixtures()]
+    return {one.stem: one for one in found if one.status == 200 and endpoint_of(one) in APIS}
 
 
 def read(one: Recording) -> list[list[Event]]:
@@ -163,7 +163,7 @@ def _joined(holders: list[dict[str, Any]]) -> tuple[str, str, str, list[list[str
     return text, refusal, "".join(thought), list(calls.values())
 
 
-@pytest.mark.parametrize("stem", list(chats()))
+@every(stem=chats)
 def test_everything_that_a_chat_says_becomes_an_event(stem: str) -> None:
     """Text, refusal, reasoning and calls, once and nothing else."""
     said = said_by(read(chats()[stem]))
@@ -171,7 +171,7 @@ def test_everything_that_a_chat_says_becomes_an_event(stem: str) -> None:
         assert said.of_choice(choice) == expected
 
 
-@pytest.mark.parametrize("stem", list(chats()))
+@every(stem=chats)
 def test_counts_are_the_providers_when_they_cross(stem: str) -> None:
     """The same dimensions as natively."""
     used = [e.quantities for frame in read(chats()[stem]) for e in frame if isinstance(e, Used)]
@@ -190,7 +190,7 @@ def used_in(frames: list[list[Event]]) -> Quantities | None:
     return found[-1] if found else None
 
 
-@pytest.mark.parametrize("stem", list(answers()))
+@every(stem=answers)
 def test_any_answer_is_a_completion_that_the_sdk_reads(stem: str) -> None:
     """All that was said is there, the usage adds up, the reason is one that the SDK knows."""
     one = answers()[stem]
@@ -228,7 +228,7 @@ def test_any_answer_is_a_completion_that_the_sdk_reads(stem: str) -> None:
         assert plain_choice.text == said.texts.get(0, "") + said.refusals.get(0, "")
 
 
-@pytest.mark.parametrize("stem", list(answers()))
+@every(stem=answers)
 def test_any_answer_is_a_stream_of_chunks_that_the_sdk_reads(stem: str) -> None:
     """No event waits for another: what a frame says is sent with it; the end waits."""
     one = answers()[stem]
@@ -284,7 +284,9 @@ def _take_chunk(got: Said, chunk: ChatCompletionChunk) -> None:
                 got.take(ToolCallDelta(index, call["index"], call["function"]["arguments"]))
 
 
-REQUESTS: Final = [stem for stem, one in chats().items() if one.path.endswith("/chat/completions")]
+def requests() -> list[str]:
+    """Name the chats that were asked for as chats."""
+    return [stem for stem, one in chats().items() if one.path.endswith("/chat/completions")]
 
 
 def asked_in(endpoint: int, upstream: str, request: native.ChatRequest) -> dict[str, Any] | str:
@@ -296,7 +298,7 @@ def asked_in(endpoint: int, upstream: str, request: native.ChatRequest) -> dict[
         return (error.param or "").partition("[")[0].partition(".")[0]
 
 
-@pytest.mark.parametrize("stem", REQUESTS)
+@every(stem=requests)
 def test_a_chat_that_crosses_over_and_back_asks_the_same(stem: str) -> None:
     """Or it was refused by one of its own fields."""
     asked = chats()[stem].request
@@ -334,8 +336,7 @@ def same(written: Any, asked: Any) -> bool:
     return bool(asked in (written, [written]) or written == [asked])
 
 
-@pytest.mark.parametrize("endpoint", sorted(set(APIS) - {CHAT}))
-@pytest.mark.parametrize("stem", REQUESTS)
+@every(stem=requests, endpoint=sorted(set(APIS) - {CHAT}))
 def test_a_chat_is_asked_in_every_api_or_refused_by_its_own_field(stem: str, endpoint: int) -> None:
     """No text of its messages is lost on the way."""
     asked = chats()[stem].request

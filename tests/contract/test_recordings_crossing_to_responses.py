@@ -37,6 +37,7 @@ from edge.translate.upstreams import UPSTREAM_APIS
 from kit.charge import Dimension, Quantities
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.contract.test_recordings_chat import events, price_of
+from tests.support.every import every
 from tests.support.openai_types import check_event, check_response
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
@@ -178,7 +179,7 @@ def total(used: Quantities) -> tuple[int, int]:
     return taken, made + used[Dimension.AUDIO_OUTPUT] + used[Dimension.IMAGE_OUTPUT]
 
 
-@pytest.mark.parametrize("stem", list(recordings()))
+@every(stem=recordings)
 def test_a_client_of_responses_gets_what_the_provider_said(stem: str) -> None:
     """Its words, its calls, its counts."""
     recording = recordings()[stem]

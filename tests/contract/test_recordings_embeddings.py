@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 import orjson
-import pytest
 from openai.types import CreateEmbeddingResponse
 
 from edge.translate.answer import WholeAnswer
@@ -21,6 +20,7 @@ from edge.translate.surface import Terms, Translation
 from kit.charge import Dimension, Quantities, charge_nanos
 from oneapi.common.v1.endpoint_pb2 import Endpoint
 from tests.contract.charge_table import GPT_41_MINI
+from tests.support.every import every
 from tests.support.openai_types import check
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
@@ -103,7 +103,7 @@ def counted(one: Recording) -> int | None:
     return int(one.response["usage"]["total_tokens"])
 
 
-@pytest.mark.parametrize("stem", list(embeddings()))
+@every(stem=embeddings)
 def test_the_vectors_are_the_providers(stem: str) -> None:
     """In the client's form, and in the SDK's types."""
     one = embeddings()[stem]
@@ -117,7 +117,7 @@ def test_the_vectors_are_the_providers(stem: str) -> None:
     assert answer["usage"].keys() >= {"prompt_tokens", "total_tokens"}
 
 
-@pytest.mark.parametrize("stem", [s for s, one in embeddings().items() if one.provider in OWN])
+@every(stem=lambda: [s for s, one in embeddings().items() if one.provider in OWN])
 def test_what_is_converted_to_base64_is_the_same_vector(stem: str) -> None:
     """To the precision of 32 bits."""
     one = embeddings()[stem]
@@ -128,7 +128,7 @@ def test_what_is_converted_to_base64_is_the_same_vector(stem: str) -> None:
         ]
 
 
-@pytest.mark.parametrize("stem", list(embeddings()))
+@every(stem=embeddings)
 def test_the_quantities_are_the_providers_counts(stem: str) -> None:
     """Input and a request; where nothing was counted, an estimate of the texts alone."""
     one = embeddings()[stem]
@@ -145,7 +145,7 @@ def test_the_quantities_are_the_providers_counts(stem: str) -> None:
     assert nanos == tokens * 400
 
 
-@pytest.mark.parametrize("stem", list(embeddings()))
+@every(stem=embeddings)
 def test_the_provider_is_asked_what_was_recorded(stem: str) -> None:
     """But for the model, and nothing that the client did not send."""
     one = embeddings()[stem]

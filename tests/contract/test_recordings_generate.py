@@ -37,6 +37,7 @@ from kit.charge import Dimension, Quantities, charge_nanos
 from oneapi.common.v1 import endpoint_pb2
 from tests.contract.charge_table import Rates, price
 from tests.contract.test_recordings_chat import events, exact
+from tests.support.every import every
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
 PUBLIC: Final = 'public/"model"'
@@ -196,8 +197,7 @@ def said(parts: list[dict[str, Any]], *, thoughts: bool) -> str:
     return "".join(part.get("text", "") for part in parts if part.get("thought", False) == thoughts)
 
 
-@pytest.mark.parametrize("step", [None, 7, 4096])
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True), step=[None, 7, 4096])
 def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     stem: str, step: int | None
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     assert exact(array + closing) == expected_events(recording)
 
 
-@pytest.mark.parametrize("stem", names(stream=False))
+@every(stem=lambda: names(stream=False))
 def test_a_whole_answer_shows_the_providers_values_but_the_allowed_edits(stem: str) -> None:
     """Only the model and the cost differ; numbers keep their spelling."""
     recording = contents()[stem]
@@ -218,7 +218,7 @@ def test_a_whole_answer_shows_the_providers_values_but_the_allowed_edits(stem: s
     assert exact(result.body) == edited(exact(recording.body()))
 
 
-@pytest.mark.parametrize("stem", list(contents()))
+@every(stem=contents)
 def test_the_quantities_are_the_providers_counts_by_dimension(stem: str) -> None:
     """An oracle of its own counts the same tokens in the same dimensions, both ways."""
     recording = contents()[stem]
@@ -264,7 +264,7 @@ def test_the_charge_is_the_one_worked_out_by_hand(stem: str, nanos: int) -> None
     assert charge_nanos(quantities, PRICE) == nanos
 
 
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True))
 def test_a_stream_cut_before_its_end_is_never_ended_cleanly(stem: str) -> None:
     """At each event, and in each event: whole frames only, and no bracket for an array."""
     recording = contents()[stem]
@@ -281,7 +281,7 @@ def test_a_stream_cut_before_its_end_is_never_ended_cleanly(stem: str) -> None:
             assert relayed == b"" or relayed.endswith(b"\n\n") or as_array
 
 
-@pytest.mark.parametrize("stem", list(contents()))
+@every(stem=contents)
 def test_everything_that_the_model_made_becomes_an_event(stem: str) -> None:
     """Text, thoughts, signatures and calls; in order, once, and nothing else."""
     recording = contents()[stem]
@@ -302,7 +302,7 @@ def test_everything_that_the_model_made_becomes_an_event(stem: str) -> None:
     assert kept == [part["thoughtSignature"] for part in parts if "thoughtSignature" in part]
 
 
-@pytest.mark.parametrize("stem", list(contents()))
+@every(stem=contents)
 def test_what_crosses_over_and_back_says_the_same(stem: str) -> None:
     """Written again for a client of this API, whole and streamed."""
     recording = contents()[stem]
@@ -335,7 +335,7 @@ def conversation_of(recording: Recording) -> Conversation | str:
         return str(error.param)
 
 
-@pytest.mark.parametrize("stem", list(contents()))
+@every(stem=contents)
 def test_a_request_that_crosses_over_and_back_asks_the_same(stem: str) -> None:
     """Read and written again it is one for the API, or it was refused by one of its fields."""
     recording = contents()[stem]
@@ -379,7 +379,7 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-@pytest.mark.parametrize("stem", list(recorded(":countTokens")))
+@every(stem=lambda: recorded(":countTokens"))
 def test_a_count_passes_as_it_is(stem: str) -> None:
     """It is free: there are no quantities, and nothing is edited."""
     recording = recorded(":countTokens")[stem]

@@ -39,6 +39,7 @@ from kit.charge import DIMENSIONS, Dimension, Price, PriceTier, Quantities, char
 from oneapi.common.v1 import endpoint_pb2
 from tests.contract.test_recordings_chat import events, exact
 from tests.support.anthropic_types import check_events, check_message, check_request
+from tests.support.every import every
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 
 PUBLIC: Final = 'public/"model"'
@@ -196,8 +197,7 @@ def blocks_of(recording: Recording) -> list[dict[str, Any]]:
     return blocks
 
 
-@pytest.mark.parametrize("step", [None, 7, 4096])
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True), step=[None, 7, 4096])
 def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     stem: str, step: int | None
 ) -> None:
@@ -207,7 +207,7 @@ def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     assert [exact(one) for one in events(relayed.decode())] == expected_events(recording)
 
 
-@pytest.mark.parametrize("stem", names(stream=False))
+@every(stem=lambda: names(stream=False))
 def test_a_whole_message_shows_the_providers_values_but_the_allowed_edits(stem: str) -> None:
     """Only the model and the cost differ; numbers keep their spelling."""
     recording = messages()[stem]
@@ -218,7 +218,7 @@ def test_a_whole_message_shows_the_providers_values_but_the_allowed_edits(stem: 
     assert exact(result.body) == expected
 
 
-@pytest.mark.parametrize("stem", list(messages()))
+@every(stem=messages)
 def test_the_quantities_are_the_providers_counts_by_dimension(stem: str) -> None:
     """An oracle of its own counts the same tokens in the same dimensions, both ways."""
     recording = messages()[stem]
@@ -267,7 +267,7 @@ def test_the_charge_is_the_one_worked_out_by_hand(stem: str, nanos: int) -> None
     assert charge_nanos(quantities, PRICE) == nanos
 
 
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True))
 def test_a_stream_cut_before_its_terminal_frame_is_never_ended_cleanly(stem: str) -> None:
     """At each event: no clean end, whole frames only, and the input counted so far is charged."""
     recording = messages()[stem]
@@ -284,7 +284,7 @@ def test_a_stream_cut_before_its_terminal_frame_is_never_ended_cleanly(stem: str
         assert (end.quantities is not None) == (cut >= 1)
 
 
-@pytest.mark.parametrize("stem", list(messages()))
+@every(stem=messages)
 def test_everything_that_the_model_made_becomes_an_event(stem: str) -> None:
     """Text, thinking with its signature, and calls; in order, once, and nothing else."""
     recording = messages()[stem]
@@ -312,7 +312,7 @@ def test_everything_that_the_model_made_becomes_an_event(stem: str) -> None:
     assert [[one, name, json.loads(given)] for one, name, given in calls] == wanted
 
 
-@pytest.mark.parametrize("stem", list(messages()))
+@every(stem=messages)
 def test_what_we_write_is_what_the_sdk_reads(stem: str) -> None:
     """Written again, whole and streamed: valid for Anthropic's types, with the same text."""
     recording = messages()[stem]
@@ -331,7 +331,7 @@ def test_what_we_write_is_what_the_sdk_reads(stem: str) -> None:
         assert whole.stop_reason == recording.response["stop_reason"]
 
 
-@pytest.mark.parametrize("stem", list(messages()))
+@every(stem=messages)
 def test_a_request_that_crosses_over_and_back_asks_the_same(stem: str) -> None:
     """Read and written again it is one for the API, or it was refused by one of its fields."""
     recording = messages()[stem]
@@ -382,7 +382,7 @@ def _block(block: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-@pytest.mark.parametrize("stem", list(recorded("/v1/messages/count_tokens")))
+@every(stem=lambda: recorded("/v1/messages/count_tokens"))
 def test_a_count_passes_as_it_is(stem: str) -> None:
     """It is free: there are no quantities, and nothing is edited."""
     recording = recorded("/v1/messages/count_tokens")[stem]

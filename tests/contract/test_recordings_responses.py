@@ -36,6 +36,7 @@ from kit.charge import Dimension, Quantities, charge_nanos
 from oneapi.common.v1 import endpoint_pb2
 from tests.contract.charge_table import GPT_41_MINI
 from tests.contract.test_recordings_chat import cost, counted, events, exact
+from tests.support.every import every
 from tests.support.openai_types import check_event, check_response
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 from tests.unit.edge.translate.test_chat_shape import Limits
@@ -143,8 +144,7 @@ def read(recording: Recording) -> list[Event]:
     return [event for frame in frames for event in frame]
 
 
-@pytest.mark.parametrize("step", [None, 7, 4096])
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True), step=[None, 7, 4096])
 def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     stem: str, step: int | None
 ) -> None:
@@ -154,7 +154,7 @@ def test_a_stream_shows_the_providers_values_but_the_allowed_edits(
     assert [exact(one) for one in events(relayed.decode())] == expected_events(recording)
 
 
-@pytest.mark.parametrize("stem", names(stream=False))
+@every(stem=lambda: names(stream=False))
 def test_a_whole_response_shows_the_providers_values_but_the_allowed_edits(stem: str) -> None:
     """Numbers keep their spelling."""
     recording = responses()[stem]
@@ -162,7 +162,7 @@ def test_a_whole_response_shows_the_providers_values_but_the_allowed_edits(stem:
     assert exact(result.body) == edited(exact(recording.body()), recording)
 
 
-@pytest.mark.parametrize("stem", list(responses()))
+@every(stem=responses)
 def test_the_quantities_are_the_providers_counts_by_dimension(stem: str) -> None:
     """An oracle of its own counts the same tokens in the same dimensions, both ways."""
     recording = responses()[stem]
@@ -214,7 +214,7 @@ def test_the_charge_is_the_one_worked_out_by_hand(stem: str, nanos: int) -> None
     assert price_of(quantities) == nanos
 
 
-@pytest.mark.parametrize("stem", names(stream=True))
+@every(stem=lambda: names(stream=True))
 def test_a_stream_cut_before_its_terminal_frame_is_never_ended_cleanly(stem: str) -> None:
     """At each event: no clean end, and whole frames only."""
     recording = responses()[stem]
@@ -229,7 +229,7 @@ def test_a_stream_cut_before_its_terminal_frame_is_never_ended_cleanly(stem: str
         assert end.tail == b"" or end.fault is Fault.UPSTREAM_ERROR
 
 
-@pytest.mark.parametrize("stem", list(responses()))
+@every(stem=responses)
 def test_everything_that_the_model_made_becomes_an_event(stem: str) -> None:
     """Text, refusals, reasoning with what its maker wants back, and calls; once, nothing else."""
     recording = responses()[stem]
@@ -274,7 +274,7 @@ def made_by(items: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("stem", list(responses()))
+@every(stem=responses)
 def test_what_we_write_is_what_the_sdk_reads(stem: str) -> None:
     """Written again, whole and streamed: valid for OpenAI's types, with the same words."""
     recording = responses()[stem]
@@ -297,7 +297,7 @@ def test_what_we_write_is_what_the_sdk_reads(stem: str) -> None:
     assert whole["status"] == last_response(recording)["status"]
 
 
-@pytest.mark.parametrize("stem", list(responses()))
+@every(stem=responses)
 def test_a_request_is_bounded_or_refused_by_its_tool(stem: str) -> None:
     """What the provider counted as input is within the bound; one recorded tool has none."""
     recording = responses()[stem]
@@ -317,7 +317,7 @@ def test_a_request_is_bounded_or_refused_by_its_tool(stem: str) -> None:
     assert sent == {**kept, **own}
 
 
-@pytest.mark.parametrize("stem", list(responses()))
+@every(stem=responses)
 def test_a_request_that_crosses_over_and_back_asks_the_same(stem: str) -> None:
     """Read and written again it has the same items, or it was refused by one of its fields."""
     recording = responses()[stem]

@@ -16,6 +16,7 @@ from oneapi.common.v1.quantities_pb2 import Quantities
 from oneapi.metering.v1 import usage_record_pb2 as record
 from tests.contract.charge_table import CHARGES, GPT_41_MINI, Charge
 from tests.contract.test_recordings_chat import counted, events, exact, last_usage
+from tests.support.every import every
 from tests.support.recordings import Recording
 from tests.support.stack import Stack, price_of, public_ids, recorded_chats
 
@@ -134,8 +135,7 @@ def answers(stack: Stack) -> Answers:
         }
 
 
-@pytest.mark.parametrize("show_usage", [True, False], ids=["usage", "plain"])
-@pytest.mark.parametrize("stem", ANSWERED)
+@every(stem=ANSWERED, show_usage=[True, False])
 def test_a_recorded_chat_arrives_and_is_counted_and_charged(
     stack: Stack, answers: Answers, stem: str, *, show_usage: bool
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_recorded_chat_arrives_and_is_counted_and_charged(
         assert usage.charge.amount_nanos <= usage.hold.amount_nanos
 
 
-@pytest.mark.parametrize("row", CHARGES, ids=lambda row: row.stem)
+@every(row=CHARGES)
 def test_the_charge_is_the_one_worked_out_by_hand(
     stack: Stack, answers: Answers, row: Charge
 ) -> None:
@@ -170,7 +170,7 @@ def test_the_charge_is_the_one_worked_out_by_hand(
     assert usage.settlement_id.startswith("txn_")
 
 
-@pytest.mark.parametrize("stem", REFUSED)
+@every(stem=REFUSED)
 def test_a_recorded_refusal_is_passed_on_and_costs_nothing(
     stack: Stack, answers: Answers, stem: str
 ) -> None:

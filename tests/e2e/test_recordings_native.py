@@ -17,6 +17,7 @@ import pytest
 from oneapi.common.v1.quantities_pb2 import Quantities
 from oneapi.metering.v1 import usage_record_pb2 as record
 from tests.contract.test_recordings_chat import events, exact
+from tests.support.every import every
 from tests.support.recordings import Recording
 from tests.support.stack import Stack, public_ids, recorded
 
@@ -184,7 +185,7 @@ def tokens(quantities: Quantities) -> int:
     return sum(value for field, value in quantities.ListFields() if field.name.endswith("_tokens"))
 
 
-@pytest.mark.parametrize("stem", ANSWERED)
+@every(stem=ANSWERED)
 def test_a_recorded_exchange_arrives_unchanged_and_is_counted(
     stack: Stack, answers: dict[str, Sent], stem: str
 ) -> None:

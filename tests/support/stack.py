@@ -78,9 +78,8 @@ _DIALECTS: Final = {"anthropic": "anthropic", "google": "google"}
 @cache
 def recorded(surface: str) -> dict[str, Recording]:
     """Return the exchanges of a surface that can be replayed, by stem; ours are among them."""
-    every = [*load_recordings(), *load_fixtures()]
     ends = SURFACE_ENDS[surface]
-    found = {one.stem: one for one in every if one.path.endswith(ends)}
+    found = {one.stem: one for one in _every_recording() if one.path.endswith(ends)}
     if surface == "completions":
         return {stem: one for stem, one in found.items() if "/chat/" not in one.path}
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import recordings
+from tests.support.every import every
 from tests.support.recordings import Recording, load_fixtures, load_recordings
 from tests.support.replay.frames import data_of, split_frames
 from tests.support.replay.library import canonical, endpoint_of
@@ -39,7 +40,7 @@ def usages_of(fixture: Recording) -> list[dict[str, Any]]:
     return [usage for usage in found if "prompt_tokens" in usage]
 
 
-@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda one: one.stem)
+@every(fixture=FIXTURES)
 def test_a_fixture_is_well_formed_and_ours(fixture: Recording) -> None:
     """Every frame parses, the status fits, and the source says that we wrote it."""
     assert fixture.source.startswith("own, after ")
@@ -48,7 +49,7 @@ def test_a_fixture_is_well_formed_and_ours(fixture: Recording) -> None:
     assert (fixture.status >= 400) == ("error" in fixture.stem and not fixture.is_stream)
 
 
-@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda one: one.stem)
+@every(fixture=FIXTURES)
 def test_token_counts_add_up(fixture: Recording) -> None:
     """The total is prompt and completion, and reasoning where the completion leaves it out."""
     for usage in usages_of(fixture):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.every import every
 from tests.support.recordings import load_fixtures
 from tests.support.replay.frames import (
     data_of,
@@ -18,7 +19,7 @@ from tests.support.replay.frames import (
 RAW = {one.stem: one.body() for one in load_fixtures() if one.is_stream}
 
 
-@pytest.mark.parametrize("stem", RAW)
+@every(stem=RAW)
 def test_frames_join_to_the_stream(stem: str) -> None:
     """No byte is lost or made up."""
     assert b"".join(split_frames(RAW[stem])) == RAW[stem]

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.every import every
 from tests.support.processes import until
 from tests.support.recordings import Recording, load_fixtures
 from tests.support.replay.client import ReplayProcess
@@ -35,7 +36,7 @@ def received_before_break(client: httpx.Client, stem: str) -> bytes:
     return b"".join(received)
 
 
-@pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
+@every(fixture=FIXTURES.values())
 def test_each_recording_is_served_as_it_is(client: httpx.Client, fixture: Recording) -> None:
     """Asked for by name or by its own request: the same status, type and bytes."""
     named = ask(client, fixture.stem)
