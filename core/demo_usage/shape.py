@@ -35,6 +35,17 @@ _HOURS: Final = (1, 1, 1, 1, 1, 1, 2, 3, 6, 9, 10, 10, 8, 9, 10, 10, 9, 7, 5, 4,
 """How busy each hour of a day (UTC) is."""
 _WEEKEND: Final = 3
 """How much quieter a day of a weekend is."""
+# Words of protos are looked up by name each time; a row needs ten of them, and there are millions.
+_CHAT: Final = Endpoint.ENDPOINT_CHAT_COMPLETIONS
+_RATE_LIMITED: Final = ErrorClass.ERROR_CLASS_UPSTREAM_RATE_LIMITED
+_STOPPED: Final = FinishReason.FINISH_REASON_STOP
+_CRASHED: Final = Outcome.OUTCOME_EDGE_CRASH
+_FAILED: Final = Outcome.OUTCOME_FAILED
+_SUCCEEDED: Final = Outcome.OUTCOME_SUCCEEDED
+_WAIVED: Final = WaiveReason.WAIVE_REASON_EDGE_CRASH
+_UNKNOWN_SOURCE: Final = UsageSource.USAGE_SOURCE_UNSPECIFIED
+_PROVIDER: Final = UsageSource.USAGE_SOURCE_PROVIDER
+_NO_POLICY: Final = DataPolicy.DATA_POLICY_UNSPECIFIED
 _HOUR_MS: Final = 3_600_000
 _COUNTER: Final = 4_096
 
@@ -119,24 +130,22 @@ def _record(
         requested_lane=price.lane,
         served_lane=price.lane,
         upstream_number=1,
-        endpoint=Endpoint.ENDPOINT_CHAT_COMPLETIONS,
+        endpoint=_CHAT,
         streamed=streamed,
         quantities=used,
         outcome=_outcome(failed=failed, crashed=crashed),
-        error_class=ErrorClass.ERROR_CLASS_UPSTREAM_RATE_LIMITED if failed else 0,
-        finish_reason=0 if failed or crashed else FinishReason.FINISH_REASON_STOP,
+        error_class=_RATE_LIMITED if failed else 0,
+        finish_reason=0 if failed or crashed else _STOPPED,
         http_status=429 if failed else 200,
         first_token_ms=first_token_ms,
         total_ms=first_token_ms + 15 * output,
         price_version=price.number,
-        waive_reason=WaiveReason.WAIVE_REASON_EDGE_CRASH if crashed else 0,
-        usage_source=UsageSource.USAGE_SOURCE_UNSPECIFIED
-        if failed
-        else UsageSource.USAGE_SOURCE_PROVIDER,
+        waive_reason=_WAIVED if crashed else 0,
+        usage_source=_UNKNOWN_SOURCE if failed else _PROVIDER,
         hold_nanos=0,
         attempts_omitted=0,
         delivered_events=output if streamed else 0,
-        data_policy=DataPolicy.DATA_POLICY_UNSPECIFIED,
+        data_policy=_NO_POLICY,
         attempts=(),
     )
 
@@ -160,5 +169,5 @@ def _quantities(source: random.Random, price: Price, *, is_answered: bool) -> tu
 
 def _outcome(*, failed: bool, crashed: bool) -> Outcome.ValueType:
     if failed:
-        return Outcome.OUTCOME_FAILED
-    return Outcome.OUTCOME_EDGE_CRASH if crashed else Outcome.OUTCOME_SUCCEEDED
+        return _FAILED
+    return _CRASHED if crashed else _SUCCEEDED

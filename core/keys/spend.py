@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Row
@@ -203,24 +204,30 @@ class Charges:
     """Charges of new usage records of one workspace, summed up as limits count them."""
 
     by_slice: Counter[tuple[bytes, int, int, date]] = field(default_factory=Counter)
-    by_window: Counter[tuple[bytes, Period, date]] = field(default_factory=Counter)
 
     def add(self, key_id: bytes, edge_id: int, epoch: int, request_id: bytes, amount: int) -> None:
         """Count one record in."""
         if amount:
             day = date_of(unix_ms_of(request_id) // _DAY_MS)
             self.by_slice[key_id, edge_id, epoch, day] += amount
+
+    def by_window(self) -> Counter[tuple[bytes, Period, date]]:
+        """Return the same by key and period: of few days, though of many records."""
+        found: Counter[tuple[bytes, Period, date]] = Counter()
+        for (key_id, _, _, day), amount in self.by_slice.items():
             for period in Period:
-                self.by_window[key_id, period, start_of(period, day)] += amount
+                found[key_id, period, start_of(period, day)] += amount
+        return found
 
     def of_workspace(self) -> Counter[tuple[Period, date]]:
         """Return the same for all keys together."""
         found: Counter[tuple[Period, date]] = Counter()
-        for (_, period, start), amount in self.by_window.items():
+        for (_, period, start), amount in self.by_window().items():
             found[period, start] += amount
         return found
 
 
+@lru_cache(maxsize=64)
 def date_of(day: int) -> date:
     """Return the date of a day counted since 1970 (UTC)."""
     return _EPOCH_DAY + timedelta(days=day)
@@ -306,7 +313,7 @@ async def settle(tx: Transaction, workspace_id: bytes, charges: Charges) -> None
     """Count the charges of new records of a workspace; its wallet is locked."""
     if not charges.by_slice:
         return
-    slices, windows = sorted(charges.by_slice.items()), sorted(charges.by_window.items())
+    slices, windows = sorted(charges.by_slice.items()), sorted(charges.by_window().items())
     together = sorted(charges.of_workspace().items())
     places = {
         "keys": [to_uuid(key) for (key, _, _, _), _ in slices],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from core.metering.model import Record
 from kit.charge import Quantities
 from oneapi.common.v1 import quantities_pb2
 from oneapi.metering.v1 import usage_record_pb2 as pb
+
+_QUANTITY_FIELDS: Final = [field.name for field in quantities_pb2.Quantities.DESCRIPTOR.fields]
 
 
 def record_of(message: pb.UsageRecord) -> Record:
@@ -59,10 +63,7 @@ def quantities_of(message: quantities_pb2.Quantities) -> Quantities:
 
 def quantities_message(values: Quantities) -> quantities_pb2.Quantities:
     """Render quantities."""
-    names = quantities_pb2.Quantities.DESCRIPTOR.fields
-    return quantities_pb2.Quantities(
-        **{field.name: value for field, value in zip(names, values, strict=True)}
-    )
+    return quantities_pb2.Quantities(**dict(zip(_QUANTITY_FIELDS, values, strict=True)))
 
 
 def _numbers(attempt: pb.Attempt) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from kit.canonical import content_hash, record_leaf
+from kit.canonical import content_hash_of_bytes, record_leaf
 from kit.charge import DIMENSIONS, MAX_QUANTITY, Price, Quantities, charge_nanos
 from kit.clock import to_micros
 from kit.ids import unix_ms_of, uuid7_floor
@@ -96,7 +96,7 @@ class Record(NamedTuple):
         packed = _CONTENT.pack(*values) + struct.pack(f">{len(self.attempts)}i", *self.attempts)
         if self.data_policy:
             packed += struct.pack(">B", self.data_policy)
-        return content_hash({"usage_record": packed})
+        return content_hash_of_bytes("usage_record", packed)
 
 
 _QUANTITIES: Final = Record._fields.index("quantities")

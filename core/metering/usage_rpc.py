@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -56,6 +57,9 @@ _COPIED: Final = (
     "delivered_events",
     "data_policy",
 )
+
+_copied_of: Final = attrgetter(*_COPIED)
+_quantities: Final = attrgetter(*QUANTITY_COLUMNS)
 
 
 class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
@@ -156,7 +160,7 @@ def usage_message(row: Any) -> pb.Usage:
         hold=money_message(row.hold_nanos),
         attempts=_attempt_messages(row.attempts),
         settlement_id=format_id("txn", row.settlement_id.bytes),
-        **{name: getattr(row, name) for name in _COPIED},
+        **dict(zip(_COPIED, _copied_of(row), strict=True)),
     )
 
 
@@ -203,10 +207,6 @@ def _total_message(rows: Iterable[Any]) -> pb.UsageSum:
         charge=money_message(sum(row.charge_nanos for row in rows)),
         waived=money_message(sum(row.waived_nanos for row in rows)),
     )
-
-
-def _quantities(row: Any) -> tuple[int, ...]:
-    return tuple(getattr(row, name) for name in QUANTITY_COLUMNS)
 
 
 def _range_of(request: pb.ListUsageRequest | pb.SumUsageRequest) -> UsageRange:

@@ -12,6 +12,7 @@ from kit import merkle
 from kit.canonical import (
     CHAIN_START,
     content_hash,
+    content_hash_of_bytes,
     encode,
     record_leaf,
     settlement_leaf,
@@ -97,3 +98,9 @@ def test_the_chain_depends_on_what_came_before() -> None:
     """The same entry after another history has another hash."""
     first = wallet_log_hash(CHAIN_START, {"sequence": 1})
     assert wallet_log_hash(first, {"sequence": 2}) != wallet_log_hash(CHAIN_START, {"sequence": 2})
+
+
+@given(st.binary(max_size=200))
+def test_the_short_way_to_a_hash_of_bytes_leads_to_the_same(value: bytes) -> None:
+    """The hash of records is stored and proved for years: no way to it may change it."""
+    assert content_hash_of_bytes("usage_record", value) == content_hash({"usage_record": value})
