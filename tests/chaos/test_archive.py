@@ -18,10 +18,11 @@ async def test_each_record_is_readable_in_exactly_one_place_until_two_years_are_
     database_url: str, tmp_path: Path
 ) -> None:
     """P15, P16: nothing is archived early, kept hot late, lost, doubled, or kept for ever."""
-    plan = plan_of(months=4, rows=160, workspaces=3)
+    plan = plan_of(months=2, rows=160, workspaces=3)
     seen = await drill(database_url, tmp_path, plan)
     assert seen.expired_rows == plan.rows
     assert 0 < seen.hot_rows_max < plan.rows + 1
     assert {State.STATE_HOT, State.STATE_DETACHED, State.STATE_DROPPED} <= seen.states
     assert State.STATE_EXPIRED in seen.states
     assert seen.moments >= 5 * plan.months
+    assert seen.looks >= 6 * plan.months, "right before and after each of a month's steps"

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from archiver.store.opening import open_store
 from core.db.bootstrap import ensure_roles
 from core.db.database import Database
 from core.db.migrate import migrate
-from core.demo_usage.maker import Maker, Plan
-from core.keyring import load_or_make_keyring
+from core.demo_usage.maker import Plan
 from core.metering.usage_rpc import usage_service
-from kit.ids import IdSource
 from tests.chaos.archive.drill import Drill, Seen
+from tests.chaos.archive.making import Making
+from tests.chaos.archive.readers import Reader, Readers
+from tests.chaos.archive.shelves import HotShelf, Prover
 from tests.support.archive_world import service_of
 from tests.support.core_server import calling, serving
 from tests.support.metering_world import MeteringWorld, WorldClock
@@ -34,6 +35,8 @@ from tests.support.money_world import MoneyWorld
 from tests.support.postgres import fast_folder, forgetful_server
 
 FIRST = date(2026, 1, 1)
+SMALL_ROWS_MAX = 20_000
+"""Up to so many rows every month is read whole at every moment, by no other process."""
 
 
 def plan_of(months: int, rows: int, workspaces: int) -> Plan:
@@ -51,24 +54,47 @@ async def drill(
 
 @asynccontextmanager
 async def _world(dsn: str, folder: Path, plan: Plan) -> AsyncIterator[Drill]:
-    database = Database.connect(dsn)
-    money = MoneyWorld(database, now=start_of(plan.all_months()[0]))
-    world = await MeteringWorld.start(money)
-    partitions, key = service_of(world, dsn, folder)
-    peppers = load_or_make_keyring(folder / "keys" / "pepper.json")
-    maker = Maker(database.jobs, IdSource(), peppers, plan)
-    store = open_store(ArchiverSettings(data_dir=folder))
-    usage = usage_service(database.jobs, WorldClock(money))
-    try:
-        async with (
-            serving([partitions, usage]) as port,
-            calling(port, "archiver") as channel,
-            calling(port) as customer,
-        ):
-            yield Drill(world, maker, channel, customer, store, key, folder, plan.rows)
-    finally:
-        await world.stop()
-        await database.close()
+    async with AsyncExitStack() as stack:
+        database = Database.connect(dsn)
+        stack.push_async_callback(database.close)
+        money = MoneyWorld(database, now=start_of(plan.all_months()[0]))
+        world = await MeteringWorld.start(money)
+        stack.push_async_callback(world.stop)
+        partitions, key = service_of(world, dsn, folder)
+        store = open_store(ArchiverSettings(data_dir=folder))
+        making = await Making.start(dsn, folder, plan)
+        stack.push_async_callback(making.stop)
+        usage = usage_service(database.jobs, WorldClock(money))
+        port = await stack.enter_async_context(serving([partitions, usage]))
+        channel = await stack.enter_async_context(calling(port, "archiver"))
+        customer = await stack.enter_async_context(calling(port))
+        is_small = plan.rows <= SMALL_ROWS_MAX
+        reader: Reader | Readers
+        if is_small:
+            reader = Reader(HotShelf(customer), Prover(store, key, folder / "proved"))
+        else:
+            reader = await Readers.start(dsn, folder)
+            stack.push_async_callback(reader.stop)
+        yield Drill(world, making, channel, customer, reader, store, folder, is_small=is_small)
+
+
+def _line(plan: Plan, seen: Seen, seconds: float) -> str:
+    spent = ", ".join(
+        f"{what} {wall:.0f} s of which computing {own:.0f} s"
+        for what, (wall, own) in seen.seconds.items()
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    made = seen.made
+    assert made is not None
+    return (
+        f"{plan.rows} rows of {plan.workspaces} workspaces in {plan.months} months:"
+        f" {seen.moments} moments, {seen.looks} looks meanwhile, {seen.readings} months read whole,"
+        f" {seen.files} files read, {seen.expired_rows} rows expired, at most {seen.hot_rows_max}"
+        f" hot in {seen.disk_bytes_max / 2**20:.0f} MiB of tables, peak memory of core and archiver"
+        f" in one process {peak:.0f} MiB and of the maker {made.memory_bytes_max / 2**20:.0f} MiB,"
+        f" {seconds:.0f} s (waiting for {spent}; the maker computed"
+        f" {made.computing_seconds:.0f} s): all held\n"
+    )
 
 
 def main() -> int:
@@ -90,18 +116,7 @@ def main() -> int:
         ensure_roles(dsn)
         migrate(dsn)
         seen = asyncio.run(drill(dsn, Path(folder), plan, tell))
-    spent = ", ".join(
-        f"{what} {wall:.0f} s of which computing {own:.0f} s"
-        for what, (wall, own) in seen.seconds.items()
-    )
-    sys.stdout.write(
-        f"{plan.rows} rows of {plan.workspaces} workspaces in {plan.months} months:"
-        f" {seen.moments} moments, {seen.listings} months read whole, {seen.files} files,"
-        f" {seen.expired_rows} rows expired, at most {seen.hot_rows_max} hot in"
-        f" {seen.disk_bytes_max / 2**20:.0f} MiB of tables, peak memory of core and archiver in"
-        f" one process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB,"
-        f" {time.monotonic() - began:.0f} s ({spent}): all held\n"
-    )
+    sys.stdout.write(_line(plan, seen, time.monotonic() - began))
     return 0
 
 

@@ -2,55 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass
 
-from kit.ids import ID_BYTES
+_CHARGE = struct.Struct(">q")
+_HALVES = struct.Struct(">qq16x")
 
-_MODULUS = 1 << 128
+FINGERPRINT = """
+SELECT count(*), coalesce(sum(charge_nanos), 0), coalesce(sum(high), 0), coalesce(sum(low), 0)
+  FROM (SELECT charge_nanos,
+               CAST(CAST('x' || encode(substr(hash, 1, 8), 'hex') AS bit(64)) AS bigint) AS high,
+               CAST(CAST('x' || encode(substr(hash, 9, 8), 'hex') AS bit(64)) AS bigint) AS low
+          FROM (SELECT charge_nanos, sha256(uuid_send(id) || int8send(charge_nanos)) AS hash
+                  FROM usage_record WHERE id >= :first AND id < :end OFFSET 0) AS hashed) AS each
+"""
+"""The same numbers of the rows of a range of ids."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Records: how many, their ids combined in two ways, and what they were charged.
+    """Records: how many, what they were charged, and two sums over a hash of each of them.
 
-    A record that is missing, doubled or another one changes at least one of the four. Of few
-    records the ids themselves are kept as well, so that nothing is left to chance.
+    The hash is SHA-256 over id and charge (8 bytes, big-endian); summed up are its first and its
+    second eight bytes, as signed numbers. One record missing, doubled or charged otherwise, or
+    another one in its place, changes both.
     """
 
-    exact: bool
     rows: int = 0
-    xored: int = 0
-    added: int = 0
     nanos: int = 0
-    ids: set[bytes] = field(default_factory=set)
+    high: int = 0
+    low: int = 0
 
-    def add(self, ids: Iterable[bytes], nanos: int = 0) -> Self:
-        """Take records and what all of them together were charged."""
-        for each in ids:
-            number = int.from_bytes(each, "big")
-            self.rows += 1
-            self.xored ^= number
-            self.added = (self.added + number) % _MODULUS
-            if self.exact:
-                assert each not in self.ids, "a record is there twice"
-                self.ids.add(each)
-        self.nanos += nanos
-        return self
-
-    def join(self, other: Fingerprint) -> Self:
-        """Take the records of another one, which must all be new."""
-        assert not self.ids & other.ids, "a record is there twice"
-        self.ids |= other.ids
-        self.rows += other.rows
-        self.xored ^= other.xored
-        self.added = (self.added + other.added) % _MODULUS
-        self.nanos += other.nanos
-        return self
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        """Return that of both sets together; a record that is in both counts twice."""
+        return Fingerprint(
+            self.rows + other.rows,
+            self.nanos + other.nanos,
+            self.high + other.high,
+            self.low + other.low,
+        )
 
 
-def cut(content: bytes | memoryview) -> Iterable[bytes]:
-    """Yield ids that stand one behind the other."""
-    for start in range(0, len(content), ID_BYTES):
-        yield bytes(content[start : start + ID_BYTES])
+def fingerprint_of(records: Iterable[tuple[bytes, int]]) -> Fingerprint:
+    """Return the fingerprint of records: of each its id and its charge in nano-dollars."""
+    rows = nanos = high = low = 0
+    for identifier, charge in records:
+        digest = hashlib.sha256(identifier + _CHARGE.pack(charge)).digest()
+        first, second = _HALVES.unpack(digest)
+        rows, nanos = rows + 1, nanos + charge
+        high, low = high + first, low + second
+    return Fingerprint(rows, nanos, high, low)
