@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,19 +53,9 @@ class CoreProcess:
 
     def until_serving(self) -> CoreProcess:
         """Wait for health; fail at once if the process has ended."""
-        until(lambda: self.serves() or self.process.poll() is not None, 60)
+        until(lambda: serves(self.target) or self.process.poll() is not None, 60)
         assert self.process.poll() is None, self.log.read_text()
         return self
-
-    def serves(self) -> bool:
-        """Ask its health."""
-        with grpc.insecure_channel(self.target) as channel:
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            try:
-                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self) -> int:
         """Ask it to stop and return its exit code."""
@@ -76,6 +67,22 @@ class CoreProcess:
         """What it wrote about the example workspace."""
         found: dict[str, str] = json.loads((self.data_dir / "dev" / "example.json").read_text())
         return found
+
+
+def serves(target: str) -> bool:
+    """Ask a process its health, once it listens: a channel costs more than a refusal."""
+    host, _, port = target.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return False
+    with grpc.insecure_channel(target) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def free_port() -> int:

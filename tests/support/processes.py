@@ -14,6 +14,8 @@ from typing import Final
 from kit.process import Command
 
 PATIENCE_SECONDS: Final = 30.0
+_POLL_SECONDS_MIN: Final = 0.01
+_POLL_SECONDS_MAX: Final = 0.05
 
 SLEEP: Final = "import time; time.sleep(600)"
 IGNORE_TERM: Final = """
@@ -25,12 +27,16 @@ time.sleep(600)
 
 
 def until(condition: Callable[[], bool], patience_seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until a condition holds; a test that waits in vain fails."""
-    deadline = time.monotonic() + patience_seconds
+    """Wait until a condition holds; a test that waits in vain fails.
+
+    Who has waited for long is asked less often: what asks would take from what is waited for.
+    """
+    start = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited_seconds = time.monotonic() - start
+        if waited_seconds > patience_seconds:
             raise AssertionError("waited in vain")
-        time.sleep(0.01)
+        time.sleep(min(max(_POLL_SECONDS_MIN, waited_seconds / 20), _POLL_SECONDS_MAX))
 
 
 def python(

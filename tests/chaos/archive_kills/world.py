@@ -42,7 +42,7 @@ from tests.chaos.archive_kills.points import MONTH, Blow, Phase, Trap
 from tests.chaos.archive_kills.relay import relay
 from tests.chaos.archive_kills.usage import Reporter, make_usage
 from tests.chaos.money.link import Link
-from tests.support.core_process import TOKENS, CoreProcess, free_port
+from tests.support.core_process import TOKENS, CoreProcess, free_port, serves
 from tests.support.postgres import PostgresServer, chosen_bin_dir
 from tests.support.processes import kill_hard, until
 from tests.support.s3_server import s3_server
@@ -232,7 +232,7 @@ class World:
     @staticmethod
     def _await_core(core: CoreProcess) -> None:
         """Wait until it serves, or is dead again: a blow may fall while it starts."""
-        until(lambda: core.serves() or core.process.poll() is not None, 60)
+        until(lambda: serves(core.target) or core.process.poll() is not None, 60)
 
     def _revive_archiver(self) -> None:
         archiver = self._archiver

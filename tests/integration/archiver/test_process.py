@@ -13,14 +13,13 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from archiver.cli import commands
 from kit.cli import Commands, run
 from kit.files import write_private
 from kit.settings import PROJECT_ROOT
-from tests.support.core_process import TOKENS, free_port
+from tests.support.core_process import TOKENS, free_port, serves
 from tests.support.processes import until
 
 pytestmark = pytest.mark.slow
@@ -58,22 +57,12 @@ class Archiver:
             stderr=subprocess.DEVNULL,
         )
 
-    def serves(self) -> bool:
-        """Ask its health."""
-        with grpc.insecure_channel(self.target) as channel:
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            try:
-                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
 
 @pytest.fixture
 def archiver(tmp_path: Path) -> Iterator[Archiver]:
     """An archiver that serves, and is gone afterwards."""
     archiver = Archiver(tmp_path)
-    until(lambda: archiver.serves() or archiver.process.poll() is not None)
+    until(lambda: serves(archiver.target) or archiver.process.poll() is not None)
     yield archiver
     archiver.process.kill()
     archiver.process.wait(20)
