@@ -1,4 +1,4 @@
-"""The short form of `make simulate`: 1,000 steps."""
+"""The short form of `make simulate`: ten stories, of another seed each time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def test_the_books_balance_after_every_step(
     postgres_server: PostgresServer, migrated_template: str
 ) -> None:
     """Money adds up whatever is lost, doubled, reordered or dies."""
-    tried, came = simulate(Machine, postgres_server, migrated_template, steps=600, seed=None)
-    assert sum(tried.values()) >= 300
-    assert sum(came.values()) >= 10
+    tried, came = simulate(Machine, postgres_server, migrated_template, steps=300, seed=None)
+    assert sum(tried.values()) >= 150
+    assert sum(came.values()) >= 5
 
 
 @pytest.mark.timeout(600)
@@ -28,7 +28,7 @@ def test_the_provider_and_the_ledger_agree_in_the_end(
     """And so does what is bought, refunded and disputed, whatever the provider tells and when."""
     with StripeSimulator(seed=1) as ProviderMachine.simulator:
         tried, came = simulate(
-            ProviderMachine, postgres_server, migrated_template, steps=400, seed=None
+            ProviderMachine, postgres_server, migrated_template, steps=200, seed=None
         )
-    assert sum(tried.values()) >= 200
-    assert sum(came.values()) >= 10
+    assert sum(tried.values()) >= 100
+    assert sum(came.values()) >= 5
