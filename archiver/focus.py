@@ -8,11 +8,11 @@ sums EffectiveCost of usage has, to the last unit, the charges of the usage file
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,8 +22,20 @@ from archiver.calendar import end_of, start_of
 from archiver.columns import QUANTITIES, ExportNotUnderstood
 from archiver.export import ZSTD_LEVEL, HashingSink
 from archiver.focus_columns import COST_SCHEMA, DECIMAL, TIME
-from archiver.focus_meters import IS_WAIVED, ORDER, ORDERS, TIER, Tiers, by_meter, tier_of
+from archiver.focus_csv import HEADER, csv_lines
+from archiver.focus_meters import (
+    IS_WAIVED,
+    METERS,
+    PRICED_UNITS,
+    TIER,
+    UNPRICED,
+    Tiers,
+    by_meter,
+    tier_of,
+    whole,
+)
 from archiver.focus_rules import check
+from archiver.focus_table import Coded, Column, Costs, Scaled, coded, together
 from archiver.model import Draft
 from archiver.totals import rows_of
 from kit.charge import PriceTier
@@ -33,15 +45,16 @@ from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
 PARTIAL_ROWS_MAX: Final = 65_536
 """Sums of parts of the month that are kept before they are added up."""
-COSTS_AT_ONCE: Final = 32_768
-"""Rows that are made and written at once: a row group."""
+SUMS_AT_ONCE: Final = 8_192
+"""Sums whose rows, one for each meter that was used, are made and written at once: a row group."""
 CSV_ROWS: Final = 8_192
 """Rows that are made text at once."""
-GZIP_LEVEL: Final = 6
+GZIP_LEVEL: Final = 3
+"""Half the time of the usual 6, for files that are a sixth larger."""
 _ZERO: Final = Decimal(0)
 _ONE_DOLLAR: Final = Decimal(1)
 NANO_DIGITS: Final = 9
-_ONE: Final = 10**NANO_DIGITS
+MILLION_DIGITS: Final = 6
 _DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _PLAIN: Final = ["model", "served_lane", "price_version"]
@@ -64,10 +77,6 @@ _USAGE: Final = {
     "ChargeFrequency": "Usage-Based",
     "PricingCategory": "Standard",
 }
-_OF_METERS: Final = (
-    *("ConsumedQuantity", "ConsumedUnit", "ListCost", "ListUnitPrice"),
-    *("PricingQuantity", "PricingUnit", "SkuMeter", "x_WaivedCost"),
-)
 _CATEGORIES: Final = {
     "purchase": "Purchase",
     "refund": "Purchase",
@@ -109,9 +118,8 @@ class FocusFiles:
         files: list[_File] = []
         try:
             for costs in _costs(workspace_id, month, usage, billing, self._tiers):
-                if not costs.num_rows:  # requests that failed and used nothing
+                if not costs.rows:  # requests that failed and used nothing
                     continue
-                check(costs)
                 files = files or [_Parquet(folder / "costs.parquet"), _Csv(folder / "costs.csv.gz")]
                 for file in files:
                     file.add(costs)
@@ -127,70 +135,128 @@ def _costs(
     usage: Sequence[Path],
     billing: pa.Table | None,
     tiers: Tiers,
-) -> Iterator[pa.Table]:
+) -> Iterator[Costs]:
     """Yield the rows of a month, so many at once; the same rows are parted in the same way."""
-    whole = _SERVICE | {
+    same = _SERVICE | {
         "BillingAccountId": format_id("ws", workspace_id),
         "BillingPeriodStart": start_of(month),
         "BillingPeriodEnd": end_of(month),
     }
     sums = _summed(month, usage, tiers)
     if sums is not None:
-        for start in range(0, sums.num_rows, COSTS_AT_ONCE):
-            some = sums.slice(start, COSTS_AT_ONCE).combine_chunks()
-            yield _usage_costs(whole, some, tiers)
-    rows = [whole | row for row in _billing_rows(billing)]
-    for start in range(0, len(rows), COSTS_AT_ONCE):
-        yield pa.Table.from_pylist(rows[start : start + COSTS_AT_ONCE], schema=COST_SCHEMA)
+        for start in range(0, sums.num_rows, SUMS_AT_ONCE):
+            some = sums.slice(start, SUMS_AT_ONCE).combine_chunks()
+            yield _usage_costs(same, some, tiers)
+    rows = list(_billing_rows(billing))
+    for start in range(0, len(rows), SUMS_AT_ONCE):
+        yield Costs.of_rows(rows[start : start + SUMS_AT_ONCE], same)
 
 
-def _usage_costs(whole: Row, rows: pa.Table, tiers: Tiers) -> pa.Table:
+class _Sku(NamedTuple):
+    """What rows of one price and meter have in common."""
+
+    lane: str
+    model: str
+    version: int
+    tier: int
+    meter: int
+
+    @classmethod
+    def of(cls, price: tuple[Any, ...], meter: int) -> Self:
+        lane, model, version, tier = price
+        return cls(lane, model, version, tier, meter)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}/{self.lane}"
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Return the meter's name, what it counts, and for how many its price is."""
+        if self.meter == UNPRICED:
+            return "Usage", "Requests", "Charges"
+        meter = METERS[self.meter]
+        return meter.name, meter.unit, f"{PRICED_UNITS} {meter.unit}"
+
+    def texts(self) -> Row:
+        """Return the columns that are told by it."""
+        name, consumed, priced = self.words
+        word = name.lower().replace(" ", "-")
+        return {
+            "ChargeDescription": f"{name} of {self.model} in lane {self.lane}",
+            "ConsumedUnit": consumed,
+            "PricingUnit": priced,
+            "SkuId": self.name,
+            "SkuMeter": name,
+            "SkuPriceId": f"{self.name}/{self.version}/{self.tier}/{word}",
+            "x_Lane": self.lane,
+            "x_Model": self.model,
+        }
+
+
+def _usage_costs(same: Row, sums: pa.Table, tiers: Tiers) -> Costs:
     """Return the rows of usage that sums make: a column at a time, for there may be many."""
-    meters = by_meter(rows, tiers)
-    sums = rows.take(pc.divide(meters.column(ORDER), ORDERS))
-    model, charged = sums.column("model"), meters.column("charged")
-    lane = pc.fill_null(sums.column("served_lane"), "default")
-    sku = pc.binary_join_element_wise(model, lane, "/")
-    key = _by_value(sums.column("key_id"), _key_text)
-    day = pc.multiply(sums.column("day"), _DAY // _MICROSECOND).cast(TIME)
-    columns = {
-        "ChargeDescription": pc.binary_join_element_wise(
-            meters.column("SkuMeter"), "of", model, "in lane", lane, " "
-        ),
-        "ChargePeriodStart": day,
-        "ChargePeriodEnd": pc.add(day, pa.scalar(_DAY, pa.duration("us"))),
-        "ContractedCost": meters.column("ListCost"),
-        "ContractedUnitPrice": meters.column("ListUnitPrice"),
-        "EffectiveCost": charged,
-        "ResourceId": key,
-        "ResourceType": pc.if_else(pc.is_valid(key), "API Key", pa.scalar(None, pa.string())),
-        "SkuId": sku,
-        "SkuPriceId": pc.binary_join_element_wise(sku, meters.column("SkuPriceId"), "/"),
-        "x_CreditAmount": pc.negate(charged),
-        "x_Lane": lane,
-        "x_Model": model,
-        **{name: meters.column(name) for name in _OF_METERS},
+    meters = by_meter(sums, tiers)
+    row, share = whole(meters, "row"), whole(meters, "share")
+    is_waived = whole(sums, IS_WAIVED).take(row)
+    charged = pc.if_else(is_waived, 0, share)
+    cost = Scaled(whole(meters, "cost"), NANO_DIGITS)
+    rate = Scaled(whole(meters, "rate"), NANO_DIGITS)
+    keys = coded(whole(sums, "key_id"), _key_text)
+    key = keys.indices.take(row)
+    days = whole(sums, "day").dictionary_encode()
+    starts = pc.multiply(days.dictionary, _DAY // _MICROSECOND).cast(TIME)
+    day = days.indices.take(row)
+    columns: dict[str, Column] = {
+        **_priced(meters),
+        **_skus(sums, meters),
+        "ChargePeriodStart": Coded(starts, day),
+        "ChargePeriodEnd": Coded(pc.add(starts, pa.scalar(_DAY, pa.duration("us"))), day),
+        "ContractedCost": cost,
+        "ContractedUnitPrice": rate,
+        "EffectiveCost": Scaled(charged, NANO_DIGITS),
+        "ListCost": cost,
+        "ListUnitPrice": rate,
+        "ResourceId": Coded(keys.values, key),
+        "ResourceType": Coded(_if_any(keys.values, "API Key"), key),
+        "x_CreditAmount": Scaled(pc.negate(charged), NANO_DIGITS),
+        "x_WaivedCost": Scaled(pc.if_else(is_waived, share, 0), NANO_DIGITS),
     }
-    same = whole | _USAGE
-    arrays = [
-        columns[field.name]
-        if field.name in columns
-        else pa.repeat(pa.scalar(same.get(field.name), field.type), meters.num_rows)
-        for field in COST_SCHEMA
-    ]
-    return pa.Table.from_arrays(arrays, schema=COST_SCHEMA)
+    return Costs(meters.num_rows, same | _USAGE, columns)
+
+
+def _if_any(values: pa.Array, word: str) -> pa.Array:
+    return pc.if_else(pc.is_valid(values), word, pa.scalar(None, pa.string()))
+
+
+def _priced(meters: pa.Table) -> dict[str, Column]:
+    """Return how much was counted, and how many times what has a price; once if it has none."""
+    quantity = whole(meters, "quantity")
+    is_unpriced = pc.equal(whole(meters, "meter"), UNPRICED)
+    counted = pc.if_else(is_unpriced, PRICED_UNITS, quantity)
+    return {
+        "ConsumedQuantity": Scaled(quantity, 0),
+        "PricingQuantity": Scaled(counted, MILLION_DIGITS),
+    }
+
+
+def _skus(sums: pa.Table, meters: pa.Table) -> dict[str, Column]:
+    """Return the columns that price and meter tell, each text made once."""
+    lanes = pc.fill_null(whole(sums, "served_lane"), "default")
+    others = (whole(sums, name) for name in ("model", "price_version", TIER))
+    prices, price = together(lanes, *others)
+    skus, indices = together(price.take(whole(meters, "row")), whole(meters, "meter"))
+    texts = [_Sku.of(prices[place], meter).texts() for place, meter in skus]
+    names = texts[0] if texts else ()
+    return {
+        name: Coded(pa.array([each[name] for each in texts], pa.string()), indices)
+        for name in names
+    }
 
 
 def _key_text(key_id: bytes | None) -> str | None:
     """Return a key's id, None where it was erased or none was used."""
     return format_id("key", key_id) if key_id and any(key_id) else None
-
-
-def _by_value(column: pa.ChunkedArray, text: Callable[[Any], str | None]) -> pa.Array:
-    """Return a text for each value of a column that has few different ones."""
-    values = column.combine_chunks().dictionary_encode()
-    texts = pa.array([text(value) for value in values.dictionary.to_pylist()], pa.string())
-    return texts.take(values.indices)
 
 
 def _summed(month: date, usage: Sequence[Path], tiers: Tiers) -> pa.Table | None:
@@ -296,9 +362,9 @@ class _File:
         self._sink = HashingSink(path)
         self._rows = 0
 
-    def add(self, costs: pa.Table) -> None:
+    def add(self, costs: Costs) -> None:
         """Write more rows."""
-        self._rows += costs.num_rows
+        self._rows += costs.rows
 
     def finish(self) -> Draft:
         """Write the end and return the file."""
@@ -326,9 +392,16 @@ class _Parquet(_File):
             store_decimal_as_integer=True,
         )
 
-    def add(self, costs: pa.Table) -> None:
+    def add(self, costs: Costs) -> None:
+        """Check the rows and write them.
+
+        Raises:
+            CostsBreakRule: one would not be FOCUS.
+        """
         super().add(costs)
-        self._writer.write_table(costs)
+        table = costs.table()
+        check(table)
+        self._writer.write_table(table)
 
     def close(self) -> None:
         # It would be closed with the last reference to it, when its file is closed already.
@@ -345,72 +418,13 @@ class _Csv(_File):
         self._packed = gzip.GzipFile(
             filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=self._sink, mtime=0
         )
-        self._packed.write((",".join(COST_SCHEMA.names) + "\n").encode())
+        self._packed.write(HEADER)
 
-    def add(self, costs: pa.Table) -> None:
+    def add(self, costs: Costs) -> None:
         super().add(costs)
-        for start in range(0, costs.num_rows, CSV_ROWS):
-            self._packed.write(csv_lines(costs.slice(start, CSV_ROWS).combine_chunks()))
+        for start in range(0, costs.rows, CSV_ROWS):
+            self._packed.write(csv_lines(costs.slice(start, CSV_ROWS)))
 
     def close(self) -> None:
         self._packed.close()
         super().close()
-
-
-def csv_lines(costs: pa.Table) -> memoryview:
-    """Return rows of one piece as lines of CSV (RFC 4180, but that lines end as in Unix)."""
-    columns = [_texts(column.chunk(0)) for column in costs.columns]
-    lines = pc.binary_join_element_wise(
-        pc.binary_join_element_wise(*columns, ","), pa.scalar(""), "\n"
-    )
-    _, offsets, content = lines.buffers()
-    first, end = (
-        int.from_bytes(offsets[at * 4 : at * 4 + 4].to_pybytes(), "little")
-        for at in (lines.offset, lines.offset + len(lines))
-    )
-    return memoryview(content)[first:end]
-
-
-def _texts(values: pa.Array) -> pa.Array:
-    """Return values as FOCUS writes them: a point in decimals, ISO 8601 with a T and a Z."""
-    if pa.types.is_decimal(values.type):
-        texts = _decimal_texts(values)
-    elif pa.types.is_timestamp(values.type):
-        texts = _by_value(pa.chunked_array([values]), _time_text)
-    elif pa.types.is_string(values.type):
-        texts = _quoted(values)
-    else:
-        texts = values.cast(pa.string())
-    return pc.fill_null(texts, "")
-
-
-def _time_text(value: datetime | None) -> str | None:
-    return None if value is None else f"{value:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _decimal_texts(values: pa.Array) -> pa.Array:
-    # Arrow's own texts of small amounts have an exponent. The same bytes without places are nanos.
-    digits = values.view(pa.decimal128(DECIMAL.precision, 0))
-    try:
-        nanos = digits.cast(pa.int64())
-    except pa.ArrowInvalid:  # more than nine billion, such as tokens of a large day
-        exact = [None if each is None else f"{each:f}" for each in values.to_pylist()]
-        return pa.array(exact, pa.string())
-    size = pc.abs_checked(nanos)
-    whole = pc.divide(size, _ONE)
-    rest = pc.subtract(size, pc.multiply(whole, _ONE)).cast(pa.string())
-    texts = pc.binary_join_element_wise(
-        whole.cast(pa.string()), pc.utf8_lpad(rest, NANO_DIGITS, "0"), "."
-    )
-    signed = pc.binary_join_element_wise(pa.scalar("-"), texts, "")
-    return pc.if_else(pc.less(nanos, 0), signed, texts)
-
-
-def _quoted(values: pa.Array) -> pa.Array:
-    """Return texts in quotation marks where CSV (RFC 4180) needs them."""
-    needs = pc.match_substring_regex(values, '[",\\r\\n]')
-    if not pc.any(needs, min_count=0).as_py():
-        return values
-    doubled = pc.replace_substring(values, '"', '""')
-    quoted = pc.binary_join_element_wise(pa.scalar('"'), doubled, pa.scalar('"'), "")
-    return pc.if_else(needs, quoted, values)

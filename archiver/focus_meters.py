@@ -16,22 +16,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from archiver.columns import QUANTITIES
-from archiver.focus_columns import DECIMAL
 from kit.charge import CONTEXT_DIMENSIONS, MAX_TIERS, Dimension, PriceTier
 
 Tiers = Mapping[int, tuple[PriceTier, ...]]
 """The tiers of price versions by their numbers."""
 TIER: Final = "tier"
 IS_WAIVED: Final = "is_waived"
-ORDER: Final = "order"
 PRICED_UNITS: Final = 1_000_000
 _WORDS: Final = {Dimension.REQUESTS: "Requests", Dimension.TOOL_CALLS: "Tool Calls"}
 ORDERS: Final = 16
 """More than there are meters: a row's place times this, and its meter, is an order."""
+UNPRICED: Final = len(Dimension)
+_USED: Final = ("row", "meter", "quantity", "rate")
 _WHOLE: Final = pa.decimal128(19, 0)
 _FACTOR: Final = pa.decimal128(18, 0)
-_MILLIONTHS: Final = pa.decimal128(19, 6)
-_NANO_DOLLARS: Final = pa.decimal128(19, 9)
 
 
 class Meter(NamedTuple):
@@ -69,113 +67,92 @@ def tier_of(rows: pa.RecordBatch, tiers: Tiers) -> pa.Array:
 
 
 def by_meter(sums: pa.Table, tiers: Tiers) -> pa.Table:
-    """Return what is of each meter of rows of sums, in their order; `order` says of which row.
+    """Return what is of each meter of rows of sums, ordered by row and meter.
 
-    Columns: `order` (the row's place), the meter's columns of FOCUS, `SkuPriceId` without its SKU,
-    and both costs of the row that are the meter's: charged and waived.
+    Columns, all int64: `row` (its place in the sums), `meter` (its `Dimension`, or `UNPRICED`),
+    `quantity`, `rate` (nano-dollars for a million), `cost` (list) and `share`, what of the row's
+    charge or waiver is the meter's, in nano-dollars.
+
+    Of `UNPRICED` are the rows whose price version nobody told, or which cost something for nothing
+    used: `quantity` are requests, and rate and cost are all that the row was charged or waived.
     """
     rows = _Rows(sums, tiers)
-    found = [rows.of(meter) for meter in METERS]
-    return pa.concat_tables([*found, rows.unpriced()]).sort_by(ORDER)
+    priced = rows.priced()
+    return rows.with_unpriced(_shared(priced, rows.total))
 
 
 class _Rows:
     """Rows of sums while they are parted by meter."""
 
     def __init__(self, sums: pa.Table, tiers: Tiers) -> None:
-        self._sums = sums.combine_chunks()
-        self._places = pa.array(range(sums.num_rows), pa.int64())
-        self._versions = _whole(self._sums, "price_version")
-        self._tier = _whole(self._sums, TIER).cast(pa.int64())
-        self._waived = _whole(self._sums, IS_WAIVED)
-        codes = pc.add(pc.multiply(self._versions.cast(pa.int64()), MAX_TIERS), self._tier)
-        encoded = codes.dictionary_encode()
-        self._indices = encoded.indices
-        self._rates = [_rates(code, tiers) for code in encoded.dictionary.to_pylist()]
-        total = pc.add(_nanos(self._sums, "charge"), _nanos(self._sums, "waived"))
-        self._total = total
-        self._shares = self._shared(total)
+        self._sums = sums
+        self._codes = price_codes(sums).dictionary_encode()
+        self._rates = [_rates(code, tiers) for code in self._codes.dictionary.to_pylist()]
+        self.total = pc.add(_nanos(sums, "charge"), _nanos(sums, "waived"))
 
-    def of(self, meter: Meter) -> pa.Table:
-        """Return the rows that used this meter."""
-        rate, quantity = self._rate(meter), self._quantity(meter)
-        table = pa.table(
-            {
-                ORDER: pc.add(pc.multiply(self._places, ORDERS), int(meter.dimension)),
-                "SkuMeter": self._same(meter.name),
-                "ConsumedUnit": self._same(meter.unit),
-                "ConsumedQuantity": _decimal(quantity, _WHOLE),
-                "PricingUnit": self._same(f"{PRICED_UNITS} {meter.unit}"),
-                "PricingQuantity": _decimal(quantity, _MILLIONTHS),
-                "ListUnitPrice": _decimal(rate, _NANO_DOLLARS),
-                "ListCost": _decimal(_cost(quantity, rate), _NANO_DOLLARS),
-                "SkuPriceId": self._price_id(meter.name.lower().replace(" ", "-")),
-                **self._costs(self._shares[meter.dimension]),
-            }
-        )
-        return table.filter(_used(quantity, rate))
+    def priced(self) -> pa.Table:
+        """Return row, meter, quantity, rate and cost of what was used at a known price."""
+        found = [part for part in map(self._used, METERS) if part is not None]
+        if not found:
+            return pa.table(dict.fromkeys((*_USED, "cost"), pa.array([], pa.int64())))
+        parts = [pa.concat_arrays(columns) for columns in zip(*found, strict=True)]
+        used = pa.table(dict(zip(_USED, parts, strict=True)))
+        used = used.take(pc.sort_indices(_order(used))).combine_chunks()
+        return used.append_column("cost", _cost(whole(used, "quantity"), whole(used, "rate")))
 
-    def unpriced(self) -> pa.Table:
-        """Return rows whose price version nobody told, or which cost something for nothing used."""
-        priced = [_used(self._quantity(meter), self._rate(meter)) for meter in METERS]
-        nothing = pc.and_(pc.equal(self._total, 0), self._is_known())
-        total = _decimal(self._total, _NANO_DOLLARS)
-        table = pa.table(
-            {
-                ORDER: pc.add(pc.multiply(self._places, ORDERS), len(METERS)),
-                "SkuMeter": self._same("Usage"),
-                "ConsumedUnit": self._same("Requests"),
-                "ConsumedQuantity": _decimal(_whole(self._sums, "requests"), _WHOLE),
-                "PricingUnit": self._same("Charges"),
-                "PricingQuantity": _decimal(self._same(1), _WHOLE),
-                "ListUnitPrice": total,
-                "ListCost": total,
-                "SkuPriceId": self._price_id("usage"),
-                **self._costs(self._total),
-            }
-        )
-        return table.filter(pc.invert(pc.or_(_any(priced), nothing)))
-
-    def _shared(self, total: pa.Array) -> list[pa.Array]:
-        """Part each row's total by meter."""
-        costs = [_cost(self._quantity(meter), self._rate(meter)) for meter in METERS]
-        nanos = [pc.fill_null(each, 0) for each in costs]
-        rest = pc.subtract(total, _sum(nanos))
-        used = [_used(self._quantity(meter), self._rate(meter)) for meter in METERS]
-        most = pc.max_element_wise(*[_if(*pair, -1) for pair in zip(used, nanos, strict=True)])
-        taken = pa.repeat(pa.scalar(value=False), len(total))
-        shares = []
-        for is_used, share in zip(used, nanos, strict=True):
-            takes = pc.and_(pc.and_(is_used, pc.equal(share, most)), pc.invert(taken))
-            taken = pc.or_(taken, takes)
-            shares.append(pc.add(share, _if(takes, rest, 0)))
-        return shares
-
-    def _costs(self, nanos: pa.Array) -> dict[str, pa.Array]:
-        charged, waived = _if(pc.invert(self._waived), nanos, 0), _if(self._waived, nanos, 0)
-        return {
-            "charged": _decimal(charged, _NANO_DOLLARS),
-            "x_WaivedCost": _decimal(waived, _NANO_DOLLARS),
-        }
-
-    def _quantity(self, meter: Meter) -> pa.Array:
-        return _whole(self._sums, meter.quantity).cast(pa.int64())
-
-    def _rate(self, meter: Meter) -> pa.Array:
-        """Return nano-dollars for a million units; null where the price is not known."""
+    def _used(self, meter: Meter) -> list[pa.Array] | None:
+        """Return the columns of one meter, None if nobody used it."""
+        quantity = whole(self._sums, meter.quantity).cast(pa.int64())
+        if not pc.max(quantity).as_py():
+            return None
         rates = [None if each is None else each[meter.dimension] for each in self._rates]
-        return pa.array(rates, pa.int64()).take(self._indices)
+        rate = pa.array(rates, pa.int64()).take(self._codes.indices)
+        rows = pc.indices_nonzero(pc.and_(pc.greater(quantity, 0), pc.is_valid(rate)))
+        number = pa.repeat(pa.scalar(int(meter.dimension), pa.int64()), len(rows))
+        return [rows.cast(pa.int64()), number, quantity.take(rows), rate.take(rows)]
 
-    def _is_known(self) -> pa.Array:
-        known = [each is not None for each in self._rates]
-        return pa.array(known, pa.bool_()).take(self._indices)
+    def with_unpriced(self, priced: pa.Table) -> pa.Table:
+        """Return the rows of meters, and those that have none."""
+        known = pa.array([each is not None for each in self._rates], pa.bool_())
+        nothing = pc.and_(pc.equal(self.total, 0), known.take(self._codes.indices))
+        places = pa.array(range(len(self.total)), pa.int64())
+        has_meter = pc.is_in(places, whole(priced, "row"))
+        rows = pc.indices_nonzero(pc.invert(pc.or_(has_meter, nothing)))
+        if not len(rows):
+            return priced
+        total = self.total.take(rows)
+        columns = {
+            "row": rows.cast(pa.int64()),
+            "meter": pa.repeat(pa.scalar(UNPRICED, pa.int64()), len(rows)),
+            "quantity": whole(self._sums, "requests").cast(pa.int64()).take(rows),
+            **dict.fromkeys(("rate", "cost", "share"), total),
+        }
+        table = pa.concat_tables([priced, pa.table(columns)]).combine_chunks()
+        return table.take(pc.sort_indices(_order(table))).combine_chunks()
 
-    def _price_id(self, word: str) -> pa.Array:
-        texts = [self._versions.cast(pa.string()), self._tier.cast(pa.string()), self._same(word)]
-        return pc.binary_join_element_wise(*texts, "/")
 
-    def _same(self, value: object) -> pa.Array:
-        return pa.repeat(pa.scalar(value), self._sums.num_rows)
+def _shared(priced: pa.Table, total: pa.Array) -> pa.Table:
+    """Part each row's total by meter: list costs, and the rest to the first of the dearest."""
+    cost, row = whole(priced, "cost"), whole(priced, "row").dictionary_encode()
+    by_row = priced.select(["row", "cost"]).group_by("row", use_threads=False)
+    sums = by_row.aggregate([("cost", "sum"), ("cost", "max")])
+    # Both number rows as they come.
+    rest = pc.subtract(total.take(whole(sums, "row")), whole(sums, "cost_sum"))
+    dearest = pc.equal(cost, whole(sums, "cost_max").take(row.indices))
+    places = pc.indices_nonzero(dearest)
+    chosen = pa.table({"row": row.indices.take(places), "place": places})
+    first = whole(
+        chosen.group_by("row", use_threads=False).aggregate([("place", "min")]), "place_min"
+    )
+    takes = pc.is_in(pa.array(range(len(cost)), places.type), first)
+    share = pc.replace_with_mask(cost, takes, pc.add(cost.take(first), rest))
+    return priced.append_column("share", share)
+
+
+def price_codes(sums: pa.Table) -> pa.Array:
+    """Return a number for the price version and tier of each row."""
+    versions, tier = (whole(sums, name).cast(pa.int64()) for name in ("price_version", TIER))
+    return pc.add(pc.multiply(versions, MAX_TIERS), tier)
 
 
 def _rates(code: int, tiers: Tiers) -> tuple[int, ...] | None:
@@ -184,8 +161,9 @@ def _rates(code: int, tiers: Tiers) -> tuple[int, ...] | None:
     return known[tier].rates if tier < len(known) else None
 
 
-def _used(quantity: pa.Array, rate: pa.Array) -> pa.Array:
-    return pc.and_(pc.greater(quantity, 0), pc.is_valid(rate))
+def _order(table: pa.Table) -> pa.Array:
+    row, meter = whole(table, "row"), whole(table, "meter")
+    return pc.add(pc.multiply(row, ORDERS), meter)
 
 
 def _cost(quantity: pa.Array, rate: pa.Array) -> pa.Array:
@@ -197,24 +175,15 @@ def _cost(quantity: pa.Array, rate: pa.Array) -> pa.Array:
     return pc.cast(rounded, pa.decimal128(38, 0)).cast(pa.int64())
 
 
-def _decimal(numbers: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return whole numbers of a unit as decimals: the same 16 bytes with another point."""
-    return numbers.cast(pa.int64()).cast(_WHOLE).view(kind).cast(DECIMAL)
-
-
 def _nanos(sums: pa.Table, name: str) -> pa.Array:
-    amounts = pc.fill_null(_whole(sums, name), 0).cast(pa.decimal128(38, 9))
+    amounts = pc.fill_null(whole(sums, name), 0).cast(pa.decimal128(38, 9))
     return amounts.view(pa.decimal128(38, 0)).cast(pa.int64())
 
 
-def _whole(table: pa.Table, name: str) -> Any:
+def whole(table: pa.Table, name: str) -> Any:
     """Return a column as one array."""
     column = table.column(name)
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _if(mask: pa.Array, then: Any, other: Any) -> pa.Array:
-    return pc.if_else(mask, then, pa.scalar(other, pa.int64()))
 
 
 def _sum(arrays: list[pa.Array]) -> Any:
@@ -222,10 +191,3 @@ def _sum(arrays: list[pa.Array]) -> Any:
     for each in arrays[1:]:
         total = pc.add(total, each)
     return total
-
-
-def _any(masks: list[pa.Array]) -> Any:
-    found = masks[0]
-    for each in masks[1:]:
-        found = pc.or_(found, each)
-    return found

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
 from importlib import resources
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 import pyarrow as pa
@@ -79,19 +81,20 @@ def check(costs: pa.Table) -> None:
     Raises:
         CostsBreakRule: a row breaks one.
     """
-    for rule in rules():
-        rows = costs.select(rule.read)
-        if rule.when:
-            rows = rows.filter(_chosen(costs, rule.when))
-        if not _CHECKS[rule.must](rows, rule):
-            raise CostsBreakRule(rule.column, rule.must)
+    for when, found in groupby(rules(), key=attrgetter("when")):
+        chosen = _chosen(costs, when)
+        for rule in found:
+            rows = costs.select(rule.read)
+            if not _CHECKS[rule.must](rows if chosen is None else rows.filter(chosen), rule):
+                raise CostsBreakRule(rule.column, rule.must)
 
 
 def _chosen(costs: pa.Table, when: Mapping[str, Sequence[str | None]]) -> Any:
+    """Return which rows rules are for, None if they are for all."""
     chosen = pa.scalar(value=True)
     for column, values in when.items():
         chosen = pc.and_(chosen, _is_in(costs.column(column), values))
-    return chosen
+    return None if pc.all(chosen, min_count=0).as_py() else chosen
 
 
 def _is_in(column: pa.ChunkedArray, values: Sequence[str | None]) -> Any:
