@@ -50,7 +50,7 @@ def require(facts: MonthFacts, act: Act, *states: State) -> State:
     return state
 
 
-async def freeze(pool: Pool, act: Act, fence: int, month: date) -> MonthFacts:
+async def freeze(pool: Pool, dsn: str, act: Act, fence: int, month: date) -> MonthFacts:
     """Freeze a month: from this commit on its rows stay as they are, and what comes is late.
 
     Raises:
@@ -71,6 +71,7 @@ async def freeze(pool: Pool, act: Act, fence: int, month: date) -> MonthFacts:
         frozen = await read_month(tx, month)
         await month_store.freeze_partition(tx, month)
         await tx.commit()
+    await month_store.vacuum_partition(dsn, month)
     return frozen
 
 

@@ -103,7 +103,7 @@ class PartitionServicer(partition_service_pb2_grpc.PartitionServiceServicer):
     ) -> pb.FreezeMonthResponse:
         """Freeze a month."""
         month = parse_month(request.month)
-        facts = await months.freeze(self._pool, self._act(), request.fence, month)
+        facts = await months.freeze(self._pool, self._dsn, self._act(), request.fence, month)
         return pb.FreezeMonthResponse(month=self._message(facts))
 
     async def ExportMonth(

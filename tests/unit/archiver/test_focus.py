@@ -260,7 +260,7 @@ SAME = {"BillingAccountId": 'ws, "one"', "BillingPeriodStart": datetime(2026, 3,
 def test_lines_are_those_of_the_standard_writer(found: list[Row], coded: set[str]) -> None:
     """Quotation marks where they are needed, amounts with all places, times with a Z."""
     plain = Costs.of_rows(found, SAME)
-    costs = Costs(plain.rows, SAME, plain.columns | coded_columns(found, coded))
+    costs = Costs(plain.rows, SAME, {**plain.columns, **coded_columns(found, coded)})
     table = costs.table()
     assert table.equals(plain.table())
     expected = io.StringIO()
@@ -283,10 +283,10 @@ def coded_columns(found: list[Row], names: set[str]) -> dict[str, Column]:
         name: Coded(pa.array([pair[name == "x_Model"] for pair in both], pa.string()), indices)
         for name in texts
     }
-    for name, places in PLACES.items():
-        if name in names:
-            units = [None if row[name] is None else int(row[name].scaleb(places)) for row in found]
-            columns[name] = Scaled(pa.array(units, pa.int64()), places)
+    for name in names & PLACES.keys():
+        scale = PLACES[name]
+        units = [None if row[name] is None else int(row[name].scaleb(scale)) for row in found]
+        columns[name] = Scaled(pa.array(units, pa.int64()), scale)
     return columns
 
 
