@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import grpc
+import psycopg
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from psycopg import sql
 
 from archiver.calendar import eligible_at, format_month
 from core.metering.partitions import partition_name
@@ -179,6 +181,7 @@ def run(
     clock = folder / "clock"
     with running_server() as server:
         superuser_dsn = server.superuser_url_of(server.dsn)
+        _commit_as_in_earnest(superuser_dsn)
         set_clock(clock, eligible_at(FIRST) - timedelta(days=30))
         with running(folder, server.dsn, TEST_CLOCK=str(clock)):
             pass  # It makes the catalogue.
@@ -202,6 +205,13 @@ def run(
                 for number, month in enumerate(made.months)
             ]
             return made, found, ours.peaks_mb()
+
+
+def _commit_as_in_earnest(superuser_dsn: str) -> None:
+    # A server that writes commits later cannot vacuum what was committed just now.
+    with psycopg.connect(superuser_dsn, autocommit=True) as connection:
+        statement = sql.SQL("ALTER DATABASE {} SET synchronous_commit = on")
+        connection.execute(statement.format(sql.Identifier(connection.info.dbname)))
 
 
 def _round(ours: Installation, superuser_dsn: str, month: date, number: int) -> Round:
