@@ -95,7 +95,6 @@ async def _serve(
 
 
 def _give_memory_back() -> None:
-    """Let freed row groups leave the process: other allocators keep a hundred megabytes of them."""
+    """Let freed row groups leave the process at once."""
     with suppress(NotImplementedError):  # Arrow was built without this allocator
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
         pa.jemalloc_set_decay_ms(0)
