@@ -13,7 +13,6 @@ from kit.lockdown import lock_down, refuses_to_start
 from kit.log import EventLog
 from kit.settings import read_or_refuse
 
-
 _ALLOCATOR: Final = "jemalloc"
 """Gives freed row groups back to the system; the usual one keeps a hundred megabytes of them."""
 
