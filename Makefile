@@ -75,7 +75,9 @@ clients: $(VENV)/.dev
 	$(BIN)/python -m tests.contract.clients $(NAMES)
 
 .PHONY: leaktest
-leaktest: $(VENV)/.dev $(VENV)/.s3
+leak# Folder by folder: by itself xdist leaves the files with few tests for the end, and those are the
+# longest.
+test: $(VENV)/.dev $(VENV)/.s3
 	$(BIN)/python -m tests.leaktest
 
 chaos: $(VENV)/.dev
@@ -116,5 +118,7 @@ protos: $(VENV)/.dev
 protos-check: $(VENV)/.dev
 	$(BIN)/python tools/protos.py check
 
+# Folder by folder: by itself xdist leaves the files with few tests for the end, and those are the
+# longest.
 test: $(VENV)/.dev $(VENV)/.s3
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

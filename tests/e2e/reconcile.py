@@ -15,11 +15,10 @@ from pathlib import Path
 
 import psycopg
 
-from core.db import embedded
 from oneapi.metering.v1.usage_service_pb2 import SumUsageRequest
 from oneapi.metering.v1.usage_service_pb2_grpc import UsageServiceStub
 from tests.support.operator_calls import CALL_SECONDS_MAX
-from tests.support.postgres import FAST_AND_FORGETFUL, chosen_bin_dir
+from tests.support.postgres import forgetful_server
 from tests.support.processes import until
 from tests.support.replay.client import ReplayProcess
 from tests.support.stack import STREAM, TEXT, Stack, public_ids
@@ -96,18 +95,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="oneapi-reconcile-") as folder:
         data_dir = Path(folder) / "data"
         data_dir.mkdir()
-        server = embedded.EmbeddedPostgres(
-            Path(folder) / "pg", bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
-        )
-        try:
-            with ReplayProcess() as replay, Stack(data_dir, replay, server.start()) as stack:
-                stack.grant(CREDIT_NANOS)
-                given = stack.balance().total.amount_nanos
-                seen = run(stack, requests)
-                proof = stack.run("audit", "verify")
-                books = close(stack, requests, seen, given)
-        finally:
-            server.stop()
+        with (
+            forgetful_server() as server,
+            ReplayProcess() as replay,
+            Stack(data_dir, replay, server.dsn) as stack,
+        ):
+            stack.grant(CREDIT_NANOS)
+            given = stack.balance().total.amount_nanos
+            seen = run(stack, requests)
+            proof = stack.run("audit", "verify")
+            books = close(stack, requests, seen, given)
     sys.stdout.write(json.dumps({**asdict(books), "audit": proof}, indent=2) + "\n")
     right = books.charges == books.revenue == books.drop > 0
     return 0 if right and books.held == books.all_entries == 0 and proof["ok"] else 1

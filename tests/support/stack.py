@@ -24,13 +24,12 @@ import grpc
 import httpx
 import pytest
 
-from core.db import embedded
 from kit.charge import Dimension, Price
 from kit.rpc.client import sync_channel
 from kit.rpc.identity import Tokens
 from tests.contract.charge_table import CHARGES, GPT_41_MINI
 from tests.support.operator_calls import CALL_SECONDS_MAX, OperatorCalls
-from tests.support.postgres import PostgresServer, chosen_bin_dir
+from tests.support.postgres import PostgresServer, forgetful_server
 from tests.support.processes import PATIENCE_SECONDS, children_of, until
 from tests.support.recordings import PROJECT, Recording, load_fixtures, load_recordings
 from tests.support.replay.client import ReplayProcess
@@ -359,13 +358,13 @@ def service() -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="oneapi-service-") as folder:
         data_dir = Path(folder) / "data"
         data_dir.mkdir()
-        server = embedded.EmbeddedPostgres(Path(folder) / "pg", bin_dir=chosen_bin_dir())
-        try:
-            with ReplayProcess() as replay, Stack(data_dir, replay, server.start()) as running:
-                running.grant(CREDIT_NANOS)
-                yield running
-        finally:
-            server.stop()
+        with (
+            forgetful_server() as server,
+            ReplayProcess() as replay,
+            Stack(data_dir, replay, server.dsn) as running,
+        ):
+            running.grant(CREDIT_NANOS)
+            yield running
 
 
 @pytest.fixture(scope="session")

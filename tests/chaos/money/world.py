@@ -10,10 +10,9 @@ from pathlib import Path
 
 import psycopg
 
-from core.db import embedded
 from tests.chaos.money.link import Link, webhooks
 from tests.support.core_process import CoreProcess, free_port
-from tests.support.postgres import FAST_AND_FORGETFUL, chosen_bin_dir
+from tests.support.postgres import forgetful_server
 from tests.support.processes import kill_hard
 from tests.support.stripe import API_KEY, WEBHOOK_SECRET, StripeSimulator
 
@@ -113,11 +112,7 @@ def world(seed: int) -> Iterator[World]:
     """Run everything; core is up."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oneapi-money-")))
-        postgres = embedded.EmbeddedPostgres(
-            folder / "postgres", bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
-        )
-        stack.callback(postgres.stop)
-        dsn = postgres.start()
+        dsn = stack.enter_context(forgetful_server()).dsn
         clock = folder / "clock"
         clock.write_text("0")
         port = free_port()

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.db import embedded
 from tests.chaos.streams import cuts, leaving, memory, protocols, silence, storm
-from tests.support.postgres import FAST_AND_FORGETFUL, chosen_bin_dir
+from tests.support.postgres import forgetful_server
 from tests.support.replay.client import ReplayProcess
 from tests.support.stack import Stack
 
@@ -117,23 +116,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="oneapi-streams-") as folder:
         data_dir = Path(folder) / "data"
         data_dir.mkdir()
-        postgres = embedded.EmbeddedPostgres(
-            Path(folder) / "pg", bin_dir=chosen_bin_dir(), settings=FAST_AND_FORGETFUL
-        )
-        try:
-            with ReplayProcess() as replay:
-                stack = Stack(data_dir, replay, postgres.start(), {"EDGE_WORKERS": "1"})
-                with stack:
-                    stack.grant(CREDIT_NANOS)
-                    for _ in range(options.rounds):
-                        for name in options.parts or PARTS:
-                            row = PARTS[name](stack)
-                            good = good and row.held
-                            verdict = "held" if row.held else "FAILED"
-                            sys.stdout.write(f"{name:<8} {verdict:<6} {row.figures}\n")
-                            sys.stdout.flush()
-        finally:
-            postgres.stop()
+        with (
+            forgetful_server() as server,
+            ReplayProcess() as replay,
+            Stack(data_dir, replay, server.dsn, {"EDGE_WORKERS": "1"}) as stack,
+        ):
+            stack.grant(CREDIT_NANOS)
+            for _ in range(options.rounds):
+                for name in options.parts or PARTS:
+                    row = PARTS[name](stack)
+                    good = good and row.held
+                    verdict = "held" if row.held else "FAILED"
+                    sys.stdout.write(f"{name:<8} {verdict:<6} {row.figures}\n")
+                    sys.stdout.flush()
     return 0 if good else 1
 
 
