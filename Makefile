@@ -75,9 +75,7 @@ clients: $(VENV)/.dev
 	$(BIN)/python -m tests.contract.clients $(NAMES)
 
 .PHONY: leaktest
-leak# Folder by folder: by itself xdist leaves the files with few tests for the end, and those are the
-# longest.
-test: $(VENV)/.dev $(VENV)/.s3
+leaktest: $(VENV)/.dev $(VENV)/.s3
 	$(BIN)/python -m tests.leaktest
 
 chaos: $(VENV)/.dev
