@@ -8,9 +8,6 @@ import pytest
 
 from tests.chaos.archive.__main__ import drill, plan_of
 from tests.chaos.archive.drill import State
-from tests.support.postgres import database_url, migrated_template, postgres_server
-
-__all__ = ["database_url", "migrated_template", "postgres_server"]
 
 
 @pytest.mark.slow

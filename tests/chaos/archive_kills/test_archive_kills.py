@@ -11,9 +11,7 @@ from oneapi.partitions.v1.partition_pb2 import Month
 from tests.chaos.archive_kills import books
 from tests.chaos.archive_kills.points import Blow, Moment, Phase, Point
 from tests.chaos.archive_kills.world import Site, world
-from tests.support.postgres import PostgresServer, postgres_server
-
-__all__ = ["postgres_server"]
+from tests.support.postgres import PostgresServer
 
 BLOWS = (
     Point(Phase.ARCHIVE, "PublishMonth", Moment.ANSWERED, Blow.ARCHIVER),

@@ -11,14 +11,6 @@ from core.audit import Act
 from core.db.database import Database
 from kit.clock import now
 from kit.ids import IdSource
-from tests.support.postgres import (
-    database_url,
-    empty_database,
-    migrated_template,
-    postgres_server,
-)
-
-__all__ = ["database_url", "empty_database", "migrated_template", "postgres_server"]
 
 
 class SetClock:
@@ -28,9 +20,11 @@ class SetClock:
         self._ns = int(datetime(2027, 1, 15, 12, 0, 0, tzinfo=UTC).timestamp()) * 1_000_000_000
 
     def now_ns(self) -> int:
+        """Return the time of day, as a clock does."""
         return self._ns
 
     def monotonic(self) -> float:
+        """Return seconds that only ever grow."""
         return self._ns / 1e9
 
     def move(self, **interval: float) -> None:
