@@ -19,7 +19,8 @@ from archiver.columns import FILE_SCHEMA, ExportNotUnderstood, chosen, to_file
 from archiver.model import Draft
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
-ROWS_PER_GROUP: Final = 65_536
+ROWS_PER_GROUP: Final = 32_768
+"""Twice as many make files a hundredth smaller, and need twice the memory."""
 ZSTD_LEVEL: Final = 3
 # Ids differ from row to row: a dictionary of them is thrown away once it is full.
 _WITH_DICTIONARY: Final = [

@@ -43,8 +43,8 @@ from kit.clock import EPOCH
 from kit.ids import format_id
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
-PARTIAL_ROWS_MAX: Final = 65_536
-"""Sums of parts of the month that are kept before they are added up."""
+PARTIAL_ROWS: Final = 32_768
+"""Sums of parts of the month that are kept before they are added up; more if there are so many."""
 SUMS_AT_ONCE: Final = 8_192
 """Sums whose rows, one for each meter that was used, are made and written at once: a row group."""
 CSV_ROWS: Final = 8_192
@@ -262,12 +262,14 @@ def _key_text(key_id: bytes | None) -> str | None:
 def _summed(month: date, usage: Sequence[Path], tiers: Tiers) -> pa.Table | None:
     """Return the sums of all usage files, in order; None if there is no request."""
     partial: list[pa.Table] = []
+    limit = PARTIAL_ROWS
     for path in usage:
         for batch in rows_of(path, _READ):
             if batch.num_rows:
                 partial.append(_sums_of(_by_day(month, batch, tiers)))
-            if sum(each.num_rows for each in partial) > PARTIAL_ROWS_MAX:
+            if sum(each.num_rows for each in partial) > limit:
                 partial = [_sums_of(pa.concat_tables(partial))]
+                limit = max(PARTIAL_ROWS, 2 * partial[0].num_rows)
     if not partial:
         return None
     return _sums_of(pa.concat_tables(partial)).sort_by([(name, "ascending") for name in _BY])

@@ -17,7 +17,7 @@ from archiver.model import Totals
 from archiver.store.errors import ObjectDamaged
 
 ROWS_AT_ONCE: Final = 16_384
-"""A quarter of a row group: less memory, and in the processor's caches."""
+"""Half a row group: less memory, and in the processor's caches."""
 _ID_BYTES: Final = 16
 
 
