@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -132,6 +133,9 @@ class UsageFile:
 
     def abandon(self) -> None:
         """Close and remove what was written."""
+        # Arrow's writer closes itself when it is forgotten, and by then there is no file.
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
         self._sink.finish()
         self.path.unlink(missing_ok=True)
 

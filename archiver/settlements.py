@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -119,7 +119,8 @@ class SettlementFile:
 
     def abandon(self) -> None:
         """Close and remove what was written."""
-        self._writer.close()
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
         self._sink.finish()
         self._path.unlink(missing_ok=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -174,6 +176,22 @@ def test_no_flipped_bit_is_read_as_data(tmp_path: Path) -> None:
         except NotProved:
             refused += 1
     assert refused > 20
+
+
+def test_a_file_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither on the disk nor to Arrow's writer, which would write to it once it is forgotten."""
+    file = UsageFile(tmp_path / "given-up.parquet")
+    file.add(pa.Table.from_batches([batch(rows(workspace(1), 3))]))
+    file.abandon()
+    assert list(tmp_path.iterdir()) == []
+    faults: list[Any] = []
+    sys.unraisablehook, usual = faults.append, sys.unraisablehook
+    try:
+        del file
+        gc.collect()
+    finally:
+        sys.unraisablehook = usual
+    assert faults == []
 
 
 def test_workspaces_are_cut_where_they_end() -> None:
