@@ -1,6 +1,6 @@
 """One test for every recording: thousands of cases of a millisecond would cost more as tests.
 
-All cases are tried whatever fails, and each failure says which case it is of.
+All cases are tried whatever fails, and the test names each case that failed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from itertools import product
 from typing import Any
+
+import pytest
 
 Values = Iterable[Any] | Callable[[], Iterable[Any]]
 
@@ -25,9 +27,12 @@ def every(**choices: Values) -> Callable[[Callable[..., None]], Callable[..., No
         def test(**fixtures: Any) -> None:
             cases = combinations(choices)
             assert cases, f"no case of {' and '.join(choices)}"
-            faults = [fault for case in cases if (fault := fault_of(check, case, fixtures))]
+            tried = ((case, fault_of(check, case, fixtures)) for case in cases)
+            faults = [(words_of(case), fault) for case, fault in tried if fault]
             if faults:
-                raise ExceptionGroup(f"{len(faults)} of {len(cases)} cases", faults)
+                # Of a large group pytest prints the first faults only: the message names all.
+                lines = [f"{len(faults)} of {len(cases)} cases:", *(words for words, _ in faults)]
+                raise ExceptionGroup("\n".join(lines), [fault for _, fault in faults])
 
         asked = inspect.signature(check).parameters
         fixtures_only = [one for name, one in asked.items() if name not in choices]
@@ -46,13 +51,27 @@ def combinations(choices: Mapping[str, Values]) -> list[dict[str, Any]]:
 def fault_of(
     check: Callable[..., None], case: Mapping[str, Any], fixtures: Mapping[str, Any]
 ) -> Exception | None:
-    """Try one case and return what it raised, with the case's name."""
+    """Try one case and return what it raised, with the case's name.
+
+    What pytest raises to fail or skip a test is no Exception and would end all cases: it becomes
+    an AssertionError, because a case that is left out proves nothing and must not hide the others.
+    """
     try:
         check(**case, **fixtures)
+    except (pytest.fail.Exception, pytest.skip.Exception) as outcome:
+        fault: Exception = AssertionError(f"{type(outcome).__name__}: {outcome}")
+        fault.__cause__ = outcome
     except Exception as error:  # noqa: BLE001 it is raised with the others
-        error.add_note(", ".join(f"{name} {name_of(value)}" for name, value in case.items()))
-        return error
-    return None
+        fault = error
+    else:
+        return None
+    fault.add_note(words_of(case))
+    return fault
+
+
+def words_of(case: Mapping[str, Any]) -> str:
+    """Return a case's name: its values, each behind its argument."""
+    return ", ".join(f"{name} {name_of(value)}" for name, value in case.items())
 
 
 def name_of(value: Any) -> str:
