@@ -25,6 +25,14 @@ from core.db.embedded_login import DATABASE, LOGIN
 
 # A crash of the test machine costs nothing, so tests do not wait for the disk.
 FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+LOCK_WAITS = (
+    "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE NOT granted AND datname = current_database()"
+)
+"""Who waits for a lock in this database, whichever role asks. Those of other tests do not count.
+
+A wait for a row is one for its transaction, of which `pg_locks` names no database.
+"""
 _TEMPLATE = "oneapi_template"
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES_MIN = 4 << 30

@@ -21,6 +21,7 @@ from oneapi.accounts.v1 import workspace_service_pb2 as pb
 from oneapi.accounts.v1 import workspace_service_pb2_grpc
 from tests.integration.core.conftest import World
 from tests.support.core_server import TOKENS, serving
+from tests.support.postgres import LOCK_WAITS
 
 
 def feed_of(world: World) -> ChangeFeed:
@@ -176,6 +177,6 @@ async def test_a_stale_feed_ends_its_subscriptions(world: World) -> None:
 
 async def _until_somebody_waits(tx: Transaction) -> None:
     while True:
-        if await tx.all("SELECT 1 FROM pg_locks WHERE NOT granted"):
+        if await tx.all(LOCK_WAITS):
             return
         await asyncio.sleep(0.01)

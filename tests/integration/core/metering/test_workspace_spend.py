@@ -17,6 +17,7 @@ from core.keys import workspace_spend
 from core.ledger.wallets import lock_wallet
 from kit.reasons import InvalidArgument
 from tests.support.metering_world import MeteringWorld
+from tests.support.postgres import LOCK_WAITS
 from tests.support.spender import ONE, Spender, until_recalled
 
 
@@ -94,8 +95,7 @@ async def test_whoever_changes_the_workspace_and_then_its_wallet_never_deadlocks
     async with spender.world.money.database.rpc.transaction("system") as tx:
         await workspace_spend.lock_limits(tx, spender.workspace_id)
         asking = asyncio.create_task(spender.ask(ONE))
-        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
-        while not await spender.world.rows(waiting):  # noqa: ASYNC110 - told by nobody
+        while not await spender.world.rows(LOCK_WAITS):  # noqa: ASYNC110 - told by nobody
             await asyncio.sleep(0.01)
         await lock_wallet(tx, spender.workspace_id)
         await tx.commit()

@@ -21,6 +21,7 @@ from oneapi.partitions.v1 import partition_service_pb2 as pb
 from tests.integration.core.partitions.conftest import JULY, World
 from tests.integration.core.partitions.test_months import refused
 from tests.support.core_server import calling
+from tests.support.postgres import LOCK_WAITS
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -83,8 +84,7 @@ async def test_a_record_is_never_shown_hot_and_called_archived(world: World) -> 
         async with calling(world.port) as channel:
             stub = usage_service_pb2_grpc.UsageServiceStub(channel)
             reading = asyncio.create_task(_answered(stub.ListUsage(request)))
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            while await world.metering.rows(waiting) == [(0,)]:  # noqa: ASYNC110 - PostgreSQL sets no event of ours
+            while not await world.metering.rows(LOCK_WAITS):  # noqa: ASYNC110 - PostgreSQL sets no event of ours
                 await asyncio.sleep(0.02)
             publishing.execute("SET ROLE oneapi_system")
             publishing.execute(
