@@ -35,7 +35,7 @@ from tests.support.money_world import MoneyWorld
 from tests.support.postgres import fast_folder, forgetful_server
 
 FIRST = date(2026, 1, 1)
-SMALL_ROWS_MAX = 20_000
+SMALL_ROWS_MAX = 1_000
 """Up to so many rows every month is read whole at every moment, by no other process."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -172,8 +173,8 @@ class FileShelf:
         return set(await self._store.names(""))
 
     async def _read_again(self, files: Mapping[str, Stored]) -> None:
-        for name, stored in files.items():
-            assert await self._store.measure(name) == stored, "a file is not what it was"
+        found = await asyncio.gather(*map(self._store.measure, files))
+        assert found == list(files.values()), "a file is not what it was"
 
     async def _check_rest(self, files: Sequence[ArchiveFile]) -> None:
         """Files that no manifest names: those over all workspaces, which core has on record."""
