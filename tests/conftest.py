@@ -66,7 +66,7 @@ sys.addaudithook(refuse_the_network)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Spare the collector what lives to the end anyway: ten thousand tests and all modules."""
+    """Spare the collector what lives to the end anyway: thousands of tests and all modules."""
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""The short form of `make simulate`: ten stories, of another seed each time."""
+"""The short form of `make simulate`: a few stories, of another seed each time."""
 
 from __future__ import annotations
 
