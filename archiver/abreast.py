@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -34,6 +34,27 @@ async def ahead(items: AsyncGenerator[Item, None], room: int) -> AsyncGenerator[
         finally:
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)
+
+
+class Desk:
+    """Where files are read and summed in memory: few small ones at a time, a large one alone."""
+
+    def __init__(self, seats: int) -> None:
+        """Have room for so many small ones."""
+        self._count = seats
+        self._seats = asyncio.Semaphore(seats)
+        self._large = asyncio.Lock()
+
+    @asynccontextmanager
+    async def seat(self, *, alone: bool) -> AsyncIterator[None]:
+        """Wait for a seat, or for all of them, and keep it while the block runs."""
+        async with AsyncExitStack() as taken:
+            if alone:
+                # Two that wait for all of them must not hold one each.
+                await taken.enter_async_context(self._large)
+            for _ in range(self._count if alone else 1):
+                await taken.enter_async_context(self._seats)
+            yield
 
 
 class Abreast(Generic[Result]):

@@ -97,4 +97,4 @@ async def _serve(
 def _give_memory_back() -> None:
     """Let freed row groups leave the process at once."""
     with suppress(NotImplementedError):  # Arrow was built without this allocator
-        pa.jemalloc_set_decay_ms(0)
+        pa.jemalloc_set_decay_ms(100)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from archiver.abreast import ahead
+from archiver.abreast import Desk, ahead
 from archiver.core_link import CoreLink
 from archiver.export import Group, Regrouper, UsageFile, id_bytes, read_ipc
 from archiver.ids import IdSorter
@@ -41,6 +41,9 @@ from kit.ids import format_id
 from oneapi.common.v1.money_pb2 import Money
 from oneapi.partitions.v1.partition_pb2 import ArchiveFile
 
+SEATS: Final = 2
+SMALL_BYTES: Final = 1024 * 1024
+"""A file of about one row group: two such are read and summed at once, a larger one alone."""
 _ENDS: Final = {
     ArchiveFile.KIND_FOCUS_PARQUET: "parquet",
     ArchiveFile.KIND_FOCUS_CSV: "csv.gz",
@@ -56,8 +59,8 @@ class Workshop:
     costs: CostFiles
     folder: Path
     """Private, on this machine's disk; what a crash left in it means nothing."""
-    desk: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    """Where files are read and summed: one at a time, for each has a row group in memory."""
+    desk: Desk = field(default_factory=lambda: Desk(SEATS))
+    """For whatever has much of a file in memory."""
 
     def fresh(self, name: str) -> Path:
         """Return an empty folder, and remove those of that name before.
@@ -137,7 +140,7 @@ async def store_usage(
     """
     name = usage_name(workspace_id, month, number, draft.sha256)
     copy = await _stored(shop, name, draft)
-    async with shop.desk:
+    async with shop.desk.seat(alone=draft.size_bytes > SMALL_BYTES):
         totals = await asyncio.to_thread(_inspect, copy, ids)
     return Part(draft.kind, name, draft.size_bytes, totals.records, draft.sha256, totals), copy
 
@@ -155,7 +158,7 @@ async def store_settlements(
         return []
     name = settlements_name(workspace_id, month, number, draft.sha256)
     copy = await _stored(shop, name, draft)
-    async with shop.desk:
+    async with shop.desk.seat(alone=draft.size_bytes > SMALL_BYTES):
         count, root = await asyncio.to_thread(count_and_root, copy)
     copy.unlink()
     if (count, root) != (draft.rows, draft.root):
@@ -173,7 +176,8 @@ async def store_costs(
         StoreUnavailable: the store failed; to be repeated.
     """
     folder = shop.fresh(f"costs-{workspace_id.hex()}")
-    async with shop.desk:
+    size_bytes = sum(path.stat().st_size for path in usage)
+    async with shop.desk.seat(alone=size_bytes > SMALL_BYTES):
         made = await asyncio.to_thread(
             shop.costs.write, workspace_id, month, list(usage), billing, folder
         )

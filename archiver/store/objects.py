@@ -28,8 +28,8 @@ from archiver.store.errors import (
 )
 from kit.files import sync_file, sync_folder
 
-SINGLE_PUT_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Larger files are uploaded in parts of this size, of which few are in memory at once."""
+SINGLE_PUT_BYTES_MAX: Final = 5 * 1024 * 1024
+"""Larger files are uploaded in parts of this size, the least that S3 takes; few are in memory."""
 PARTS_AT_ONCE: Final = 2
 READ_BYTES: Final = 1024 * 1024
 SMALL_OBJECT_BYTES_MAX: Final = 64 * 1024 * 1024

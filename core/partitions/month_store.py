@@ -197,7 +197,8 @@ async def vacuum_partition(dsn: str, month: date) -> None:
     """Let a frozen partition be read from its indexes alone, as far as that can be done now.
 
     Nothing of it changes any more, so this is once for all. Without it the ids of a workspace,
-    which lie all over the partition, are looked for in the table: ten times the work.
+    which lie all over the partition, are looked for in the table: ten times the work. What fails
+    or is cut off here is left to PostgreSQL, which vacuums by itself, later.
     """
     statement = f"VACUUM (ANALYZE, TRUNCATE false) {partition_name(month)}"
     with suppress(psycopg.Error):

@@ -58,8 +58,8 @@ ALLOWED: Final = {
     "ListFiles": _READERS,
     "RecordDeletion": _ARCHIVER,
 }
-SETTLEMENTS_AT_ONCE: Final = 20_000
-"""In one message: about 2.5 MiB."""
+SETTLEMENTS_AT_ONCE: Final = 4_000
+"""In one message: about half a MiB, and ten times that as objects."""
 PRICES_AT_ONCE: Final = 1_000
 FILES_DEFAULT: Final = 1_000
 FILES_MAX: Final = 10_000

@@ -24,9 +24,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import grpc
 import psycopg
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from psycopg import sql
 
 from archiver.calendar import eligible_at, format_month
@@ -37,7 +35,7 @@ from kit.settings import PROJECT_ROOT
 from oneapi.archive.v1 import archive_service_pb2 as pb
 from oneapi.archive.v1.archive_service_pb2_grpc import ArchiveServiceStub
 from tests.bench.archive_months import FIRST, Made, make_months
-from tests.support.core_process import TOKENS, CoreProcess, free_port, running
+from tests.support.core_process import TOKENS, CoreProcess, free_port, running, serves
 from tests.support.postgres import chosen_bin_dir, running_server
 from tests.support.processes import until
 
@@ -60,6 +58,7 @@ class Round(NamedTuple):
     """Seconds of one month both ways, and what its usage files weigh."""
 
     copy_seconds: float
+    freeze_seconds: float
     export_seconds: float
     usage_bytes: int
 
@@ -88,36 +87,25 @@ class Installation:
                 stderr=log,
             )
 
-    def serves(self) -> bool:
-        """Ask its health."""
-        with grpc.insecure_channel(self.target) as channel:
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            try:
-                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
     def until_idle(self) -> None:
         """Wait until the archiver has done by itself what was due when it started."""
         for _ in self._run(format_month(_NO_MONTH)):
             pass
 
-    def archive(self, month: date) -> float:
-        """Archive a month that becomes due now; return the seconds from frozen to published."""
+    def archive(self, month: date) -> tuple[float, float]:
+        """Archive a month that becomes due now; return the seconds of its freeze and of the rest.
+
+        What is frozen is vacuumed, and may have been before. The rest ends with the publication.
+        """
         set_clock(self._clock, eligible_at(month) + timedelta(hours=1))
-        began = ended = 0.0
+        at: dict[str, float] = {}
         # Older months without anything go with the first one that has something.
         for step in self._run(""):
-            if step.month != format_month(month):
-                continue
-            if step.step == "export" and not began:
-                began = time.perf_counter()
-            if step.step == "publish" and step.done:
-                ended = time.perf_counter()
-        if not began < ended:
+            if step.month == format_month(month) and (step.step != "publish" or step.done):
+                at.setdefault(step.step, time.perf_counter())
+        if not at.keys() >= {"freeze", "export", "publish"}:
             sys.exit(f"{format_month(month)} was not archived")
-        return ended - began
+        return at["export"] - at["freeze"], at["publish"] - at["export"]
 
     def _run(self, month: str) -> Iterator[pb.RunArchiveResponse]:
         with sync_channel(self.target, TOKENS["operator"]) as channel:
@@ -164,7 +152,7 @@ def installation(folder: Path, clock: Path, dsn: str) -> Iterator[Installation]:
     try:
         found = Installation(folder, clock, core)
         archiver = found.archiver
-        until(lambda: found.serves() or archiver.poll() is not None, 60)
+        until(lambda: serves(found.target) or archiver.poll() is not None, 60)
         if archiver.poll() is not None:
             sys.exit(f"the archiver did not start: {(folder / 'archiver.log').read_text()}")
         yield found
@@ -217,9 +205,9 @@ def _commit_as_in_earnest(superuser_dsn: str) -> None:
 def _round(ours: Installation, superuser_dsn: str, month: date, number: int) -> Round:
     # Who comes first finds fewer pages in memory: the first changes each time.
     copied = copy_seconds(superuser_dsn, month) if number % 2 else 0.0
-    exported = ours.archive(month)
+    frozen, exported = ours.archive(month)
     copied = copied or copy_seconds(superuser_dsn, month)
-    return Round(copied, exported, ours.usage_bytes(month))
+    return Round(copied, frozen, exported, ours.usage_bytes(month))
 
 
 def _peak_mb(process_id: int) -> float:
@@ -233,13 +221,14 @@ def table(made: Made, found: Sequence[Round], peaks: dict[str, float], workspace
     lines = [
         f"{made.rows:,} rows of {workspaces} workspaces, one of which has half, in each month",
         "",
-        "| month | COPY | rows/s | export, verified | rows/s | ratio | bytes/row |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| month | COPY | rows/s | freeze | export, verified | rows/s | ratio | bytes/row |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for number, each in enumerate(found, start=1):
         cells = [
             f"{each.copy_seconds:.1f} s",
             f"{made.rows / each.copy_seconds:,.0f}",
+            f"{each.freeze_seconds:.1f} s",
             f"{each.export_seconds:.1f} s",
             f"{made.rows / each.export_seconds:,.0f}",
             f"{each.copy_seconds / each.export_seconds:.2f}",

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from archiver.abreast import Abreast, ahead
+from archiver.abreast import Abreast, Desk, ahead
 
 
 async def test_so_much_runs_at_once_and_results_keep_their_order() -> None:
@@ -112,3 +112,35 @@ async def test_who_stops_early_closes_what_makes() -> None:
         await asyncio.sleep(0.005)
     assert source.closed
     assert source.made == 2
+
+
+async def test_small_ones_share_a_desk_and_a_large_one_has_it_alone() -> None:
+    """Also if two large ones come at once, with small ones before, between and behind them."""
+    desk, seated, most = Desk(2), [], 0
+
+    async def work(*, alone: bool) -> None:
+        nonlocal most
+        async with desk.seat(alone=alone):
+            seated.append(alone)
+            most = max(most, len(seated))
+            assert len(seated) == 1 or not any(seated)
+            await asyncio.sleep(0.005)
+            seated.remove(alone)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(work(alone=each) for each in (False, True, False, True) * 5))
+    assert most == 2
+
+
+async def test_who_is_cancelled_while_waiting_takes_no_seat() -> None:
+    """Neither one nor, half way to all of them, the first."""
+    desk = Desk(2)
+    async with desk.seat(alone=False):
+        waiting = asyncio.create_task(desk.seat(alone=True).__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        async with asyncio.timeout(5), desk.seat(alone=False):
+            pass
+    async with asyncio.timeout(5), desk.seat(alone=True):
+        pass
