@@ -47,7 +47,7 @@ PARTIAL_ROWS: Final = 16_384
 """Sums of parts of the month that are kept before they are added up; more if there are so many."""
 SUMS_AT_ONCE: Final = 4_096
 """Sums whose rows, one for each meter that was used, are made and written at once: a row group."""
-CSV_ROWS: Final = 8_192
+CSV_ROWS: Final = 4_096
 """Rows that are made text at once."""
 GZIP_LEVEL: Final = 2
 """A third of the time of the usual 6, for files that are larger by a sixth to a third."""
