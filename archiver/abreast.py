@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -34,6 +34,19 @@ async def ahead(items: AsyncGenerator[Item, None], room: int) -> AsyncGenerator[
         finally:
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)
+
+
+async def to_its_end(work: Callable[..., Result], *args: Any) -> Result:
+    """Run work in a thread; who is cancelled meanwhile waits for it, because a thread goes on.
+
+    For work on what is closed next: a file closed under Arrow's hands ends the process.
+    """
+    running = asyncio.create_task(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
 
 
 class Desk:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from archiver.abreast import Desk, ahead
+from archiver.abreast import Desk, ahead, to_its_end
 from archiver.core_link import CoreLink
 from archiver.export import Group, Regrouper, UsageFile, id_bytes, read_ipc
 from archiver.ids import IdSorter
@@ -101,10 +101,10 @@ async def drafts(
             rows = keep(group)
             if rows.num_rows:
                 file = file or _new_file(folder / f"{group.workspace_id.hex()}.parquet")
-                await asyncio.to_thread(file.add, rows)
+                await to_its_end(file.add, rows)
             if group.last:
                 finished, file = file, None
-                draft = await asyncio.to_thread(finished.finish) if finished else None
+                draft = await to_its_end(finished.finish) if finished else None
                 yield group.workspace_id, draft
     finally:
         await groups.aclose()

@@ -6,7 +6,6 @@ while they come, and are never in memory together.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from archiver.abreast import to_its_end
 from archiver.columns import UUID
 from archiver.export import ZSTD_LEVEL, HashingSink
 from archiver.model import CountedMonth, CountedPart, Draft, Settlement
@@ -150,7 +150,7 @@ async def with_settlements(
                 if kept:
                     name = f"{counted.workspace_id.hex()}-settlements.parquet"
                     file = file or SettlementFile(folder / name)
-                    await asyncio.to_thread(file.add, kept)
+                    await to_its_end(file.add, kept)
         if current is not None:
             (whole, written), file = (current, file), None
             yield await _finished(whole, written)
@@ -162,7 +162,7 @@ async def with_settlements(
 async def _finished(counted: CountedMonth, file: SettlementFile | None) -> CountedMonth:
     if file is None:
         return counted
-    return replace(counted, settlements=await asyncio.to_thread(file.finish))
+    return replace(counted, settlements=await to_its_end(file.finish))
 
 
 def settlements_of(path: Path) -> Iterator[list[Settlement]]:

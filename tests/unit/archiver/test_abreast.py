@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 
-from archiver.abreast import Abreast, Desk, ahead
+from archiver.abreast import Abreast, Desk, ahead, to_its_end
 
 
 async def test_so_much_runs_at_once_and_results_keep_their_order() -> None:
@@ -144,3 +145,28 @@ async def test_who_is_cancelled_while_waiting_takes_no_seat() -> None:
             pass
     async with asyncio.timeout(5), desk.seat(alone=True):
         pass
+
+
+async def test_who_is_cancelled_waits_for_the_thread() -> None:
+    """Nothing that it works on is closed under its hands."""
+    go, steps = threading.Event(), []
+
+    def work() -> None:
+        go.wait(10)
+        steps.append("worked")
+
+    async def worker() -> None:
+        try:
+            await to_its_end(work)
+        finally:
+            steps.append("closed")
+
+    working = asyncio.create_task(worker())
+    await asyncio.sleep(0.01)
+    working.cancel()
+    await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.gather(working, return_exceptions=True)
+    assert working.cancelled()
+    assert steps == ["worked", "closed"]
+    assert await to_its_end(max, 1, 2) == 2
