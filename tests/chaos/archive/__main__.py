@@ -36,7 +36,7 @@ from tests.support.postgres import fast_folder, forgetful_server
 
 FIRST = date(2026, 1, 1)
 SMALL_ROWS_MAX = 1_000
-"""Up to so many rows every month is read whole at every moment, by no other process."""
+"""Up to so many rows every month is read whole at every moment, by no other process by default."""
 
 
 def plan_of(months: int, rows: int, workspaces: int) -> Plan:
@@ -45,15 +45,20 @@ def plan_of(months: int, rows: int, workspaces: int) -> Plan:
 
 
 async def drill(
-    dsn: str, folder: Path, plan: Plan, tell: Callable[[date], None] | None = None
+    dsn: str,
+    folder: Path,
+    plan: Plan,
+    tell: Callable[[date], None] | None = None,
+    *,
+    side_by_side: bool = False,
 ) -> Seen:
-    """Play a plan on a migrated database."""
-    async with _world(dsn, folder, plan) as found:
+    """Play a plan on a migrated database; a small one reads `side_by_side` if that is asked for."""
+    async with _world(dsn, folder, plan, side_by_side=side_by_side) as found:
         return await found.play(plan.all_months(), tell or (lambda _: None))
 
 
 @asynccontextmanager
-async def _world(dsn: str, folder: Path, plan: Plan) -> AsyncIterator[Drill]:
+async def _world(dsn: str, folder: Path, plan: Plan, *, side_by_side: bool) -> AsyncIterator[Drill]:
     async with AsyncExitStack() as stack:
         database = Database.connect(dsn)
         stack.push_async_callback(database.close)
@@ -70,11 +75,11 @@ async def _world(dsn: str, folder: Path, plan: Plan) -> AsyncIterator[Drill]:
         customer = await stack.enter_async_context(calling(port))
         is_small = plan.rows <= SMALL_ROWS_MAX
         reader: Reader | Readers
-        if is_small:
-            reader = Reader(HotShelf(customer), Prover(store, key, folder / "proved"))
-        else:
+        if side_by_side or not is_small:
             reader = await Readers.start(dsn, folder)
             stack.push_async_callback(reader.stop)
+        else:
+            reader = Reader(HotShelf(customer), Prover(store, key, folder / "proved"))
         yield Drill(world, making, channel, customer, reader, store, folder, is_small=is_small)
 
 

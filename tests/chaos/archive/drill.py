@@ -92,6 +92,8 @@ class Seen:
     files: int = 0
     hot_rows_max: int = 0
     disk_bytes_max: int = 0
+    disk_bytes: int = 0
+    """What tables of usage took at the last moment, when all is over."""
     expired_rows: int = 0
     states: set[int] = field(default_factory=set)
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -266,7 +268,8 @@ class Drill:
             assert now < dropped_at(month), "on disk after its day"
             assert now - start_of(month) <= ON_DISK_MAX, "on disk for too long"
         assert len(kept) <= HOT_MONTHS_MAX
-        self.seen.disk_bytes_max = max(self.seen.disk_bytes_max, sum(tables.values()))
+        self.seen.disk_bytes = sum(tables.values())
+        self.seen.disk_bytes_max = max(self.seen.disk_bytes_max, self.seen.disk_bytes)
 
     async def _read_whole(self, month: date) -> None:
         """Read a month in both places: all of it is in the one that its age says."""
