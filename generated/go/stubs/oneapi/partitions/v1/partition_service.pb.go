@@ -427,8 +427,8 @@ func (x *ExportMonthRequest) GetAfterWorkspaceId() string {
 // A part of the records.
 type ExportMonthResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries, its buffers packed by LZ4
-	// (frames) where that makes them smaller. Columns, in order:
+	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries, its buffers packed by
+	// LZ4 (frames) where that makes them smaller. Columns, in order:
 	// `id`, `workspace_id`, `key_id`, `settlement_id` (arrow.uuid); `started_at`, `recorded_at`
 	// (timestamp of microseconds, UTC); `model` (string: the public id); `requested_lane`,
 	// `served_lane`, `endpoint`, `outcome`, `error_class`, `finish_reason`, `waive_reason`,
@@ -657,8 +657,8 @@ func (x *ExportBillingRequest) GetMonth() string {
 // A part of the billing.
 type ExportBillingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries, its buffers packed by LZ4
-	// (frames) where that makes them smaller. Columns, in order:
+	// A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries, its buffers packed by
+	// LZ4 (frames) where that makes them smaller. Columns, in order:
 	// `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
 	// `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
 	// `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
