@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -39,14 +40,20 @@ async def ahead(items: AsyncGenerator[Item, None], room: int) -> AsyncGenerator[
 async def to_its_end(work: Callable[..., Result], *args: Any) -> Result:
     """Run work in a thread; who is cancelled meanwhile waits for it, because a thread goes on.
 
-    For work on what is closed next: a file closed under Arrow's hands ends the process.
+    For work on what is closed next: a file closed under Arrow's hands ends the process. However
+    often it is cancelled; and no task, for those end with the loop.
     """
-    running = asyncio.create_task(asyncio.to_thread(work, *args))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        raise
+    running = asyncio.get_running_loop().run_in_executor(None, partial(work, *args))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError as fault:
+            cancelled = fault
+    if cancelled is not None:
+        running.exception()  # looked at: nobody will be told of it
+        raise cancelled
+    return running.result()
 
 
 class Desk:

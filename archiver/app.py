@@ -95,6 +95,6 @@ async def _serve(
 
 
 def _give_memory_back() -> None:
-    """Let freed row groups leave the process at once."""
+    """Let freed row groups leave the process soon; at once costs a page fault for each page."""
     with suppress(NotImplementedError):  # Arrow was built without this allocator
         pa.jemalloc_set_decay_ms(100)

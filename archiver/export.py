@@ -136,7 +136,8 @@ class UsageFile:
         # Arrow's writer closes itself when it is forgotten, and by then there is no file.
         with suppress(OSError, pa.ArrowException):
             self._writer.close()
-        self._sink.finish()
+        with suppress(OSError):  # the disk is full: what waits to be written is of no use
+            self._sink.finish()
         self.path.unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from archiver.columns import UUID
-from archiver.export import Group, UsageFile, id_bytes
+from archiver.export import ROWS_PER_GROUP, Group, UsageFile, id_bytes
 from archiver.ids import IdSorter, KnownIds
 from archiver.initial import Billing, read_billing
 from archiver.manifest import Manifest, parse_manifest
@@ -209,7 +209,7 @@ async def erase_keys(
     try:
         for number, (_, path) in enumerate(old, start=1):
             target = folder / f"erased-{number}.parquet"
-            draft = await asyncio.to_thread(_rewritten, path, target, key_id)
+            draft = await asyncio.to_thread(rewritten, path, target, key_id)
             part, copy = await store_usage(shop, workspace_id, month, number, draft, sorter)
             parts.append(part)
             paths.append(copy)
@@ -311,10 +311,11 @@ def _to_erase(keys: pa.Array, key_id: bytes | None) -> pa.Array:
     return pc.equal(keys, pa.scalar(key_id, pa.binary(ID_BYTES)))
 
 
-def _rewritten(path: Path, target: Path, key_id: bytes | None) -> Draft:
+def rewritten(path: Path, target: Path, key_id: bytes | None) -> Draft:
+    """Write a usage file again without a key's id or, with None, any."""
     nobody = pa.scalar(ERASED_KEY, pa.binary(ID_BYTES))
     file = UsageFile(target)
-    for rows in rows_of(path):
+    for rows in rows_of(path, at_once=ROWS_PER_GROUP):
         storage = rows.column("key_id").storage
         kept = pc.if_else(_to_erase(storage, key_id), nobody, storage)
         place = rows.schema.get_field_index("key_id")

@@ -121,7 +121,8 @@ class SettlementFile:
         """Close and remove what was written."""
         with suppress(OSError, pa.ArrowException):
             self._writer.close()
-        self._sink.finish()
+        with suppress(OSError):  # the disk is full: what waits to be written is of no use
+            self._sink.finish()
         self._path.unlink(missing_ok=True)
 
     def _write(self, settlements: Sequence[Settlement]) -> None:

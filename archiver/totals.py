@@ -68,7 +68,9 @@ class Tally:
         )
 
 
-def rows_of(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+def rows_of(
+    path: Path, columns: list[str] | None = None, *, at_once: int = ROWS_AT_ONCE
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a usage file, every page checked against its checksum; all columns or some.
 
     Raises:
@@ -78,7 +80,7 @@ def rows_of(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordB
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             if not file.schema_arrow.equals(FILE_SCHEMA, check_metadata=False):
                 raise ObjectDamaged
-            yield from file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
+            yield from file.iter_batches(at_once, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError):
         raise ObjectDamaged from None
 

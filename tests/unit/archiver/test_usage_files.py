@@ -23,7 +23,8 @@ from archiver.columns import (
     chosen,
     to_file,
 )
-from archiver.export import Regrouper, UsageFile, read_ipc
+from archiver.export import ROWS_PER_GROUP, Regrouper, UsageFile, read_ipc
+from archiver.later import rewritten
 from archiver.model import Draft
 from archiver.store.errors import ObjectDamaged
 from archiver.totals import Tally, combined, rows_of
@@ -176,6 +177,25 @@ def test_no_flipped_bit_is_read_as_data(tmp_path: Path) -> None:
         except NotProved:
             refused += 1
     assert refused > 20
+
+
+def test_a_file_without_a_key_has_the_row_groups_that_it_had(tmp_path: Path) -> None:
+    """They are as large as before, however few rows are read at once elsewhere."""
+    some = to_file(pa.Table.from_batches([batch(rows(workspace(1), 1_000))]))
+    table = pa.concat_tables([some] * 40).combine_chunks()
+    file = UsageFile(tmp_path / "with")
+    file.add_converted(table.slice(0, ROWS_PER_GROUP))
+    file.add_converted(table.slice(ROWS_PER_GROUP))
+    written = file.finish()
+    again = rewritten(written.path, tmp_path / "without", None)
+    sizes = [groups_of(draft.path) for draft in (written, again)]
+    assert sizes == [[ROWS_PER_GROUP, 40_000 - ROWS_PER_GROUP]] * 2
+
+
+def groups_of(path: Path) -> list[int]:
+    """How many rows each row group has."""
+    found = pq.read_metadata(path)
+    return [found.row_group(place).num_rows for place in range(found.num_row_groups)]
 
 
 def test_a_file_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:

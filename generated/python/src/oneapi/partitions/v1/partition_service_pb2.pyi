@@ -199,7 +199,7 @@ class ExportMonthResponse(_message.Message):
     ARROW_IPC_FIELD_NUMBER: _builtins.int
     arrow_ipc: _builtins.bytes
     """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries, its buffers packed by
-    LZ4 (frames) where that makes them smaller. Columns, in order:
+    LZ4 (frames). Columns, in order:
     `id`, `workspace_id`, `key_id`, `settlement_id` (arrow.uuid); `started_at`, `recorded_at`
     (timestamp of microseconds, UTC); `model` (string: the public id); `requested_lane`,
     `served_lane`, `endpoint`, `outcome`, `error_class`, `finish_reason`, `waive_reason`,
@@ -317,7 +317,7 @@ class ExportBillingResponse(_message.Message):
     ARROW_IPC_FIELD_NUMBER: _builtins.int
     arrow_ipc: _builtins.bytes
     """A self-contained Arrow IPC stream, at most 1 MiB, without dictionaries, its buffers packed by
-    LZ4 (frames) where that makes them smaller. Columns, in order:
+    LZ4 (frames). Columns, in order:
     `workspace_id`, `transaction_id` (arrow.uuid); `posted_at` (timestamp of microseconds, UTC);
     `kind` (string: the ledger's word, such as `paid_grant`); `category` (string: `purchase`,
     `credit`, `refund`, `adjustment` or `tax`); `grant_id` (arrow.uuid, may be null: which credit);
