@@ -6,7 +6,7 @@ killed by -9, an archiver falls asleep while a second one works, the store refus
 is slow, or flips a bit; old usage is reported all the time. What is dead is started again, until
 the month is where it belongs. Then every record is looked for, and every file proved.
 
-`--all` deals the whole deck.
+`--all` deals the whole deck; `--first N` leaves out the rounds before, for another run beside this.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def _archive(found: World) -> None:
 
 
 def attack(
-    here: Site, hands: Sequence[Sequence[Point]], seed: int
+    here: Site, hands: Sequence[Sequence[Point]], seed: int, first: int = 0
 ) -> dict[str, Callable[[], Iterator[str]]]:
-    """Return a check for each round."""
+    """Return a check for each round; `first` is the number of the first one."""
     return {
         f"month {number}": lambda number=number, blows=blows: life(  # type: ignore[misc]
             here, number, blows, seed + number
         )
-        for number, blows in enumerate(hands)
+        for number, blows in enumerate(hands, first)
     }
 
 
@@ -88,21 +88,23 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=1, help=f"{BLOWS_A_ROUND} blows each")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the round to begin with")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--all", action="store_true", help="every point once, however long it takes"
     )
     given = parser.parse_args()
     points = all_points(with_objects=True)
-    rounds = math.ceil(len(points) / BLOWS_A_ROUND) if given.all else given.rounds
-    hands = dealt(points, rounds, BLOWS_A_ROUND, given.seed)
+    whole = math.ceil(len(points) / BLOWS_A_ROUND)
+    rounds = whole - given.first if given.all else given.rounds
+    hands = dealt(points, given.first + rounds, BLOWS_A_ROUND, given.seed)[given.first :]
     sys.stdout.write(f"{len(points)} points, {sum(map(len, hands))} blows, seed {given.seed}\n")
     # Before there is any other thread: each has the mounts of the one that made it.
     has_mounts = may_mount()
     if not has_mounts:
         sys.stdout.write(f"left out: a full store ({NEEDS_ROOT})\n")
     with site() as here:
-        checks = attack(here, hands, given.seed)
+        checks = attack(here, hands, given.seed, given.first)
         return 1 if run_checks(checks | full_disks(here, rounds, may_mount=has_mounts)) else 0
 
 
