@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -77,6 +76,6 @@ def children_of(process_id: int) -> list[int]:
 
 
 def kill_hard(process: subprocess.Popen[bytes]) -> None:
-    """Kill -9 a process and collect it, as a crash would end it."""
-    os.kill(process.pid, signal.SIGKILL)
+    """Kill -9 a process and collect it, as a crash would end it; it may have ended by itself."""
+    process.kill()
     process.wait(PATIENCE_SECONDS)
