@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         if blow is Blow.LOST:
             self.close_connection = True
             return
-        if blow is Blow.FLIPPED:
+        if blow is Blow.FLIPPED and body:
             self._flip(body)
         with suppress(ConnectionError):  # the archiver may be dead by now
             self._answer(status, headers, answer, slow=blow is Blow.SLOW)
