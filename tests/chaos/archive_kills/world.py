@@ -374,8 +374,8 @@ class Archiver:
             resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
 
     def until_serving(self) -> None:
-        """Wait until it serves, or is dead again."""
-        until(lambda: self.process.poll() is not None or self._listens(), 60)
+        """Wait until it serves, or is dead again, or asleep."""
+        until(lambda: not self.works or self._listens(), 60)
 
     def stop_dead(self) -> None:
         """Let it sleep where it is."""
