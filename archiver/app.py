@@ -29,6 +29,8 @@ from kit.rpc.server import start_server
 from kit.telemetry import new_registry
 
 GRACE_SECONDS = 4.0
+DECAY_MS = 100
+"""How long freed memory is kept for who needs some next."""
 
 
 async def serve(settings: ArchiverSettings) -> None:
@@ -97,4 +99,4 @@ async def _serve(
 def _give_memory_back() -> None:
     """Let freed row groups leave the process soon; at once costs a page fault for each page."""
     with suppress(NotImplementedError):  # Arrow was built without this allocator
-        pa.jemalloc_set_decay_ms(100)
+        pa.jemalloc_set_decay_ms(DECAY_MS)
